@@ -1,0 +1,43 @@
+# Every target makes and reuses .venv by itself. Variables: PYTHON (the interpreter), SECONDS and MODEL (demo).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help venv demo test lint bench lock clean
+.DEFAULT_GOAL := help
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 16
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "edgepose needs Python 3.11 or newer; set PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+venv: $(STAMP)  ## Make the virtual environment .venv with the locked dependencies
+
+demo: $(STAMP)  ## People's poses over a real broker, no camera needed (SECONDS=30 to stop by itself)
+	$(BIN)/agent demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(MODEL),--model $(MODEL))
+
+test: lint  ## Lint, types and every test
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## Speed, as ratios measured alternately in one run
+	$(BIN)/python -m tests.benchmarks.bench
+
+lock: $(STAMP)  ## Renew requirements.lock within the bounds of pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --custom-compile-command 'make lock' --quiet --upgrade --output-file requirements.lock
+
+clean:  ## Remove the virtual environment and what tools left behind
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,80 @@
+"""What a source yields, and the seam every source keeps."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""uint8 (H, W, 3), BGR."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Where to look: pixels of the frame."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture. Whoever holds a frame owns its image: no source writes into it again."""
+
+    image: Image
+    """uint8 (H, W, 3) BGR, already rotated upright."""
+    seq: int
+    """Grows by one for each frame the source took; a gap is a dropped frame."""
+    captured_at: datetime
+    """Wall clock, UTC, when the picture arrived."""
+    captured_s: float
+    """The same moment on time.perf_counter(), for ages that no clock change can bend."""
+    capture_ms: float
+    """What reading and decoding it cost."""
+    region: Region | None = None
+    """Where to look for people; None is the whole frame."""
+
+
+CaptureCode = Literal["camera.opened", "camera.lost", "camera.frozen", "camera.back"]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureEvent:
+    """Something happened to the camera. ``facts`` holds no password."""
+
+    code: CaptureCode
+    message: str
+    facts: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+Notify = Callable[[CaptureEvent], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureCounts:
+    """Running totals since the source was opened."""
+
+    captured: int
+    dropped: int
+
+
+class EndOfSource(Exception):  # noqa: N818 - a normal end, not an error
+    """The file or folder is at its end and does not loop."""
+
+
+class Source(Protocol):
+    """A camera, stream, file or folder, opened by :func:`agent.capture.open_source`."""
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """The next frame, or None when none came within ``timeout_s``. Raises :class:`EndOfSource` at the end."""
+
+    def counts(self) -> CaptureCounts:
+        """Frames captured and dropped so far."""
+
+    def close(self) -> None:
+        """Stop and release the handle; a read in another thread then returns None or raises EndOfSource."""

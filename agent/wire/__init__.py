@@ -1,0 +1,1 @@
+"""What goes over the broker: topics and messages. Imports the standard library and pydantic only."""

@@ -1,0 +1,249 @@
+"""Messages of the wire, version 1: strict at this edge, so that nothing malformed leaves or enters a process."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+
+CONTRACT_VERSION = 1
+MAX_MESSAGE_BYTES = 1 << 20
+
+ONLINE = b"online"
+OFFLINE = b"offline"
+
+
+def rfc3339(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds: ``2026-01-31T06:30:00.125Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Timestamp = Annotated[AwareDatetime, PlainSerializer(rfc3339, when_used="json")]
+
+
+class MessageError(ValueError):
+    """A payload is not the message its topic promises. ``reason`` is one line that names the first fault."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Part(BaseModel):
+    """A piece of a message."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, protected_namespaces=()
+    )
+
+
+class Message(Part):
+    """What every JSON message carries, beside the ``schema`` that names its kind."""
+
+    device_id: str
+    sent_at: Timestamp
+
+    def encode(self) -> bytes:
+        """UTF-8 JSON."""
+        return self.model_dump_json(by_alias=True).encode()
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
+        """Parse and validate; any fault raises :class:`MessageError` and nothing else."""
+        if len(payload) > MAX_MESSAGE_BYTES:
+            raise MessageError(f"payload of {len(payload)} bytes; at most {MAX_MESSAGE_BYTES} are accepted")
+        try:
+            return cls.model_validate_json(payload)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(step) for step in first["loc"]) or "body"
+            raise MessageError(f"{place}: {first['msg']}") from None
+
+
+class DeviceInfo(Part):
+    """One inference device of the box."""
+
+    name: str
+    full_name: str
+    capabilities: tuple[str, ...]
+
+
+class ModelInfo(Part):
+    """One network that is ready on the box."""
+
+    name: str
+    precisions: tuple[str, ...]
+
+
+class HostInfo(Part):
+    """The box itself."""
+
+    hostname: str
+    os: str
+    cpu: str
+    cores: int
+    memory_mb: int
+
+
+class Info(Message):
+    """Birth message: who the agent is and what it can do."""
+
+    schema_: Literal["edgepose.info/1"] = Field(default="edgepose.info/1", alias="schema")
+
+    agent_version: str
+    contract_version: int = CONTRACT_VERSION
+    openvino_version: str
+    host: HostInfo
+    devices: tuple[DeviceInfo, ...]
+    models: tuple[ModelInfo, ...]
+    commands: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+
+
+class Status(StrEnum):
+    """What the agent is doing."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    SWITCHING = "switching"
+    BENCHMARKING = "benchmarking"
+    PAUSED = "paused"
+    CAMERA_LOST = "camera_lost"
+    DEGRADED = "degraded"
+    FAILED = "failed"
+    STOPPING = "stopping"
+
+
+class Requested(Part):
+    """What was asked for."""
+
+    model: str
+    device: str
+    precision: str
+    affinity: str | None = None
+    hint: str | None = None
+
+
+class Effective(Part):
+    """What OpenVINO reports to be running."""
+
+    execution_devices: tuple[str, ...]
+    model_precision: str
+    inference_precision: str
+    submodels: int | None
+    infer_requests: int
+    compile_ms: float
+    first_infer_ms: float
+    from_cache: bool
+    engine: int
+
+
+class CameraState(Part):
+    """Where frames come from; ``source`` never holds a password."""
+
+    status: Literal["opening", "live", "lost", "ended"]
+    source: str
+    last_frame_at: Timestamp | None = None
+
+
+class State(Message):
+    """What runs now."""
+
+    schema_: Literal["edgepose.state/1"] = Field(default="edgepose.state/1", alias="schema")
+
+    version: int = Field(ge=0)
+    status: Status
+    requested: Requested
+    effective: Effective | None
+    camera: CameraState
+    last_error: str | None = None
+    since: Timestamp
+
+
+class FrameSize(Part):
+    """Pixels of the original frame."""
+
+    width: int
+    height: int
+
+
+class Person(Part):
+    """One person: pixels of the original frame, COCO-17 joints flat as x, y, score."""
+
+    id: int
+    score: float
+    bbox: tuple[float, float, float, float]
+    keypoints: tuple[float, ...] = Field(min_length=51, max_length=51)
+
+
+class Keypoints(Message):
+    """Everybody seen in one frame."""
+
+    schema_: Literal["edgepose.keypoints/1"] = Field(default="edgepose.keypoints/1", alias="schema")
+
+    seq: int = Field(ge=0)
+    captured_at: Timestamp
+    age_ms: float
+    engine: int
+    model: str
+    frame: FrameSize
+    persons: tuple[Person, ...]
+
+
+class Metrics(Message):
+    """Summary of one window. A number the machine cannot tell, or that no frame gave, is null."""
+
+    schema_: Literal["edgepose.metrics/1"] = Field(default="edgepose.metrics/1", alias="schema")
+
+    window_s: float
+    fps_mean: float | None
+    fps_min: float | None
+    fps_max: float | None
+    latency_ms_mean: float | None
+    latency_ms_min: float | None
+    latency_ms_max: float | None
+    latency_ms_p50: float | None
+    latency_ms_p95: float | None
+    latency_ms_p99: float | None
+    age_ms_p50: float | None
+    age_ms_p95: float | None
+    age_ms_p99: float | None
+    stage_capture_ms_mean: float | None
+    stage_prepare_ms_mean: float | None
+    stage_infer_ms_mean: float | None
+    stage_decode_ms_mean: float | None
+    stage_track_ms_mean: float | None
+    stage_publish_ms_mean: float | None
+    frames_captured: int
+    frames_processed: int
+    frames_dropped: int
+    persons_mean: float | None
+    persons_max: int | None
+    device: str
+    execution_devices: str
+    precision: str
+    model: str
+    engine: int
+    cpu_percent: float | None
+    rss_mb: float | None
+    temperature_c: float | None
+    gpu_busy_percent: float | None
+
+
+class Severity(StrEnum):
+    """How much an event matters to whoever reads it in the morning."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Event(Message):
+    """Something happened: ``camera.lost``, ``camera.back``, ``engine.degraded``, ..."""
+
+    schema_: Literal["edgepose.event/1"] = Field(default="edgepose.event/1", alias="schema")
+
+    code: str
+    severity: Severity
+    message: str
+    facts: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
