@@ -1,28 +1,69 @@
-"""The configuration: one tree of small models, read from TOML, overridden by ``EDGEPOSE_*`` variables.
+"""The configuration: one tree of small models. :mod:`agent.config_file` fills it from TOML and the environment.
 
-``EDGEPOSE_MQTT__PORT=1884`` sets ``mqtt.port``; two underscores step into a table.
+``configs/agent.toml`` lists every key with its default and what it does.
 """
 
-import difflib
 import os
-import tomllib
-from collections.abc import Iterable, Mapping
+import re
+import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from platformdirs import PlatformDirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from agent.errors import ConfigError
 from agent.wire.topics import DEFAULT_PREFIX, DEVICE_ID
-
-ENV_PREFIX = "EDGEPOSE_"
-# Variables of the same prefix that belong to other programs of the project.
-FOREIGN_VARIABLES = frozenset({"EDGEPOSE_BROKER", "EDGEPOSE_CONFIG"})
 
 Precision = Literal["FP32", "FP16", "INT8"]
 PositiveSeconds = Annotated[float, Field(gt=0, le=3600)]
+FramesPerSecond = Annotated[float, Field(gt=0, le=1000)]
+Count = Annotated[int, Field(ge=1, le=1024)]
+Pixels = Annotated[int, Field(ge=16, le=16384)]
+InputPixels = Annotated[int, Field(ge=32, le=4096)]
+
+
+def _zero_is_none(given: object) -> object:
+    return None if type(given) in {int, float} and given == 0 else given
+
+
+def _empty_is(default: Callable[[], object]) -> BeforeValidator:
+    return BeforeValidator(lambda given: default() if given == "" else given)
+
+
+def _existing(path: Path) -> Path:
+    try:
+        if path.is_file():
+            return path
+    except PermissionError:  # the service may be allowed to look where whoever checks the file is not
+        return path
+    raise ValueError("no such file")
+
+
+def _in_existing_folder(path: Path) -> Path:
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError("it is a folder" if path.is_dir() else f"the folder {path.parent} does not exist")
+    return path
+
+
+def host_id() -> str:
+    """Turn the host name into a device id: ``Edge_Box.lan`` becomes ``edge-box``."""
+    label = socket.gethostname().split(".")[0].lower()
+    return re.sub(r"[^a-z0-9]+", "-", label)[:63].strip("-") or "localhost"
+
+
+# TOML has no null: zero leaves a number unset, an empty text leaves a text or path unset.
+ZeroIsNone = BeforeValidator(_zero_is_none)
+EmptyIsNone = _empty_is(lambda: None)
+DeviceId = Annotated[
+    str,
+    Field(
+        pattern=f"^{DEVICE_ID.pattern}$",
+        description="1 to 63 lower-case letters, digits and dashes, the first no dash",
+    ),
+]
+ExistingFile = Annotated[Path, AfterValidator(_existing)]
+NewFile = Annotated[Path, AfterValidator(_in_existing_folder)]
 
 
 class Table(BaseModel):
@@ -35,9 +76,9 @@ class Tls(Table):
     """Transport security of the broker connection."""
 
     enabled: bool = False
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    ca_file: Annotated[ExistingFile | None, EmptyIsNone] = None
+    cert_file: Annotated[ExistingFile | None, EmptyIsNone] = None
+    key_file: Annotated[ExistingFile | None, EmptyIsNone] = None
 
     @model_validator(mode="after")
     def _pair(self) -> Self:
@@ -49,12 +90,20 @@ class Tls(Table):
 class Mqtt(Table):
     """The broker."""
 
-    host: str = "localhost"
+    host: str = Field(
+        default="localhost",
+        pattern=r"^[^\s/@]+$",
+        description="a host name or address alone, without scheme, user or port",
+    )
     port: int = Field(default=1883, ge=1, le=65535)
-    prefix: str = Field(default=DEFAULT_PREFIX, pattern=r"^[^#+\s]+$")
-    username: str | None = None
-    password: SecretStr | None = None
-    password_file: Path | None = None
+    prefix: str = Field(
+        default=DEFAULT_PREFIX,
+        pattern=r"^[^#+$/\s][^#+\s]*$",
+        description='a topic prefix without "#", "+" or spaces, which starts with neither "/" nor "$"',
+    )
+    username: Annotated[str | None, EmptyIsNone] = None
+    password: Annotated[SecretStr | None, EmptyIsNone] = None
+    password_file: Annotated[ExistingFile | None, EmptyIsNone] = None
     keepalive_s: int = Field(default=10, ge=2, le=600)
     tls: Tls = Tls()
 
@@ -85,30 +134,46 @@ class Roi(Table):
 class Camera(Table):
     """Where frames come from."""
 
-    source: str = "/dev/video0"
-    """A V4L2 device, an rtsp:// or http:// address, a video file, a folder of images, or clip:NAME."""
+    source: str = Field(
+        default="/dev/video0",
+        min_length=1,
+        description='a device such as "/dev/video0", an rtsp:// or http:// address, a video file, a folder of images, '
+        'or "clip:NAME"',
+    )
     pace: Literal["native", "fast"] = "native"
     """Files and folders: at their own frame rate, or as fast as they can be processed."""
     loop: bool = False
     lossless: bool = False
     """Files and folders: process every frame, however long it takes."""
-    folder_fps: float = Field(default=10.0, gt=0, le=1000)
-    fps_max: float | None = Field(default=None, gt=0, le=1000)
-    width: int | None = Field(default=None, ge=16, le=16384)
-    height: int | None = Field(default=None, ge=16, le=16384)
+    folder_fps: FramesPerSecond = 10.0
+    fps_max: Annotated[FramesPerSecond | None, ZeroIsNone] = None
+    width: Annotated[Pixels | None, ZeroIsNone] = None
+    height: Annotated[Pixels | None, ZeroIsNone] = None
     rotate: Literal[0, 90, 180, 270] = 0
     roi: Roi = Roi()
     open_timeout_s: PositiveSeconds = 5.0
     read_timeout_s: PositiveSeconds = 2.0
-    frozen_after_s: PositiveSeconds | None = 10.0
+    frozen_after_s: Annotated[PositiveSeconds | None, ZeroIsNone] = 10.0
+
+    @property
+    def live(self) -> bool:
+        """A camera or stream, which runs at its own pace and has no end."""
+        return "://" in self.source or self.source.startswith("/dev/")
+
+    @model_validator(mode="after")
+    def _only_for_files(self) -> Self:
+        for key in ("loop", "lossless"):
+            if self.live and getattr(self, key):
+                raise ValueError(f"{key} is for a video file, a folder or a clip; camera.source is a live camera")
+        return self
 
 
 class InputSize(Table):
     """Input of the network: the long side (the short one follows the camera), or both sides."""
 
-    long_side: int | None = Field(default=None, ge=32, le=4096)
-    height: int | None = Field(default=None, ge=32, le=4096)
-    width: int | None = Field(default=None, ge=32, le=4096)
+    long_side: Annotated[InputPixels | None, ZeroIsNone] = None
+    height: Annotated[InputPixels | None, ZeroIsNone] = None
+    width: Annotated[InputPixels | None, ZeroIsNone] = None
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -122,7 +187,7 @@ class InputSize(Table):
 class Model(Table):
     """The network."""
 
-    name: str = "movenet-multipose"
+    name: str = Field(default="movenet-multipose", min_length=1)
     input: InputSize = InputSize()
     person_score_min: float = Field(default=0.2, ge=0, le=1)
     persons_max: int = Field(default=20, ge=1, le=200)
@@ -131,12 +196,12 @@ class Model(Table):
 class Inference(Table):
     """Where and how the network runs."""
 
-    device: str = "AUTO"
+    device: str = Field(default="AUTO", min_length=1)
     precision: Precision = "FP32"
     hint: Literal["latency", "throughput"] = "latency"
-    streams: int | None = Field(default=None, ge=1, le=256)
-    requests: int | None = Field(default=None, ge=1, le=256)
-    threads: int | None = Field(default=None, ge=1, le=1024)
+    streams: Annotated[Count | None, ZeroIsNone] = None
+    requests: Annotated[Count | None, ZeroIsNone] = None
+    threads: Annotated[Count | None, ZeroIsNone] = None
     cache: bool = True
 
 
@@ -149,8 +214,8 @@ class Devices(Table):
 class Output(Table):
     """What is drawn. Nothing is, unless a file is named."""
 
-    video_file: Path | None = None
-    video_fps: float | None = Field(default=None, gt=0, le=1000)
+    video_file: Annotated[NewFile | None, EmptyIsNone] = None
+    video_fps: Annotated[FramesPerSecond | None, ZeroIsNone] = None
 
 
 class MetricsTable(Table):
@@ -161,13 +226,6 @@ class MetricsTable(Table):
 
 def _dirs() -> PlatformDirs:
     return PlatformDirs("edgepose", appauthor=False)
-
-
-class Paths(Table):
-    """Folders. systemd names them in STATE_DIRECTORY and CACHE_DIRECTORY; on a desktop they follow XDG."""
-
-    models: Path = Field(default_factory=lambda: models_dir())
-    cache: Path = Field(default_factory=lambda: cache_dir())
 
 
 def models_dir() -> Path:
@@ -184,6 +242,13 @@ def cache_dir() -> Path:
     return Path(_dirs().user_cache_dir) / "compiled"
 
 
+class Paths(Table):
+    """Folders. systemd names them in STATE_DIRECTORY and CACHE_DIRECTORY; on a desktop they follow XDG."""
+
+    models: Annotated[Path, _empty_is(models_dir)] = Field(default_factory=models_dir)
+    cache: Annotated[Path, _empty_is(cache_dir)] = Field(default_factory=cache_dir)
+
+
 class Log(Table):
     """Logging."""
 
@@ -191,15 +256,11 @@ class Log(Table):
     format: Literal["auto", "console", "json"] = "auto"
 
 
-class Config(BaseSettings):
+class Config(Table):
     """The whole configuration of one agent."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__", protected_namespaces=()
-    )
-
-    device_id: str = Field(pattern=f"^{DEVICE_ID.pattern}$")
-    groups: tuple[Annotated[str, Field(pattern=f"^{DEVICE_ID.pattern}$")], ...] = ()
+    device_id: Annotated[DeviceId, _empty_is(host_id)] = Field(default_factory=host_id)
+    groups: tuple[DeviceId, ...] = ()
     mqtt: Mqtt = Mqtt()
     camera: Camera = Camera()
     model: Model = Model()
@@ -209,15 +270,3 @@ class Config(BaseSettings):
     metrics: MetricsTable = MetricsTable()
     paths: Paths = Field(default_factory=Paths)
     log: Log = Log()
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file."""
-        return EnvSettingsSource(settings_cls), init_settings
