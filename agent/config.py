@@ -59,7 +59,7 @@ DeviceId = Annotated[
     str,
     Field(
         pattern=f"^{DEVICE_ID.pattern}$",
-        description="1 to 63 lower-case letters, digits and dashes, the first no dash",
+        description="1 to 63 lower-case letters, digits and dashes, not starting with a dash",
     ),
 ]
 ExistingFile = Annotated[Path, AfterValidator(_existing)]

@@ -1,0 +1,113 @@
+"""Fill the configuration: defaults, then the TOML file, then ``EDGEPOSE_*`` variables, then the command line.
+
+``EDGEPOSE_MQTT__PORT=1884`` sets ``mqtt.port``: two underscores step into a table. A variable's value is written as in
+the file, but a text needs no quotes. A relative path in the file starts at the file's folder, so that the file means
+the same from everywhere; one in a variable or on the command line starts at the working directory, as in a shell.
+"""
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from agent.config import Config
+from agent.config_faults import Fault, KeyPath, faults_of, schema_at, steps_of, unknown_variable
+from agent.errors import ConfigError
+
+ENV_PREFIX: Final = "EDGEPOSE_"
+# Variables of the same prefix that belong to other programs of the project.
+FOREIGN_VARIABLES: Final = frozenset({"EDGEPOSE_BROKER", "EDGEPOSE_CONFIG"})
+COMMAND_LINE: Final = "command line"
+
+
+def load(
+    path: Path | None, *, overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] = os.environ
+) -> Config:
+    """Read the configuration; ``overrides`` maps dotted keys (``camera.source``) to values and wins over everything.
+
+    Raises :class:`ConfigError` once for all faults, one a line: where, key, what was given, what was expected.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[KeyPath, str] = {}
+    faults: list[Fault] = []
+    if path is not None:
+        values = _read(path)
+        origins[()] = str(path)
+        _anchor(values, (), path.absolute().parent)
+    for name, text in sorted(environ.items()):
+        if not name.startswith(ENV_PREFIX) or name in FOREIGN_VARIABLES:
+            continue
+        steps = steps_of(name.removeprefix(ENV_PREFIX).split("__"))
+        if steps is None:
+            faults.append(unknown_variable(name, ENV_PREFIX))
+        else:
+            _put(values, steps, _parse(text, steps))
+            origins[steps] = name
+    for key, value in (overrides or {}).items():
+        steps = tuple(key.split("."))
+        _put(values, steps, value)
+        origins[steps] = COMMAND_LINE
+    try:
+        # Through JSON because pydantic's strict mode takes a text for a path and a list for a tuple only from there.
+        config = Config.model_validate_json(json.dumps(values, default=str), strict=True)
+    except ValidationError as error:
+        faults += faults_of(error, origins)
+    if faults:
+        # from None: pydantic's own text repeats the values given, and one of them may be a password.
+        raise ConfigError(
+            "\n".join(map(str, faults)), hint="configs/agent.toml lists every key with its default and what it does"
+        ) from None
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such file", hint="name an existing file with --config") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8; a configuration is TOML in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def _anchor(values: dict[str, Any], parents: KeyPath, folder: Path) -> None:
+    """Make relative paths of the file absolute, in place."""
+    for key, value in values.items():
+        steps = (*parents, key)
+        if isinstance(value, dict):
+            _anchor(value, steps, folder)
+        elif isinstance(value, str) and value and _is_path(steps, value):
+            values[key] = str(folder / Path(value).expanduser())
+
+
+def _is_path(steps: KeyPath, value: str) -> bool:
+    if steps == ("camera", "source"):
+        return "://" not in value and not value.startswith("clip:")
+    return schema_at(steps).get("format") in {"path", "file-path"}
+
+
+def _parse(text: str, steps: KeyPath) -> Any:  # noqa: ANN401 - any TOML value
+    """Read a variable's text as TOML where the key takes no plain text; what cannot be parsed is judged as a text."""
+    if schema_at(steps).get("type") == "string":
+        return text
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
+def _put(values: dict[str, Any], steps: KeyPath, value: object) -> None:
+    for step in steps[:-1]:
+        inner = values.setdefault(step, {})
+        if not isinstance(inner, dict):
+            return  # the file gives a value where a table belongs: validation names that fault
+        values = inner
+    values[steps[-1]] = value
