@@ -1,0 +1,84 @@
+"""Logging: one stream of events to stderr, coloured lines on a terminal, one JSON object a line everywhere else.
+
+Events have stable dotted names and carry facts: ``log.warning("camera.lost", source=..., after_s=...)``. What libraries
+say through :mod:`logging` and :mod:`warnings` goes into the same stream.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import MutableMapping
+from typing import Final
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from agent import config
+from agent.redact import HIDDEN, redact
+
+SECRET_KEYS: Final = frozenset({"password", "token", "secret"})
+LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def setup(log: config.Log) -> None:
+    """Send structlog, logging and warnings to stderr, from ``log.level`` up. Call it once, before the first thread."""
+    terminal = sys.stderr.isatty()
+    as_console = log.format == "console" or (log.format == "auto" and terminal)
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            hide_secrets,
+            _console(terminal) if as_console else structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+    )
+    # The handler's lock keeps lines whole when several threads log.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=LEVELS[log.level], force=True)
+    logging.captureWarnings(True)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        # A level that is off is a method that does nothing.
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[log.level]),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+
+def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Replace passwords: values under a secret key at any depth, user information in any URL."""
+    return {key: _hidden(key, value) for key, value in event.items()}
+
+
+def _hidden(key: object, value: object) -> object:
+    if str(key).lower() in SECRET_KEYS and value is not None:
+        return HIDDEN
+    match value:
+        case str():
+            return redact(value)
+        case MutableMapping():
+            return {inner: _hidden(inner, item) for inner, item in value.items()}
+        case list() | tuple():
+            return [_hidden("", item) for item in value]
+        case bool() | int() | float() | None:
+            return value
+        case _:  # a path or an exception is shown by its text, which may be an address
+            return redact(str(value))
+
+
+def _console(terminal: bool) -> Processor:
+    return structlog.dev.ConsoleRenderer(
+        colors=terminal and "NO_COLOR" not in os.environ, exception_formatter=structlog.dev.plain_traceback
+    )
