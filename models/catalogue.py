@@ -1,0 +1,208 @@
+"""The catalogue: one TOML card per network or sample clip, in ``models/cards``."""
+
+import difflib
+import functools
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from agent.errors import ModelError
+
+Precision = Literal["FP32", "FP16", "INT8"]
+PRECISIONS: tuple[Precision, ...] = ("FP32", "FP16", "INT8")
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+# A file's name becomes a path below the cache: no step of it may lead out of there.
+RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$")]
+Source = Annotated[str, Field(pattern=r"^(https?://[^/]+/.+|npm:(@[^/]+/)?[^/@]+@[^/]+/.+|deb:[^/]+/.+)$")]
+
+
+class Part(BaseModel):
+    """A piece of a card: unknown keys are errors, values never change after loading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class File(Part):
+    """One file to download, pinned by its checksum, and the sources to try in order."""
+
+    name: RelativePath
+    size: int | None = Field(default=None, gt=0)
+    """Bytes."""
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    sha384: str | None = Field(default=None, pattern=r"^[0-9a-f]{96}$")
+    sources: tuple[Source, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_checksum(self) -> Self:
+        if (self.sha256 is None) == (self.sha384 is None):
+            raise ValueError("exactly one of sha256 and sha384 pins a file")
+        return self
+
+    @property
+    def algorithm(self) -> str:
+        """Name of the checksum, as hashlib knows it."""
+        return "sha256" if self.sha256 else "sha384"
+
+    @property
+    def checksum(self) -> str:
+        """The expected checksum in hexadecimal."""
+        return self.sha256 or self.sha384 or ""
+
+    def hasher(self) -> "hashlib._Hash":
+        """Return a fresh hash object of this file's algorithm."""
+        return hashlib.new(self.algorithm)
+
+
+class Input(Part):
+    """What the network takes: one picture, float 0..255."""
+
+    name: str
+    layout: Literal["NHWC", "NCHW"]
+    colour: Literal["RGB", "BGR"]
+    stride: int = Field(ge=1)
+    """Height and width must be multiples of this."""
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    resizable: bool
+    """Whether another height and width may be chosen."""
+
+    @model_validator(mode="after")
+    def _multiples(self) -> Self:
+        if self.resizable and (self.height % self.stride or self.width % self.stride):
+            raise ValueError(f"height and width must be multiples of the stride {self.stride}")
+        return self
+
+
+class Output(Part):
+    """One output tensor."""
+
+    tensor: str
+    """Its name in the IR."""
+    channels: int = Field(gt=0)
+
+
+class Decoder(Part):
+    """How the outputs become poses."""
+
+    family: Literal["movenet", "openpose"]
+    stride: int = Field(ge=1)
+    """Pixels of the input per cell of the output."""
+    heads: dict[str, Output]
+    """What each role is played by."""
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Role to output tensor name."""
+        return {role: head.tensor for role, head in self.heads.items()}
+
+
+class TfjsConversion(Part):
+    """A TensorFlow.js graph model: becomes a frozen graph, then IR cut at the heads."""
+
+    kind: Literal["tfjs"]
+    topology: RelativePath
+    weights: RelativePath
+    cut: dict[str, str]
+    """Role to the node of the graph that becomes an output."""
+
+
+class IrConversion(Part):
+    """IR as published: nothing to convert."""
+
+    kind: Literal["ir"]
+    xml: dict[Precision, RelativePath]
+    """The .xml of each precision; its .bin lies beside it."""
+
+
+class _Card(Part):
+    name: Name
+    title: str
+    licence: str
+    origin: str
+    files: tuple[File, ...] = Field(min_length=1)
+    packages: dict[str, int] = Field(default_factory=dict)
+    """Download size in bytes of the packages that sources refer to, to show before they are fetched."""
+
+
+class NetworkCard(_Card):
+    """A network."""
+
+    kind: Literal["network"]
+    input: Input
+    decoder: Decoder
+    conversion: Annotated[TfjsConversion | IrConversion, Field(discriminator="kind")]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        known = {file.name for file in self.files}
+        match self.conversion:
+            case TfjsConversion(topology=topology, weights=weights, cut=cut):
+                needed = {topology, weights}
+                if set(cut) != set(self.decoder.heads):
+                    raise ValueError("conversion.cut and decoder.heads must name the same roles")
+            case IrConversion(xml=xml):
+                needed = set(xml.values()) | {path.removesuffix(".xml") + ".bin" for path in xml.values()}
+        if missing := sorted(needed - known):
+            raise ValueError(f"conversion needs {', '.join(missing)}, which files does not list")
+        return self
+
+
+class ClipCard(_Card):
+    """A sample video: one file."""
+
+    kind: Literal["clip"]
+    files: tuple[File, ...] = Field(min_length=1, max_length=1)
+
+
+Card = NetworkCard | ClipCard
+C = TypeVar("C", NetworkCard, ClipCard, Card)
+_ADAPTER: TypeAdapter[Card] = TypeAdapter(Annotated[Card, Field(discriminator="kind")])
+
+
+def parse(text: str, origin: str) -> Card:
+    """Read a card from TOML; ``origin`` names the text in errors. Raises ModelError."""
+    try:
+        return _ADAPTER.validate_python(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ModelError(f"{origin}: {error}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(step) for step in first["loc"])
+        raise ModelError(f"{origin}: {place}: {first['msg']}") from error
+
+
+@functools.cache
+def cards() -> dict[str, Card]:
+    """Every card by name, in alphabetical order."""
+    folder = files("models") / "cards"
+    paths = sorted((path for path in folder.iterdir() if path.name.endswith(".toml")), key=lambda path: path.name)
+    found = [parse(path.read_text(encoding="utf-8"), path.name) for path in paths]
+    return {card.name: card for card in found}
+
+
+def card(name: str) -> Card:
+    """Return the card of a network or clip. Raises ModelError for an unknown name."""
+    return _choose(name, cards(), "network or clip")
+
+
+def network(name: str) -> NetworkCard:
+    """Return the card of a network. Raises ModelError for an unknown name."""
+    return _choose(name, {n: c for n, c in cards().items() if isinstance(c, NetworkCard)}, "network")
+
+
+def clip(name: str) -> ClipCard:
+    """Return the card of a sample clip. Raises ModelError for an unknown name."""
+    return _choose(name, {n: c for n, c in cards().items() if isinstance(c, ClipCard)}, "clip")
+
+
+def _choose(name: str, among: Mapping[str, C], what: str) -> C:
+    if name in among:
+        return among[name]
+    near = difflib.get_close_matches(name, among, n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]}? " if near else ""
+    raise ModelError(f"there is no {what} called {name!r}", hint=f"{guess}known: {', '.join(among)}")

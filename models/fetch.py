@@ -1,0 +1,99 @@
+"""Fetch a network or clip: files from their sources, converted, moved into the cache in one step."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import openvino
+
+import agent
+from agent.errors import FetchError
+from models.at_hand import take
+from models.catalogue import Card, File, NetworkCard
+from models.convert import convert
+from models.download import accept, download
+from models.packages import Packages, split
+from models.progress import Reporter
+from models.store import Manifest, Store, digest, source_checksums
+
+
+def fetch(card: Card, store: Store, *, origin: Path | None = None, reporter: Reporter | None = None) -> bool:
+    """Install ``card``; False when it already was, which needs no network.
+
+    With ``origin``, files are taken from that folder, archive or file and nowhere else. Raises FetchError when a file
+    cannot be had, ModelError when the files are not what the card says; either leaves the cache as it was.
+    """
+    say = reporter or Reporter()
+    with store.locked(card.name, lambda: say.line(f"another fetch of {card.name} is under way: waiting for it")):
+        if store.is_current(card):
+            return False
+        try:
+            _install(card, store, origin, say)
+        except OSError as error:
+            free = shutil.disk_usage(store.folder).free / 1e6
+            raise FetchError(
+                f"{card.name} cannot be written: {error.strerror or error} ({free:.0f} MB free in {store.folder})",
+                hint="make room, or choose another --models-dir",
+            ) from error
+    return True
+
+
+def _install(card: Card, store: Store, origin: Path | None, say: Reporter) -> None:
+    with store.building(card.name) as scratch:
+        packages = Packages(scratch, card.packages, say)
+        downloaded: dict[str, Path] = {}
+        for file in card.files:
+            done = store.downloads() / file.checksum[:64]
+            if origin is not None:
+                take(file, origin, done)
+            elif not done.exists():
+                _obtain(file, card, done, packages, say)
+            downloaded[file.name] = done
+        built = scratch / card.name
+        built.mkdir()
+        store.install(built, _build(card, downloaded, built, say))
+        for path in downloaded.values():
+            path.unlink()
+
+
+def _obtain(file: File, card: Card, done: Path, packages: Packages, say: Reporter) -> None:
+    failures: list[str] = []
+    for source in file.sources:
+        is_web = source.startswith("http")
+        try:
+            if is_web:
+                download(source, file, done, say)
+            else:
+                part = done.with_suffix(".unpacked")
+                packages.extract(source, part)
+                accept(file, part)
+                part.replace(done)
+            return
+        except FetchError as error:
+            failures.append(f"{urlsplit(source).hostname if is_web else split(source)[0]}: {error}")
+            say.line(failures[-1])
+    raise FetchError(
+        f"{card.name}: {file.name} could not be had: {'; '.join(failures)}",
+        hint=f"once the network is back the download goes on; models fetch {card.name} --from PATH takes files at hand",
+    )
+
+
+def _build(card: Card, downloaded: dict[str, Path], built: Path, say: Reporter) -> Manifest:
+    manifest = Manifest(
+        name=card.name,
+        licence=card.licence,
+        origin=card.origin,
+        sources=source_checksums(card),
+        files={},
+        edgepose_version=agent.__version__,
+        created_at=datetime.now(UTC),
+    )
+    if isinstance(card, NetworkCard):
+        with say.task(f"{card.name}: converting"):
+            found = {"variants": convert(card, downloaded, built), "openvino_version": openvino.__version__}
+    else:
+        shutil.copyfile(downloaded[card.files[0].name], built / card.files[0].name)
+        found = {"clip": card.files[0].name}
+    files = {str(path.relative_to(built)): digest(path) for path in sorted(built.rglob("*")) if path.is_file()}
+    return manifest.model_copy(update={**found, "files": files})
