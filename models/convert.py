@@ -47,7 +47,10 @@ def _from_tfjs(
     variants: dict[Precision, str] = {"FP32": f"FP32/{card.name}.xml", "FP16": f"FP16/{card.name}.xml"}
     for precision, xml in variants.items():
         (built / xml).parent.mkdir()
-        ov.save_model(model, built / xml, compress_to_fp16=precision == "FP16")
+        try:
+            ov.save_model(model, built / xml, compress_to_fp16=precision == "FP16")
+        except RuntimeError as error:
+            raise ModelError(f"OpenVINO cannot write {built / xml}: {_last_line(error)}") from error
     return variants
 
 
@@ -103,5 +106,8 @@ def _read(path: Path) -> ov.Model:
     try:
         return ov.Core().read_model(path)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise ModelError(f"OpenVINO cannot read {path.name}: {reason}") from error
+        raise ModelError(f"OpenVINO cannot read {path.name}: {_last_line(error)}") from error
+
+
+def _last_line(error: RuntimeError) -> str:
+    return str(error).strip().splitlines()[-1]

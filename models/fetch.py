@@ -25,17 +25,18 @@ def fetch(card: Card, store: Store, *, origin: Path | None = None, reporter: Rep
     cannot be had, ModelError when the files are not what the card says; either leaves the cache as it was.
     """
     say = reporter or Reporter()
-    with store.locked(card.name, lambda: say.line(f"another fetch of {card.name} is under way: waiting for it")):
-        if store.is_current(card):
-            return False
-        try:
+    if store.is_current(card):
+        return False
+    try:
+        with store.locked(card.name, lambda: say.line(f"another fetch of {card.name} is under way: waiting for it")):
+            if store.is_current(card):
+                return False
             _install(card, store, origin, say)
-        except OSError as error:
-            free = shutil.disk_usage(store.folder).free / 1e6
-            raise FetchError(
-                f"{card.name} cannot be written: {error.strerror or error} ({free:.0f} MB free in {store.folder})",
-                hint="make room, or choose another --models-dir",
-            ) from error
+    except OSError as error:
+        raise FetchError(
+            f"{card.name} cannot be written to {store.folder}: {error.strerror or error}",
+            hint="make room there, or choose another --models-dir",
+        ) from error
     return True
 
 

@@ -155,7 +155,7 @@ class Store:
 
     @contextmanager
     def locked(self, name: str, waiting: Callable[[], None]) -> Iterator[None]:
-        """Hold the right to install ``name``; ``waiting`` is called when another process has it."""
+        """Hold the right to install ``name``; ``waiting`` is called when another process has it. Raises OSError."""
         path = self._made(".locks") / name
         with path.open("w") as handle:
             try:
@@ -196,10 +196,7 @@ class Store:
 
     def _made(self, relative: str) -> Path:
         path = self.folder / relative
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ModelError(f"{path} cannot be made: {error.strerror}", hint="choose another --models-dir") from error
+        path.mkdir(parents=True, exist_ok=True)
         return path
 
 

@@ -1,0 +1,148 @@
+"""The command ``models``: what the catalogue holds, fetching it, looking into it."""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.errors import EdgeposeError
+from models import catalogue
+from models.store import Store, models_dir
+
+# OpenVINO, rich and requests are imported by the commands that need them: help answers at once.
+
+_FOLDER = click.option(
+    "--models-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="EDGEPOSE_PATHS__MODELS",
+    default=models_dir,
+    show_default="the user's cache, or systemd's state directory",
+    help="Where networks and clips are kept.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+
+
+@click.group()
+def cli() -> None:
+    """Networks and sample clips: list, fetch, inspect."""
+
+
+# A command with a file of its own joins here: cli.add_command(...).
+
+
+@cli.command("list")
+@_FOLDER
+@_JSON
+def list_(models_dir: Path, as_json: bool) -> None:
+    """List the catalogue and what of it is installed."""
+    store = Store(models_dir)
+    installed = set(store.names())
+    rows: list[dict[str, Any]] = [
+        {
+            "name": card.name,
+            "kind": card.kind,
+            "title": card.title,
+            "licence": card.licence,
+            "installed": card.name in installed,
+            "precisions": list(store.precisions(card.name)) if card.name in installed else [],
+        }
+        for card in catalogue.cards().values()
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    _print_table(
+        ("name", "kind", "installed", "licence", "what"),
+        ([row["name"], row["kind"], _state(row), row["licence"], row["title"]] for row in rows),
+    )
+
+
+def _state(row: dict[str, Any]) -> str:
+    return " ".join(row["precisions"]) or ("yes" if row["installed"] else "-")
+
+
+@cli.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("--from", "origin", type=click.Path(path_type=Path), help="A folder, file or archive already at hand.")
+@_FOLDER
+@_JSON
+def fetch(names: tuple[str, ...], origin: Path | None, models_dir: Path, as_json: bool) -> None:
+    """Fetch networks and clips into the cache; what is there already is checked and left alone."""
+    from models.fetch import fetch as fetch_card  # noqa: PLC0415
+
+    store = Store(models_dir)
+    rows = []
+    for card in [catalogue.card(name) for name in names]:
+        fetched = fetch_card(card, store, origin=origin)
+        rows.append({"name": card.name, "fetched": fetched, "folder": str(store.network(card.name))})
+        if not as_json:
+            click.echo(f"{card.name}: {'ready' if fetched else 'already there'} in {rows[-1]['folder']}")
+    if as_json:
+        _print_json(rows)
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--height", type=click.IntRange(min=1), help="Input height, by default the card's.")
+@click.option("--width", type=click.IntRange(min=1), help="Input width, by default the card's.")
+@_FOLDER
+@_JSON
+def inspect(name: str, height: int | None, width: int | None, models_dir: Path, as_json: bool) -> None:
+    """Show a network's inputs, outputs, arithmetic, parameters, files and precisions."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from models.inspect import inspect as inspect_network  # noqa: PLC0415
+
+    card = catalogue.network(name)
+    store = Store(models_dir)
+    store.verify(name)
+    summary = inspect_network(card, store, height, width)
+    if as_json:
+        _print_json({"title": card.title, "licence": card.licence, "origin": card.origin, **asdict(summary)})
+        return
+    click.echo(f"{card.title}\n{card.licence}; {card.origin}\n")
+    size = f"{summary.height}x{summary.width}"
+    click.echo(f"{summary.gflops:.3f} GFLOPs at {size}, {summary.parameters / 1e6:.3f} M parameters\n")
+    tensors = [("input", tensor) for tensor in summary.inputs] + [("output", tensor) for tensor in summary.outputs]
+    _print_table(("", "tensor", "shape", "type"), ([kind, t.name, t.shape, t.type] for kind, t in tensors))
+    sizes = [[variant.precision, f"{variant.bytes / 1e6:.1f} MB"] for variant in summary.variants]
+    if summary.original_bytes:
+        sizes.append(["TensorFlow graph", f"{summary.original_bytes / 1e6:.1f} MB"])
+    _print_table(("present", "size"), sizes)
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+def _print_table(header: tuple[str, ...], rows: Iterable[list[str]]) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(*header, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(cell.replace("[", "\\[") for cell in row))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def main() -> None:
+    """Run the command; a known fault is two lines on stderr, Ctrl-C ends with 130."""
+    try:
+        sys.exit(cli(standalone_mode=False))
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except EdgeposeError as error:
+        click.echo(f"error: {error}", err=True)
+        if error.hint:
+            click.echo(f"hint: {error.hint}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
