@@ -11,9 +11,19 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from platformdirs import PlatformDirs
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WrapValidator,
+    model_validator,
+)
 
 from agent.wire.topics import DEFAULT_PREFIX, DEVICE_ID
+from models.store import models_dir
 
 Precision = Literal["FP32", "FP16", "INT8"]
 PositiveSeconds = Annotated[float, Field(gt=0, le=3600)]
@@ -27,8 +37,8 @@ def _zero_is_none(given: object) -> object:
     return None if type(given) in {int, float} and given == 0 else given
 
 
-def _empty_is(default: Callable[[], object]) -> BeforeValidator:
-    return BeforeValidator(lambda given: default() if given == "" else given)
+def _empty_is(default: Callable[[], object]) -> WrapValidator:
+    return WrapValidator(lambda given, check: default() if given == "" else check(given))
 
 
 def _existing(path: Path) -> Path:
@@ -158,7 +168,7 @@ class Camera(Table):
     @property
     def live(self) -> bool:
         """A camera or stream, which runs at its own pace and has no end."""
-        return "://" in self.source or self.source.startswith("/dev/")
+        return "://" in self.source or self.source.startswith("/dev/") or self.source.isdigit()
 
     @model_validator(mode="after")
     def _only_for_files(self) -> Self:
@@ -226,13 +236,6 @@ class MetricsTable(Table):
 
 def _dirs() -> PlatformDirs:
     return PlatformDirs("edgepose", appauthor=False)
-
-
-def models_dir() -> Path:
-    """Where networks and clips are kept."""
-    if state := os.environ.get("STATE_DIRECTORY"):
-        return Path(state.split(":")[0]) / "models"
-    return Path(_dirs().user_cache_dir) / "models"
 
 
 def cache_dir() -> Path:

@@ -46,7 +46,7 @@ class Fault:
     text: str
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.origin, self.key, self.text) if part)
+        return redact(": ".join(part for part in (self.origin, self.key, self.text) if part))
 
 
 def dotted(steps: Sequence[str]) -> str:
@@ -102,11 +102,11 @@ def steps_of(parts: Sequence[str]) -> KeyPath | None:
 
 def unknown_variable(name: str, prefix: str) -> Fault:
     """Fault of a variable that names no key, with the nearest variable that does."""
-    names = [prefix + "__".join(steps).upper() for steps in all_keys()]
-    near = difflib.get_close_matches(name, names, n=1)
-    inside = [known for known in names if known.startswith(f"{name}__")]
-    if near or inside:
-        return Fault(name, "", f"unknown variable; did you mean {(inside or near)[0]}?")
+    names = ["__".join(steps).upper() for steps in all_keys()]
+    wanted = name.removeprefix(prefix)
+    inside = [known for known in names if known.startswith(f"{wanted}__")]
+    if near := inside or difflib.get_close_matches(wanted, names, n=1):
+        return Fault(name, "", f"unknown variable; did you mean {prefix}{near[0]}?")
     return Fault(name, "", "unknown variable; two underscores step into a table, as in EDGEPOSE_MQTT__PORT")
 
 
@@ -153,7 +153,7 @@ def _shown(given: object, *, secret: bool) -> str:
         return HIDDEN
     if isinstance(given, dict | list):  # what is inside may hold a password under any key
         return "a table" if isinstance(given, dict) else "a list"
-    text = redact(json.dumps(given, ensure_ascii=False))
+    text = redact(json.dumps(given, ensure_ascii=False, default=str))  # before it is cut: the @ must still be there
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 
 

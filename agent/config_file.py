@@ -89,7 +89,7 @@ def _anchor(values: dict[str, Any], parents: KeyPath, folder: Path) -> None:
 
 def _is_path(steps: KeyPath, value: str) -> bool:
     if steps == ("camera", "source"):
-        return "://" not in value and not value.startswith("clip:")
+        return "://" not in value and not value.startswith("clip:") and not value.isdigit()
     return schema_at(steps).get("format") in {"path", "file-path"}
 
 
