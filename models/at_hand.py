@@ -13,22 +13,21 @@ from models.packages import members
 _ARCHIVES = (".tgz", ".tar", ".tar.gz", ".deb")
 
 
-def take(file: File, origin: Path, done: Path) -> None:
+def take(file: File, origin: Path, done: Path) -> Path:
     """Copy ``file`` from ``origin`` to ``done``. Raises FetchError when nothing there has its name and checksum."""
     if not origin.exists():
         raise FetchError(f"{origin} does not exist")
-    part = done.with_suffix(".copied")
+    part = done.with_suffix(".part")
     differing = 0
     for content in _candidates(file, origin):
         with part.open("wb") as handle:
             shutil.copyfileobj(content, handle)
         try:
-            accept(file, part)
+            accept(file, part, done)
         except FetchError:
             differing += 1
             continue
-        part.replace(done)
-        return
+        return done
     wanted = f"{file.name} with {file.algorithm} {file.checksum[:12]}…"
     found = f"{differing} of that name differ" if differing else "nothing there has that name"
     raise FetchError(f"{origin} holds no {wanted}: {found}")

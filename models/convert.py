@@ -1,5 +1,6 @@
 """From downloaded files to an installed network: IR per precision, the original beside it, the golden outputs."""
 
+import errno
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +22,7 @@ def convert(card: NetworkCard, downloaded: Downloaded, built: Path) -> dict[Prec
     """Fill the folder ``built`` from the downloaded files.
 
     Returns the .xml of each precision by path below ``built``. Raises ModelError when the files are not what the card
-    says they are.
+    says they are, and OSError when the disk is at fault.
     """
     match card.conversion:
         case TfjsConversion() as conversion:
@@ -50,7 +51,8 @@ def _from_tfjs(
         try:
             ov.save_model(model, built / xml, compress_to_fp16=precision == "FP16")
         except RuntimeError as error:
-            raise ModelError(f"OpenVINO cannot write {built / xml}: {_last_line(error)}") from error
+            # OpenVINO does not say why; what the disk does to a file is an OSError everywhere else.
+            raise OSError(errno.EIO, f"OpenVINO could not write {xml}") from error
     return variants
 
 

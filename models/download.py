@@ -28,27 +28,23 @@ def download(url: str, file: File, done: Path, reporter: Reporter) -> None:
 
     Raises FetchError with the reason alone, and OSError when the disk is at fault.
     """
-    part = done.with_suffix(".part")
     attempts = Retrying(
         stop=DOWNLOAD_ATTEMPTS, wait=RETRY_DOWNLOAD, retry=retry_if_exception_type(_TransientError), reraise=True
     )
     with reporter.task(f"{file.name} from {urlsplit(url).hostname}", file.size) as advance:
-        attempts(_attempt, url, file, part, advance)
-    part.replace(done)
+        attempts(_attempt, url, file, done, advance)
 
 
-def _attempt(url: str, file: File, part: Path, advance: Callable[[int], None]) -> None:
+def _attempt(url: str, file: File, done: Path, advance: Callable[[int], None]) -> None:
+    part = done.with_suffix(".part")
     start = part.stat().st_size if part.exists() else 0
     if start == 0 or start != file.size:
         try:
             _transfer(url, file, part, start, advance)
         except requests.RequestException as error:
             raise _TransientError(_reason(error)) from error
-        except OSError:
-            part.unlink(missing_ok=True)  # a full disk is not to stay full because of us
-            raise
     try:
-        accept(file, part)
+        accept(file, part, done)
     except FetchError as error:
         if start:
             raise _TransientError(f"resumed to a wrong file: {error}") from error
@@ -78,15 +74,20 @@ def _transfer(url: str, file: File, part: Path, start: int, advance: Callable[[i
         raise _TransientError(f"ended after {written} of {file.size} bytes")
 
 
-def accept(file: File, path: Path) -> None:
-    """Keep ``path`` if it is ``file`` by size and checksum; remove it and raise FetchError if not."""
-    size = path.stat().st_size
+def accept(file: File, part: Path, done: Path) -> None:
+    """Move ``part`` to ``done`` if it is ``file`` by its checksum; remove it and raise FetchError if not."""
+    if not is_intact(file, part):
+        size = part.stat().st_size
+        part.unlink()
+        wanted = f" of {file.size}" if file.size else ""
+        raise FetchError(f"wrong {file.algorithm}: {size}{wanted} bytes that are not {file.checksum[:12]}…")
+    part.replace(done)
+
+
+def is_intact(file: File, path: Path) -> bool:
+    """Whether ``path`` has the checksum of ``file``."""
     with path.open("rb") as handle:
-        actual = hashlib.file_digest(handle, file.hasher).hexdigest()
-    if actual != file.checksum:
-        path.unlink()
-        expected = f"{file.algorithm} {file.checksum[:12]}… expected"
-        raise FetchError(f"wrong file: {file.algorithm} {actual[:12]}… of {size} bytes, {expected}")
+        return hashlib.file_digest(handle, file.hasher).hexdigest() == file.checksum
 
 
 def _reason(error: requests.RequestException) -> str:

