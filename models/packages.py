@@ -158,8 +158,10 @@ def _private_lists(folder: Path) -> list[str]:
         (folder / needed).mkdir(parents=True)
     settings = {
         "Dir::State": folder / "state",
+        "Dir::State::lists": folder / "state/lists",
         "Dir::State::status": "/var/lib/dpkg/status",
         "Dir::Cache": folder / "cache",
+        "Dir::Cache::archives": folder / "cache/archives",
         "Acquire::Languages": "none",
         "Acquire::http::Timeout": "20",
         "APT::Update::Error-Mode": "any",
