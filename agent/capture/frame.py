@@ -71,7 +71,7 @@ class Source(Protocol):
     """A camera, stream, file or folder, opened by :func:`agent.capture.open_source`."""
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The next frame, or None when none came within ``timeout_s``. Raises :class:`EndOfSource` at the end."""
+        """Return the next frame, or None when none came in ``timeout_s``. Raises :class:`EndOfSource` at the end."""
 
     def counts(self) -> CaptureCounts:
         """Frames captured and dropped so far."""
