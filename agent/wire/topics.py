@@ -24,27 +24,38 @@ class Topics:
 
     @property
     def availability(self) -> str:
+        """`online` or `offline`, retained; plain text."""
         return self._of("availability")
 
     @property
     def info(self) -> str:
+        """:class:`agent.wire.messages.Info`, retained."""
         return self._of("info")
 
     @property
     def state(self) -> str:
+        """:class:`agent.wire.messages.State`, retained."""
         return self._of("state")
 
     @property
     def metrics(self) -> str:
+        """:class:`agent.wire.messages.Metrics`, retained."""
         return self._of("metrics")
 
     @property
     def keypoints(self) -> str:
+        """:class:`agent.wire.messages.Keypoints`, QoS 0."""
         return self._of("keypoints")
 
     @property
     def event(self) -> str:
+        """:class:`agent.wire.messages.Event`."""
         return self._of("event")
+
+
+def every_device(leaf: str, prefix: str = DEFAULT_PREFIX) -> str:
+    """Make the filter that matches one leaf of every device of the prefix."""
+    return f"{prefix}/+/{leaf}"
 
 
 def parse(topic: str, prefix: str = DEFAULT_PREFIX) -> tuple[str, str] | None:

@@ -1,0 +1,243 @@
+"""The thread that keeps the agent connected, and what the other parts call.
+
+It connects, serves and reconnects for ever. Every connection is a :class:`Session` with a paho client of its own, so
+nothing paho queued for a dead connection can overtake what is newer. What must survive a lost connection waits in the
+:class:`Outbox`.
+"""
+
+import math
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Self
+
+import structlog
+from tenacity import RetryCallState, Retrying
+
+from agent.config import Mqtt
+from agent.errors import LinkError
+from agent.link.outbox import Outbox
+from agent.link.session import Session, acknowledged
+from agent.policies import RECONNECT_BROKER
+from agent.wire import broker
+from agent.wire.broker import BrokerError
+from agent.wire.messages import OFFLINE, ONLINE
+from agent.wire.topics import Topics
+
+log = structlog.get_logger()
+
+FAREWELL_S: Final = 1.0
+CLOSE_TIMEOUT_S: Final = 1.4
+"""Longer than the farewell; a thread that hangs in connect is left behind."""
+STABLE_S: Final = 10.0
+"""A connection that lived shorter does not reset the back-off: two agents with one id would fight without pause."""
+EVENTS_IN_FLIGHT_MAX: Final = 10
+"""With the retained topics well below the 20 unacknowledged messages mosquitto allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStats:
+    """Running totals since the link was made."""
+
+    connected: bool
+    superseded: int
+    events_dropped: int
+    reconnects: int
+
+
+class Link:
+    """The agent's side of the broker, as a context manager: entering starts it, leaving says goodbye.
+
+    No method blocks on the network, and a missing broker is no error. ``on_state`` is told from the link's own thread
+    when the connection comes (True) and goes (False). Raises :class:`LinkError` when the TLS or password files named in
+    the configuration cannot be used.
+    """
+
+    def __init__(self, mqtt: Mqtt, topics: Topics, *, on_state: Callable[[bool], None] | None = None) -> None:
+        self._mqtt = mqtt
+        self._topics = topics
+        self._on_state = on_state
+        # A fixed id makes the broker drop our half-open predecessor at once; later its will would overwrite `online`.
+        self._client_id = f"{topics.prefix}-{topics.device_id}"
+        self._address = f"{mqtt.host}:{mqtt.port}"
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name="link", daemon=True)
+        self._session: Session | None = None
+        self._outbox = Outbox()
+        self._outbox.announce(topics.availability, ONLINE)
+        self._connects = 0
+        self._stable_from = math.inf
+        self._told: set[str] = set()
+        self._denied: set[str] = set()
+        try:
+            self._new_session()
+        except BrokerError as error:
+            self.close()
+            raise LinkError(error.cause, hint=error.cure) from error
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def announce(self, leaf_topic: str, payload: bytes) -> None:
+        """Publish retained with QoS 1, now and after every reconnect; only the newest payload of a topic counts."""
+        with self._lock:
+            self._outbox.announce(leaf_topic, payload)
+        self._wake()
+
+    def event(self, payload: bytes) -> None:
+        """Publish with QoS 1, not retained; kept while offline, the oldest dropped when there are too many."""
+        with self._lock:
+            self._outbox.event(payload)
+        self._wake()
+
+    def keypoints(self, payload: bytes) -> None:
+        """Publish with QoS 0, latest wins: what cannot leave at once waits alone and is replaced by the next one.
+
+        The socket is written in the caller's thread: half the price of waking the link's thread for it.
+        """
+        with self._lock:
+            session = self._session
+            if session is None:
+                return
+            if session.client.want_write():
+                self._outbox.keypoints(payload)
+                return
+            session.client.publish(self._topics.keypoints, payload)
+            finished = session.alive and not session.client.want_write()
+        if not finished:
+            self._wake()
+
+    def stats(self) -> LinkStats:
+        """Return the running totals."""
+        with self._lock:
+            return LinkStats(
+                connected=self._session is not None,
+                superseded=self._outbox.superseded,
+                events_dropped=self._outbox.events_dropped,
+                reconnects=max(0, self._connects - 1),
+            )
+
+    def close(self) -> None:
+        """Publish a retained `offline` and leave; takes at most 1.5 s, whatever the broker does."""
+        self._stop.set()
+        self._wake()
+        if self._thread.ident is not None:
+            self._thread.join(CLOSE_TIMEOUT_S)
+        self._wake_in.close()
+        self._wake_out.close()
+
+    def _wake(self) -> None:
+        with suppress(OSError):  # full: it wakes anyway; closed: nobody is left to wake
+            self._wake_out.send(b"\0")
+
+    def _new_session(self) -> Session:
+        return Session(self._mqtt, self._client_id, self._lock, self._wake_in)
+
+    def _run(self) -> None:
+        attempt = 0
+        while not self._stop.is_set():
+            attempt += 1
+            self._stable_from = math.inf
+            try:
+                self._connect_and_serve()
+            except BrokerError as error:
+                self._tell(error)
+            except Exception:
+                log.exception("link.crashed", broker=self._address)
+            if time.monotonic() > self._stable_from:
+                attempt = 1
+            self._stop.wait(_pause_s(attempt))
+
+    def _connect_and_serve(self) -> None:
+        session = self._new_session()
+        session.client.will_set(self._topics.availability, OFFLINE, qos=1, retain=True)
+        graceful = False
+        try:
+            session.open(self._stop)
+            self._adopt(session)
+            graceful = self._serve(session)
+        finally:
+            self._abandon(session, graceful=graceful)
+        if not graceful:
+            raise session.end or broker.refused(128)
+
+    def _adopt(self, session: Session) -> None:
+        with self._lock:
+            self._session = session
+            self._connects += 1
+            self._outbox.connected()
+        self._stable_from = time.monotonic() + STABLE_S
+        self._told.clear()
+        log.info("broker.connected", broker=self._address, reconnects=self._connects - 1)
+        if self._on_state is not None:
+            self._on_state(True)
+
+    def _serve(self, session: Session) -> bool:
+        """Serve until the connection ends (False), or until we are told to stop and all has arrived (True)."""
+        while session.alive and not self._stop.is_set():
+            self._hand_over(session)
+            session.turn(1.0)
+        return self._stop.is_set() and self._say_goodbye(session)
+
+    def _say_goodbye(self, session: Session) -> bool:
+        self.announce(self._topics.availability, OFFLINE)
+        deadline = time.monotonic() + FAREWELL_S
+        while session.alive and (left_s := deadline - time.monotonic()) > 0:
+            if self._hand_over(session):
+                return True
+            session.turn(left_s)
+        return False
+
+    def _hand_over(self, session: Session) -> bool:
+        """Give paho what waits; true when nothing waits and everything has been acknowledged."""
+        with self._lock:
+            session.settled()
+            for topic, payload in self._outbox.take_announcements(busy=session.announced):
+                session.announced[topic] = session.client.publish(topic, payload, qos=1, retain=True)
+            for payload in self._outbox.take_events(EVENTS_IN_FLIGHT_MAX - len(session.events)):
+                session.events.append((payload, session.client.publish(self._topics.event, payload, qos=1)))
+            if not session.client.want_write() and (newest := self._outbox.take_keypoints()) is not None:
+                session.client.publish(self._topics.keypoints, newest)
+            done = session.settled() and self._outbox.empty
+        self._warn_denied(session)
+        return done
+
+    def _abandon(self, session: Session, *, graceful: bool) -> None:
+        with self._lock:
+            was_connected = self._session is session
+            self._session = None
+            session.close(graceful=graceful)
+            self._outbox.disconnected([payload for payload, sent in session.events if not acknowledged(sent)])
+        if was_connected and self._on_state is not None:
+            self._on_state(False)
+
+    def _tell(self, error: BrokerError) -> None:
+        """Log each cause once per outage, not at every attempt."""
+        if error.cause not in self._told and not self._stop.is_set():
+            self._told.add(error.cause)
+            log.warning("broker.lost", broker=self._address, cause=error.cause, cure=error.cure)
+
+    def _warn_denied(self, session: Session) -> None:
+        for topic in set(session.denied) - self._denied:
+            self._denied.add(topic)
+            log.warning(
+                "broker.denied", topic=topic, cure="allow this user to write the topic in the broker's access list"
+            )
+        session.denied.clear()
+
+
+def _pause_s(attempt: int) -> float:
+    state = RetryCallState(Retrying(), None, (), {})
+    state.attempt_number = attempt
+    return RECONNECT_BROKER(state)

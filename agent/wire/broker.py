@@ -1,0 +1,105 @@
+"""Why a broker cannot be had, in words a person can act on. Shared by the agent and the controller."""
+
+import socket
+import ssl
+from pathlib import Path
+from typing import Final
+
+
+class BrokerError(Exception):
+    """The broker cannot be reached, or refuses us. ``cause`` says why, ``cure`` what to do."""
+
+    def __init__(self, cause: str, cure: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.cure = cure
+
+
+# Reason codes of CONNACK, DISCONNECT and PUBACK: MQTT 5.0, section 2.4.
+REASONS: Final[dict[int, tuple[str, str]]] = {
+    128: ("the connection broke", "check broker and network; two devices with one device_id also throw each other out"),
+    130: ("the broker does not keep to MQTT 5", "use a broker that speaks MQTT 5, such as mosquitto 1.6 or newer"),
+    132: ("the broker does not speak MQTT 5", "use a broker that speaks MQTT 5, such as mosquitto 1.6 or newer"),
+    133: ("the broker does not accept this client id", "let the broker accept the device id as client id"),
+    134: ("the broker refuses the user name or password", "check user name and password against the broker's"),
+    135: (
+        "the broker says: not authorised",
+        "set user name and password, or allow this user in the broker's access list",
+    ),
+    136: ("the broker is unavailable", "look at the broker's log"),
+    137: ("the broker is busy", "it is tried again by itself"),
+    138: ("the broker has banned this client", "lift the ban in the broker"),
+    139: ("the broker is shutting down", "start the broker again"),
+    141: ("the broker has gone silent", "check the network; the broker did not answer within the keep-alive time"),
+    142: ("another client came with our client id", "give every device a device_id of its own"),
+    149: ("a message is larger than the broker accepts", "raise the broker's maximum packet size"),
+    151: ("the broker's quota is exceeded", "raise the broker's limits"),
+    159: ("the broker limits the rate of connections", "it is tried again by itself"),
+}
+
+
+def refused(reason_code: int) -> BrokerError:
+    """Put a reason code of MQTT 5 into words."""
+    return BrokerError(*REASONS.get(reason_code, (f"the broker gave reason code {reason_code:#04x}", "")))
+
+
+def closed_unanswered() -> BrokerError:
+    """Say that the broker took the connection and closed it without a CONNACK."""
+    return BrokerError(
+        "the broker closed the connection without an answer",
+        "check that the port is its MQTT port and whether it wants TLS or a client certificate",
+    )
+
+
+def silent(timeout_s: float) -> BrokerError:
+    """Say that somebody took the connection and never answered."""
+    return BrokerError(
+        f"connected, but no MQTT answer within {timeout_s:g} s",
+        "check that the port is the broker's MQTT port and whether it wants TLS",
+    )
+
+
+def unreachable(error: OSError | UnicodeError, host: str) -> BrokerError:
+    """Name what stopped the connection before MQTT began."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            cause = f"the broker's certificate is not trusted: {error.verify_message}"
+            return BrokerError(
+                cause, "name the authority that signed it as CA file, and the host as the certificate does"
+            )
+        case ssl.SSLError():
+            cause = f"TLS failed: {error.reason or error}"
+            return BrokerError(cause, "check that the port speaks TLS and whether it wants a client certificate")
+        case socket.gaierror() | UnicodeError():
+            return BrokerError(f"the host name {host!r} cannot be resolved", "check the broker's host name and the DNS")
+        case TimeoutError():
+            return BrokerError("no answer to the connection attempt", "check host, port and firewall")
+        case ConnectionRefusedError():
+            return BrokerError("nothing listens there", "start the broker, or check host and port")
+        case ConnectionResetError():
+            return BrokerError("the connection was reset", "check that the port is right and whether it speaks TLS")
+        case _:
+            return BrokerError(error.strerror or str(error), "check host, port and network")
+
+
+def tls_context(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
+    """Build a context that verifies the broker. Without a CA file the system's authorities are trusted."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+        if cert_file is not None:
+            # The empty password makes an encrypted key an error; without it OpenSSL would ask on the terminal.
+            context.load_cert_chain(cert_file, key_file, password="")
+    except (OSError, ValueError) as error:
+        files = ", ".join(str(file) for file in (ca_file, cert_file, key_file) if file is not None)
+        raise BrokerError(
+            f"the TLS files cannot be used ({error}): {files}", "check that they are PEM files"
+        ) from error
+    return context
+
+
+def read_password(file: Path) -> str:
+    """Return the password in a file, without the line end an editor leaves."""
+    try:
+        return file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        raise BrokerError(f"the password file {file} cannot be read: {error}", "check its path and rights") from error

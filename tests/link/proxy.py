@@ -1,0 +1,76 @@
+"""A TCP proxy on loopback that can stop reading, or swallow everything: a stalled link and a dead peer."""
+
+import select
+import socket
+import threading
+from typing import Final, Self
+
+CHUNK: Final = 4096
+
+
+class Proxy:
+    """Forwards between whoever connects to ``port`` and the broker, until :meth:`stall`."""
+
+    def __init__(self, target_port: int, *, port: int = 0) -> None:
+        self._target = ("127.0.0.1", target_port)
+        self._server = socket.create_server(("127.0.0.1", port))
+        # Small buffers on both sides, or the kernel would hide a stall behind megabytes.
+        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, CHUNK)
+        self.port: int = self._server.getsockname()[1]
+        self.taken = threading.Event()
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self._stop = threading.Event()
+        self._open: list[socket.socket] = [self._server]
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+
+    def __enter__(self) -> Self:
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._flowing.set()
+        for held in self._open:
+            if held is not self._server:
+                held.close()
+        for thread in self._threads:
+            thread.join(5)
+        self._server.close()
+
+    def stall(self) -> None:
+        """Read no more, in either direction; the connections stay open."""
+        self._flowing.clear()
+
+    def resume(self) -> None:
+        """Let it flow again."""
+        self._flowing.set()
+
+    def _accept(self) -> None:
+        while not self._stop.is_set():
+            if not select.select([self._server], [], [], 0.05)[0]:
+                continue
+            near, _ = self._server.accept()
+            far = socket.create_connection(self._target)
+            self._open += [near, far]
+            thread = threading.Thread(target=self._pump, args=(near, far), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+            self.taken.set()
+
+    def _pump(self, near: socket.socket, far: socket.socket) -> None:
+        other = {near: far, far: near}
+        try:
+            while not self._stop.is_set():
+                self._flowing.wait()
+                for ready in select.select([near, far], [], [], 0.05)[0]:
+                    if not self._flowing.is_set():
+                        break
+                    if not (data := ready.recv(CHUNK)):
+                        return
+                    other[ready].sendall(data)
+        except (OSError, ValueError):  # closed by either end, or by leaving
+            return
+        finally:
+            near.close()
+            far.close()

@@ -1,0 +1,213 @@
+"""The link against a real broker that comes, goes and comes back."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from agent.errors import LinkError
+from tests.broker import Broker, Listener, free_port
+from tests.link.conftest import TOPICS, Logs, States, link_to
+from tests.link.proxy import Proxy
+
+PUBLISHER = """
+import sys, threading
+from agent.config import Mqtt
+from agent.link import Link
+from agent.wire.topics import Topics
+with Link(Mqtt(host="127.0.0.1", port=int(sys.argv[1])), Topics("edge-1")) as link:
+    link.announce(Topics("edge-1").state, b"running")
+    threading.Event().wait()
+"""
+
+
+def test_every_topic_has_its_retain_flag_and_qos(broker: Broker) -> None:
+    """Availability and what is announced are retained, events and keypoints are not; keypoints alone go with QoS 0."""
+    connected = States()
+    with Listener(broker.port) as listener, link_to(broker.port, connected) as link:
+        link.announce(TOPICS.state, b"s")
+        link.event(b"e")
+        connected.wait(True)
+        link.keypoints(b"k")
+        seen = {
+            topic: (message.retain, message.qos)
+            for topic, payload in [
+                (TOPICS.availability, b"online"),
+                (TOPICS.state, b"s"),
+                (TOPICS.event, b"e"),
+                (TOPICS.keypoints, b"k"),
+            ]
+            for message in [listener.wait_for(topic, payload)]
+        }
+    assert seen == {
+        TOPICS.availability: (True, 1),
+        TOPICS.state: (True, 1),
+        TOPICS.event: (False, 1),
+        TOPICS.keypoints: (False, 0),
+    }
+
+
+def test_leaving_says_offline_once(broker: Broker) -> None:
+    """A closed link leaves a retained `offline`, published by itself and not a second time by its last will."""
+    with Listener(broker.port) as listener:
+        with link_to(broker.port) as link:
+            link.announce(TOPICS.state, b"stopping")
+            listener.wait_for(TOPICS.availability, b"online")
+        listener.wait_for(TOPICS.availability, b"offline")
+        with link_to(broker.port):
+            pass
+        listener.wait(lambda _: len(listener.payloads(TOPICS.availability)) >= 2)
+        assert listener.payloads(TOPICS.availability)[:2] == [b"online", b"offline"]
+        assert listener.payloads(TOPICS.state) == [b"stopping"]
+    with Listener(broker.port) as late:
+        assert late.wait_for(TOPICS.availability, b"offline").retain
+
+
+def test_a_killed_agent_is_offline(broker: Broker) -> None:
+    """SIGKILL of the process leaves a retained `offline`, by the last will."""
+    with Listener(broker.port) as listener:
+        process = subprocess.Popen([sys.executable, "-c", PUBLISHER, str(broker.port)], stdout=subprocess.DEVNULL)
+        try:
+            listener.wait_for(TOPICS.state, b"running")
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        assert listener.wait_for(TOPICS.availability, b"offline").retain
+
+
+def test_the_broker_may_come_later(tmp_path: Path, states: States, logs: Logs) -> None:
+    """Without a broker the link starts all the same, says so once with the cure, and announces when one comes."""
+    with Broker(tmp_path, start=False) as broker, link_to(broker.port, states) as link:
+        link.announce(TOPICS.state, b"starting")
+        link.announce(TOPICS.state, b"running")
+        link.event(b"e")
+        lost = logs.wait("broker.lost")
+        assert not link.stats().connected
+        broker.start()
+        states.wait(True)
+        with Listener(broker.port) as listener:
+            listener.wait_for(TOPICS.availability, b"online")
+            assert listener.wait_for(TOPICS.state, b"running")
+    assert (lost["cause"], lost["cure"]) == ("nothing listens there", "start the broker, or check host and port")
+    assert len(logs.of("broker.lost")) == 1
+
+
+def test_a_killed_broker_hears_everything_again(broker: Broker, states: States) -> None:
+    """After SIGKILL of the broker the newest of every retained topic arrives; old states and old keypoints do not."""
+    with link_to(broker.port, states) as link:
+        link.announce(TOPICS.info, b"born")
+        link.announce(TOPICS.state, b"old")
+        states.wait(True)
+        broker.kill()
+        states.wait(True, False)
+        link.announce(TOPICS.state, b"new")
+        link.keypoints(b"past")
+        broker.start()
+        # No wait for the link here: it must not matter whether it or the listener is back first.
+        with Listener(broker.port) as listener:
+            listener.wait_for(TOPICS.availability, b"online")
+            listener.wait_for(TOPICS.info, b"born")
+            listener.wait_for(TOPICS.state, b"new")
+            states.wait(True, False, True)
+            link.keypoints(b"present")
+            listener.wait_for(TOPICS.keypoints, b"present")
+            assert listener.payloads(TOPICS.state) == [b"new"]
+            assert listener.payloads(TOPICS.keypoints) == [b"present"]
+        assert link.stats().reconnects == 1
+
+
+def test_events_of_the_gap_arrive_in_order(broker: Broker) -> None:
+    """Events raised without a connection arrive when it comes: all, in order, also beyond what may be in flight."""
+    wanted = [b"%d" % number for number in range(200)]
+    door = free_port()
+    with Listener(broker.port, TOPICS.event) as listener, link_to(door) as link:
+        for payload in wanted:
+            link.event(payload)
+        with Proxy(broker.port, port=door):
+            listener.wait_for(TOPICS.event, wanted[-1])
+            assert listener.payloads(TOPICS.event) == wanted
+
+
+def test_a_callback_that_raises_does_not_deafen(broker: Broker, logs: Logs) -> None:
+    """A fault in the link's thread is logged with its traceback, and the link connects again and goes on."""
+    faults = iter([RuntimeError("a defect")])
+
+    def on_state(connected: bool) -> None:
+        if connected and (fault := next(faults, None)):
+            raise fault
+
+    with Listener(broker.port) as listener, link_to(broker.port, on_state) as link:
+        crash = logs.wait("link.crashed")
+        link.announce(TOPICS.state, b"alive")
+        listener.wait_for(TOPICS.state, b"alive")
+        assert link.stats().reconnects == 1
+    assert crash["exc_info"]
+
+
+def test_the_brokers_reason_is_told(logs: Logs) -> None:
+    """When the broker says why it throws us out, the log says it too, with the cure."""
+    with socket.create_server(("127.0.0.1", 0)) as broker, link_to(broker.getsockname()[1]):
+        taken, _address = broker.accept()
+        with taken:
+            taken.recv(4096)
+            taken.sendall(b"\x20\x03\x00\x00\x00" + b"\xe0\x01\x8e")  # CONNACK, then DISCONNECT: session taken over
+            lost = logs.wait("broker.lost")
+    assert lost["cause"] == "another client came with our client id"
+    assert "device_id" in lost["cure"]
+
+
+def test_packets_of_many_threads_do_not_mix(broker: Broker, states: States) -> None:
+    """Keypoints, events and announcements from several threads at once all arrive whole."""
+    count = 400
+    with Listener(broker.port) as listener, link_to(broker.port, states) as link:
+        states.wait(True)
+
+        def send(letter: bytes) -> None:
+            for _ in range(count):
+                link.keypoints(letter * 4000)
+                link.announce(TOPICS.metrics, letter * 2000)
+
+        threads = [threading.Thread(target=send, args=(letter,)) for letter in (b"a", b"b", b"c")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        link.announce(TOPICS.state, b"done")
+        listener.wait_for(TOPICS.state, b"done")
+        assert link.stats().reconnects == 0
+        for topic, size in [(TOPICS.keypoints, 4000), (TOPICS.metrics, 2000)]:
+            assert set(listener.payloads(topic)) <= {letter * size for letter in (b"a", b"b", b"c")}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x20\x02\x00\x01", b"\x20\x03\x00\x86\x00", b"\x20\x00", b"\xff" * 64, b""],
+)
+def test_any_answer_to_connect_is_survived(tmp_path: Path, logs: Logs, answer: bytes) -> None:
+    """Whatever answers instead of an MQTT 5 broker, the link names a cause and connects once a real one is there."""
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)) as impostor, link_to(port):
+        impostor.settimeout(20)
+        for _ in range(2):
+            taken, _address = impostor.accept()
+            with taken:
+                taken.recv(4096)
+                taken.sendall(answer)
+        impostor.close()
+        assert logs.wait("broker.lost")["cause"]
+        with Broker(tmp_path, port=port):
+            logs.wait("broker.connected")
+    assert not logs.of("link.crashed")
+
+
+def test_unusable_files_are_named_at_once(tmp_path: Path) -> None:
+    """A CA file that is none is an error of the configuration, not a broker that never comes."""
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_text("not a certificate")
+    with pytest.raises(LinkError, match="TLS files cannot be used") as caught:
+        link_to(1, tls={"enabled": True, "ca_file": ca_file})
+    assert caught.value.hint

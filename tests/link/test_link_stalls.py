@@ -1,0 +1,80 @@
+"""The link when the network stalls, dies silently, or never answers."""
+
+import socket
+import time
+import tracemalloc
+
+import pytest
+
+from tests.broker import Broker, Listener
+from tests.link.conftest import TOPICS, Logs, States, link_to
+from tests.link.proxy import Proxy
+
+OFFERED = 5000
+SIZE = 4000
+
+
+def test_a_stalled_link_neither_blocks_nor_hoards(broker: Broker, states: States) -> None:
+    """While nobody reads, keypoints() returns at once, one message waits, and every replaced one is counted."""
+    with (
+        Listener(broker.port, TOPICS.keypoints) as listener,
+        Proxy(broker.port) as proxy,
+        link_to(proxy.port, states) as link,
+    ):
+        states.wait(True)
+        proxy.stall()
+        tracemalloc.start()
+        for number in range(OFFERED):
+            link.keypoints(b"%08d" % number + b"." * SIZE)
+        hoarded, _peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert link.stats().superseded > OFFERED / 2
+        assert hoarded < 100 * SIZE
+        proxy.resume()
+        listener.wait(lambda seen: seen.payload.startswith(b"%08d" % (OFFERED - 1)))
+        arrived = [int(payload[:8]) for payload in listener.payloads(TOPICS.keypoints)]
+        assert arrived == sorted(arrived)
+        assert len(arrived) + link.stats().superseded == OFFERED
+        assert states.seen == [True]
+
+
+def test_a_dead_peer_is_noticed(broker: Broker, states: States, logs: Logs) -> None:
+    """A peer that stays connected and says nothing is given up after about twice the keep-alive, then had again."""
+    with Proxy(broker.port) as proxy, link_to(proxy.port, states, keepalive_s=2) as link:
+        states.wait(True)
+        proxy.stall()
+        link.event(b"said into the void")
+        states.wait(True, False)
+        assert logs.wait("broker.lost")["cause"] == "the broker has gone silent"
+        proxy.resume()
+        states.wait(True, False, True)
+        with Listener(broker.port) as listener:
+            assert listener.wait_for(TOPICS.availability, b"online").retain
+
+
+@pytest.mark.parametrize("answer", [b"", b"\x20\x03\x00\x00\x00"])
+def test_closing_under_a_black_hole_is_bounded(answer: bytes, logs: Logs) -> None:
+    """A broker that never answers, or only to CONNECT, cannot hold up the end: close() takes 1.5 s at most."""
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        link = link_to(hole.getsockname()[1])
+        with link:
+            taken, _address = hole.accept()
+            if answer:
+                taken.sendall(answer)
+                logs.wait("broker.connected")
+            began = time.monotonic()
+        took_s = time.monotonic() - began
+        taken.close()
+    assert took_s < 1.5 + 0.2  # what a busy machine may take to wake a thread
+    assert not link.stats().connected
+
+
+def test_an_unsaid_goodbye_is_left_to_the_will(broker: Broker, states: States) -> None:
+    """A link that is closed while it stalls does not tell the broker to forget its last will."""
+    with Listener(broker.port, TOPICS.availability) as listener, Proxy(broker.port) as proxy:
+        with link_to(proxy.port, states):
+            states.wait(True)
+            listener.wait_for(TOPICS.availability, b"online")
+            proxy.stall()
+        proxy.resume()
+        assert listener.wait_for(TOPICS.availability, b"offline").retain
