@@ -234,15 +234,11 @@ class MetricsTable(Table):
     window_s: float = Field(default=5.0, ge=0.5, le=600)
 
 
-def _dirs() -> PlatformDirs:
-    return PlatformDirs("edgepose", appauthor=False)
-
-
 def cache_dir() -> Path:
     """Where compiled networks are kept: everything in it can be made again."""
     if cache := os.environ.get("CACHE_DIRECTORY"):
         return Path(cache.split(":")[0]) / "compiled"
-    return Path(_dirs().user_cache_dir) / "compiled"
+    return Path(PlatformDirs("edgepose", appauthor=False).user_cache_dir) / "compiled"
 
 
 class Paths(Table):

@@ -1,0 +1,1 @@
+"""What agent doctor finds, and the figures of the host."""

@@ -1,0 +1,215 @@
+"""``agent doctor`` on real files, real sockets, a real broker and real OpenVINO."""
+
+import io
+import json
+import os
+import socket
+import threading
+from ctypes.util import find_library
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from pydantic import SecretStr
+from rich.console import Console
+
+from agent import doctor
+from agent.config import Camera, Config, Devices, Inference, Model, Mqtt, Paths
+from agent.doctor import Check, Level
+from agent.errors import EngineError, ModelError
+from tests.broker import Broker
+
+GOOD = Check("good", Level.OK, "fine")
+
+
+def test_a_check_that_raises_is_a_failed_check_and_the_others_stand() -> None:
+    """One check's error is its own finding, with the cure it names or the request to report it."""
+
+    def known() -> Check:
+        raise ModelError("the network is damaged", hint="models fetch it")
+
+    def defect() -> Check:
+        raise ZeroDivisionError("rtsp://user:geheim@camera.lan")
+
+    found = doctor.examine({"known": known, "good": lambda: GOOD, "defect": defect})
+    assert found[0] == Check("known", Level.FAIL, "the network is damaged", "models fetch it")
+    assert found[1] == GOOD
+    assert (found[2].level, found[2].finding) == (Level.FAIL, "ZeroDivisionError: rtsp://***@camera.lan")
+
+
+def test_a_check_that_hangs_fails_and_holds_up_nothing() -> None:
+    """A check that does not answer in time is a failed check, and the others keep their answers and order."""
+    end = threading.Event()
+
+    def hangs() -> Check:
+        end.wait()
+        return GOOD
+
+    found = doctor.examine({"hangs": hangs, "good": lambda: GOOD}, limit_s=0.2)
+    end.set()
+    assert [(check.name, check.level) for check in found] == [("hangs", Level.FAIL), ("good", Level.OK)]
+    assert found[0].finding == "no answer within 0.2 s"
+
+
+def test_exit_code_is_one_for_a_failure_alone() -> None:
+    """Warnings do not fail a box, failures do."""
+    warn, fail = Check("a", Level.WARN, "hm"), Check("b", Level.FAIL, "no")
+    assert [doctor.exit_code(checks) for checks in ([], [GOOD, warn], [GOOD, fail, warn])] == [0, 0, 1]
+
+
+def test_findings_are_shown_whole_to_people_and_to_programs() -> None:
+    """The table holds every finding and cure, square brackets included; the JSON is a list of objects."""
+    check = Check("camera", Level.FAIL, "no frame from [front]", "check [the cable]")
+    console = Console(width=200, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(doctor.as_table([check]))
+    assert all(text in capture.get() for text in ("fail", "no frame from [front]", "check [the cable]"))
+    assert json.loads(doctor.as_json([check])) == [
+        {"name": "camera", "level": "fail", "finding": "no frame from [front]", "cure": "check [the cable]"}
+    ]
+
+
+def test_every_check_answers_on_this_machine(tmp_path: Path) -> None:
+    """A whole examination ends with one answer of each check, whatever the machine has."""
+    config = Config(
+        camera=Camera(source=str(tmp_path / "none.mp4")),
+        paths=Paths(models=tmp_path, cache=tmp_path),
+        mqtt=closed_port(),
+    )
+    found = doctor.run(config)
+    assert [check.name for check in found] == [
+        "camera", "gpu runtime", "devices", "broker", "model", "disk", "clock", "processor",
+    ]  # fmt: skip
+    by_name = {check.name: check for check in found}
+    assert {name for name, check in by_name.items() if check.level is Level.FAIL} >= {"camera", "broker", "model"}
+    assert all(check.cure for check in found if check.name in {"broker", "model"})
+
+
+def closed_port() -> Mqtt:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return Mqtt(host="127.0.0.1", port=server.getsockname()[1])
+
+
+def test_camera_tells_size_and_rate_of_a_folder(tmp_path: Path) -> None:
+    """A source that works is described by what came out of it."""
+    for n in range(4):
+        cv2.imwrite(str(tmp_path / f"{n}.png"), np.full((48, 64, 3), 60 * n, np.uint8))
+    check = doctor.camera(Camera(source=str(tmp_path), folder_fps=50), Paths())
+    assert check.level is Level.OK
+    assert f"{tmp_path}: 64x48, " in check.finding
+
+
+def test_camera_that_is_not_there_is_a_failure_without_its_password() -> None:
+    """A camera nobody answers for fails with a cure, and its account is not shown."""
+    source = f"http://user:geheim@127.0.0.1:{closed_port().port}/video"
+    check = doctor.camera(Camera(source=source, open_timeout_s=1), Paths())
+    assert check.level is Level.FAIL
+    assert check.cure
+    assert "geheim" not in check.finding
+
+
+def render_node(folder: Path, vendor: str) -> tuple[Path, Path]:
+    """Folders as /dev/dri and /sys of a machine with one graphics card."""
+    dri, card = folder / "dri", folder / "sys/class/drm/renderD128/device"
+    dri.mkdir()
+    card.mkdir(parents=True)
+    (dri / "renderD128").touch()
+    (card / "vendor").write_text(f"{vendor}\n", encoding="ascii")
+    return dri, folder / "sys"
+
+
+def test_no_gpu_is_no_fault_unless_it_is_wanted(tmp_path: Path) -> None:
+    """A box without a GPU is healthy; one that is told to use it is not."""
+    assert doctor.gpu_runtime(Inference(device="CPU"), tmp_path) == Check("gpu runtime", Level.OK, "no GPU found")
+    wanted = doctor.gpu_runtime(Inference(device="GPU"), tmp_path)
+    assert (wanted.level, bool(wanted.cure)) == (Level.FAIL, True)
+
+
+def test_graphics_card_of_another_maker_is_passed_over(tmp_path: Path) -> None:
+    """OpenVINO drives Intel's cards: nobody is told to install a driver for another."""
+    dri, sys = render_node(tmp_path, "0x10de")
+    assert doctor.gpu_runtime(Inference(), dri, sys).finding == "no GPU found"
+
+
+def test_gpu_this_user_may_not_use_names_the_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device file without the right to it is cured by its group, which the cure names."""
+    dri, sys = render_node(tmp_path, doctor.INTEL)
+    (dri / "renderD128").chmod(0)
+    if os.geteuid() == 0:  # no file is closed to root
+        monkeypatch.setattr(os, "access", lambda *_: False)
+    check = doctor.gpu_runtime(Inference(device="CPU"), dri, sys)
+    assert check.level is Level.WARN
+    assert f"usermod -aG {(dri / 'renderD128').group()} " in check.cure
+
+
+def test_gpu_without_opencl_names_the_package(tmp_path: Path) -> None:
+    """A card that may be used is well with OpenCL beside it, and told what to install without."""
+    dri, sys = render_node(tmp_path, doctor.INTEL)
+    check = doctor.gpu_runtime(Inference(device="AUTO:GPU,CPU"), dri, sys)
+    there = find_library("OpenCL") is not None
+    assert check.level is (Level.OK if there else Level.FAIL)
+    assert ("apt install" in check.cure) is not there
+
+
+def test_devices_are_openvinos_own_with_aliases() -> None:
+    """The devices are those OpenVINO lists, an alias among them; one that is not there is an error."""
+    check = doctor.devices(Inference(device="SIMCPU"), Devices(aliases={"SIMCPU": "CPU"}))
+    assert check.level is Level.OK
+    assert "CPU (" in check.finding
+    assert "SIMCPU (" in check.finding
+    with pytest.raises(EngineError, match="NOPE"):
+        doctor.devices(Inference(device="AUTO:NOPE,CPU"), Devices())
+
+
+def test_broker_that_lets_us_in(tmp_path: Path) -> None:
+    """A running broker that accepts the agent is found well."""
+    with Broker(tmp_path) as broker:
+        check = doctor.broker(Mqtt(host=broker.host, port=broker.port), "box")
+    assert check == Check("broker", Level.OK, f"127.0.0.1:{broker.port} accepts this agent")
+
+
+def test_broker_that_refuses_the_account(tmp_path: Path) -> None:
+    """A port that answers is not enough: an account the broker refuses is a failure with a cure."""
+    with Broker(tmp_path, ("allow_anonymous false",)) as broker:
+        check = doctor.broker(
+            Mqtt(host=broker.host, port=broker.port, username="me", password=SecretStr("geheim")), "box"
+        )
+    assert check.level is Level.FAIL
+    assert check.cure
+    assert "geheim" not in check.finding
+
+
+def test_broker_that_is_not_there() -> None:
+    """Nothing at the port, or no such host, each fail in their own words."""
+    nobody = doctor.broker(closed_port(), "box")
+    nowhere = doctor.broker(Mqtt(host="no-such-host.invalid"), "box")
+    assert nobody.level is nowhere.level is Level.FAIL
+    assert nobody.cure
+    assert "no-such-host.invalid" in nowhere.finding
+
+
+def test_network_that_is_not_installed(tmp_path: Path) -> None:
+    """A network that was never fetched is told with the command that fetches it."""
+    with pytest.raises(ModelError) as caught:
+        doctor.model(Model(), Inference(), Paths(models=tmp_path, cache=tmp_path))
+    assert "models fetch movenet-multipose" in caught.value.hint
+
+
+def test_disk_looks_at_the_nearest_folder_that_exists(tmp_path: Path) -> None:
+    """Folders that are yet to be made are judged by where they will be."""
+    check = doctor.disk(Paths(models=tmp_path / "a/b", cache=tmp_path / "c"))
+    assert str(tmp_path) in check.finding or check.level is not Level.OK
+
+
+@pytest.mark.parametrize(
+    ("year", "synchronised", "level"),
+    [(1970, True, Level.FAIL), (2030, None, Level.OK), (2030, False, Level.WARN), (2030, True, Level.OK)],
+)
+def test_clock_is_judged(year: int, synchronised: bool | None, level: Level) -> None:
+    """A clock that was never set fails, one that nobody keeps warns, and not knowing is said and no fault."""
+    check = doctor.clock(datetime(year, 1, 1, tzinfo=UTC), synchronised)
+    assert check.level is level
+    assert bool(check.cure) is (level is not Level.OK)
+    assert ("unknown" in check.finding) is (synchronised is None)
