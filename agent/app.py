@@ -1,0 +1,254 @@
+"""The composition root: the only file that knows every part. Starts, supervises and closes them.
+
+The main thread only supervises: it takes one happening after the other from its inbox and publishes the periodic
+summary. Whatever can take long (opening the camera, compiling a network) runs beside it, so a signal is answered at once.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import cv2
+import structlog
+
+from agent.capture import open_source
+from agent.capture.frame import CaptureCounts, CaptureEvent, EndOfSource, Frame, Source
+from agent.config import Config
+from agent.errors import EdgeposeError
+from agent.host import ProcessMeter
+from agent.inference.devices import list_devices, open_core
+from agent.inference.engine import build_engine
+from agent.inference.spec import EngineSpec, input_size
+from agent.link import Link
+from agent.pipeline import Lane, Pipeline, Result
+from agent.poses.movenet import MoveNetDecoder
+from agent.publish import encode_keypoints
+from agent.reporter import Standing, event_message, info_message, metrics_message
+from agent.telemetry import Telemetry
+from agent.video import AnnotatedVideo
+from agent.wire.messages import ModelInfo, Severity, Status
+from agent.wire.topics import Topics
+from models import catalogue
+from models.store import Store
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Somebody asks the agent to end."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The engine is built and the pipeline runs."""
+
+    lane: Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The pipeline ended: at the end of a file, or by an error."""
+
+    error: BaseException | None
+
+
+Happening = Stop | Ready | Ended | CaptureEvent
+Publish = Callable[[Result], None]
+Facts = dict[str, str | int | float | bool | None]
+
+ENGINE_LOGGED = ("execution_devices", "inference_precision", "infer_requests", "compile_ms", "from_cache")
+
+
+class Agent:
+    """One agent, from configuration to exit code."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._topics = Topics(config.device_id, config.mqtt.prefix)
+        self._inbox: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+        self._telemetry = Telemetry()
+        self._meter = ProcessMeter()
+        self._standing = Standing(config)
+        self._counted = CaptureCounts(0, 0)
+        self._source: Source | None = None
+        self._starter = threading.Thread(target=self._run_starter, name="starter", daemon=True)
+        self._parts = ExitStack()
+
+    def stop(self, reason: str) -> None:
+        """Ask the agent to end; from any thread or signal handler."""
+        self._inbox.put(Stop(reason))
+
+    def run(self) -> int:
+        """Run until stopped (0), at the end of a file (0), or until something fails for good (1)."""
+        config = self._config
+        log.info("agent.starting", device_id=config.device_id, model=config.model.name, device=config.inference.device)
+        # One thread in OpenCV: its own pool would fight OpenVINO's for the cores.
+        cv2.setNumThreads(1)
+        with Link(config.mqtt, self._topics) as self._link, self._parts:
+            self._announce()
+            self._starter.start()
+            code = self._supervise()
+            self._standing.become(Status.STOPPING if code == 0 else Status.FAILED)
+            self._announce()
+            if self.starting:
+                # The parts belong to the starter, and a compile cannot be interrupted: the process ends with it.
+                self._parts.pop_all()
+        log.info("agent.stopped", code=code)
+        return code
+
+    @property
+    def starting(self) -> bool:
+        """Whether the starter is still at work, which only the end of the process can change."""
+        return self._starter.is_alive()
+
+    def _supervise(self) -> int:
+        window_s = self._config.metrics.window_s
+        due = time.monotonic() + window_s
+        while True:
+            try:
+                happening = self._inbox.get(timeout=max(0.0, due - time.monotonic()))
+            except queue.Empty:
+                due += window_s
+                self._publish_metrics()
+                continue
+            match happening:
+                case Stop(reason):
+                    log.info("agent.stopping", reason=reason)
+                    return 0
+                case Ended(None):
+                    log.info("source.ended", frames=self._telemetry.frames_total)
+                    self._standing.camera = "ended"
+                    self._publish_metrics()
+                    return 0
+                case Ended(error):
+                    self._fail(error)
+                    return 1
+                case Ready(lane):
+                    self._on_ready(lane)
+                case CaptureEvent():
+                    self._on_camera(happening)
+
+    def _on_ready(self, lane: Lane) -> None:
+        engine = lane.engine
+        log.info("engine.ready", **{name: getattr(engine.facts, name) for name in ENGINE_LOGGED})
+        self._standing.engine = engine
+        self._standing.become(Status.CAMERA_LOST if self._standing.camera == "lost" else Status.RUNNING)
+        self._announce()
+        self._event("agent.started", Severity.INFO, f"{engine.spec.model} runs on {engine.spec.device}", {})
+
+    def _on_camera(self, event: CaptureEvent) -> None:
+        lost = event.code in {"camera.lost", "camera.frozen"}
+        self._standing.camera = "lost" if lost else "live"
+        if self._standing.engine is not None:
+            self._standing.become(Status.CAMERA_LOST if lost else Status.RUNNING)
+        self._event(event.code, Severity.WARNING if lost else Severity.INFO, event.message, event.facts)
+        self._announce()
+
+    def _fail(self, error: BaseException) -> None:
+        hint = getattr(error, "hint", "")
+        if isinstance(error, EdgeposeError):
+            log.error("agent.failed", error=str(error), hint=hint)
+        else:
+            log.error("agent.failed", error=repr(error), exc_info=error)
+        self._standing.last_error = f"{error} ({hint})" if hint else str(error) or repr(error)
+        self._event("agent.failed", Severity.ERROR, self._standing.last_error, {})
+
+    def _event(self, code: str, severity: Severity, message: str, facts: Facts) -> None:
+        self._link.event(event_message(self._config, code, severity, message, facts).encode())
+
+    def _announce(self) -> None:
+        self._link.announce(self._topics.state, self._standing.message().encode())
+
+    def _publish_metrics(self) -> None:
+        engine, source = self._standing.engine, self._source
+        summary = self._telemetry.take()
+        if engine is None or source is None:
+            return
+        total = source.counts()
+        window = CaptureCounts(total.captured - self._counted.captured, total.dropped - self._counted.dropped)
+        self._counted = total
+        message = metrics_message(self._config, engine, summary, window, self._meter.figures())
+        self._link.announce(self._topics.metrics, message.encode())
+        if summary.frames_processed:
+            self._standing.last_frame_at = datetime.now(UTC)
+
+    def _run_starter(self) -> None:
+        try:
+            self._inbox.put(Ready(self._start()))
+        except Exception as error:  # noqa: BLE001 - top of the thread: the supervisor ends the agent with this error
+            self._inbox.put(Ended(error))
+
+    def _start(self) -> Lane:
+        config, parts = self._config, self._parts
+        store = Store(config.paths.models)
+        core = open_core(config.devices.aliases)
+        card = catalogue.network(config.model.name)
+        self._link.announce(self._topics.info, info_message(config, list_devices(core), _models(store)).encode())
+        source = open_source(config.camera, resolve_clip=store.clip, notify=self._inbox.put)
+        self._source = parts.enter_context(closing(source))
+        first = _first_frame(source, config.camera.open_timeout_s)
+        decoder = MoveNetDecoder(
+            person_score_min=config.model.person_score_min, persons_max=config.model.persons_max
+        )
+        spec = _engine_spec(config, input_size(config.model.input, card, first))
+        xml = store.variant(card.name, spec.precision)
+        cache = config.paths.cache if config.inference.cache else None
+        engine = parts.enter_context(build_engine(core, card, xml, spec, decoder.roles, cache))
+        publish = self._publisher()
+        lane = Lane(engine, decoder)
+        pipeline = Pipeline(
+            source, lane, publish=publish, timed=self._telemetry.add, on_end=lambda error: self._inbox.put(Ended(error))
+        )
+        parts.callback(pipeline.stop)
+        pipeline.start(first)
+        return lane
+
+    def _publisher(self) -> Publish:
+        link, device_id, output = self._link, self._config.device_id, self._config.output
+        if output.video_file is None:
+            return lambda result: link.keypoints(encode_keypoints(result, device_id))
+        video = self._parts.enter_context(AnnotatedVideo(output.video_file, output.video_fps or 10.0))
+
+        def both(result: Result) -> None:
+            link.keypoints(encode_keypoints(result, device_id))
+            video.write(result)
+
+        return both
+
+
+def _models(store: Store) -> tuple[ModelInfo, ...]:
+    return tuple(
+        ModelInfo(name=name, precisions=store.precisions(name))
+        for name, card in catalogue.cards().items()
+        if card.kind == "network" and store.precisions(name)
+    )
+
+
+def _engine_spec(config: Config, size: tuple[int, int]) -> EngineSpec:
+    inference = config.inference
+    return EngineSpec(
+        model=config.model.name,
+        device=inference.device,
+        precision=inference.precision,
+        height=size[0],
+        width=size[1],
+        hint=inference.hint,
+        streams=inference.streams,
+        requests=inference.requests,
+        threads=inference.threads,
+    )
+
+
+def _first_frame(source: Source, timeout_s: float) -> Frame | None:
+    """The first frame tells the shape of the picture; a camera that is down does not hold up the engine."""
+    try:
+        return source.read(timeout_s)
+    except EndOfSource:
+        return None

@@ -1,0 +1,114 @@
+"""The command ``agent``. Heavy imports wait until a command needs them."""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from agent import __version__
+from agent.errors import EdgeposeError
+
+CONFIG_OPTION = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="EDGEPOSE_CONFIG",
+    help="TOML file; without it every option has its default. EDGEPOSE_* variables override any key.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="edgepose agent")
+def agent() -> None:
+    """Find every person's pose in a camera's picture and publish it over MQTT.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted while starting.
+    """
+
+
+@agent.command()
+@CONFIG_OPTION
+def run(config_file: Path | None) -> None:
+    """Run the agent until SIGTERM or Ctrl-C, or until a file that does not loop ends."""
+    from agent import logs  # noqa: PLC0415
+    from agent.config_file import load  # noqa: PLC0415
+
+    config = load(config_file)
+    logs.setup(config.log)
+    from agent.app import Agent  # noqa: PLC0415 - takes most of the start; a bad configuration is told before it
+
+    running = Agent(config)
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        running.stop(signal.Signals(number).name)
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    code = running.run()
+    sys.stderr.flush()
+    if running.starting:
+        os._exit(code)  # a compile in C++ cannot be interrupted, and must not hold up the end
+    sys.exit(code)
+
+
+@agent.command()
+@click.option("--seconds", type=click.FloatRange(min=1), help="End by itself after this long.")
+@click.option("--model", default=None, help="A network of the catalogue (`models list`).")
+@click.option("--port", type=click.IntRange(1, 65535), default=1883, show_default=True, help="Where the broker listens.")
+def demo(seconds: float | None, model: str | None, port: int) -> None:
+    """Show poses flowing: sample clip, embedded broker, live table. No camera, GPU or broker needed."""
+    from agent.demo import run_demo  # noqa: PLC0415
+
+    sys.exit(run_demo(seconds=seconds, model=model, port=port))
+
+
+@agent.command("check-config")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def check_config(file: Path) -> None:
+    """Say what is wrong in a configuration file, and where; exit 0 if nothing is."""
+    from agent.config_file import load  # noqa: PLC0415
+
+    load(file)
+    click.echo(f"{file}: good")
+
+
+@agent.command()
+@CONFIG_OPTION
+@click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
+def doctor(config_file: Path | None, *, as_json: bool) -> None:
+    """Check camera, devices, broker, models, disk and clock, and say the cure for what is wrong."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from agent import doctor as checks  # noqa: PLC0415
+    from agent.config_file import load  # noqa: PLC0415
+
+    found = checks.run(load(config_file))
+    if as_json:
+        click.echo(checks.as_json(found))
+    else:
+        Console().print(checks.as_table(found))
+    sys.exit(checks.exit_code(found))
+
+
+@agent.command()
+def schema() -> None:
+    """Print the JSON Schemas of every message on the wire."""
+    from agent.wire import messages  # noqa: PLC0415
+
+    kinds = sorted(messages.Message.__subclasses__(), key=lambda kind: kind.__name__)
+    click.echo(json.dumps({kind.__name__.lower(): kind.model_json_schema() for kind in kinds}, indent=2))
+
+
+def main() -> None:
+    """Entry point: a known fault is one line and its cure, never a traceback."""
+    try:
+        agent()
+    except EdgeposeError as error:
+        click.echo(f"error: {error}", err=True)
+        if error.hint:
+            click.echo(f"hint: {error.hint}", err=True)
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""Networks on OpenVINO devices: letterbox, engine, device discovery."""

@@ -1,0 +1,79 @@
+"""What an engine is asked to be, and what it turned out to be."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.capture.frame import Frame
+from agent.config import InputSize
+from agent.errors import ConfigError
+from models.catalogue import NetworkCard
+
+Precision = Literal["FP32", "FP16", "INT8"]
+Hint = Literal["latency", "throughput"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """Everything that decides how one network runs."""
+
+    model: str
+    device: str
+    precision: Precision
+    height: int
+    width: int
+    hint: Hint = "latency"
+    streams: int | None = None
+    requests: int | None = None
+    """Infer requests in flight; None asks OpenVINO for its optimum and adds one that is being prepared."""
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What OpenVINO reports of the compiled network."""
+
+    execution_devices: tuple[str, ...]
+    model_precision: str
+    inference_precision: str
+    """The precision most convolutions really run in, as read from the compiled graph; the hint where a device hides it."""
+    submodels: int | None
+    infer_requests: int
+    compile_ms: float
+    first_infer_ms: float
+    from_cache: bool
+
+
+def input_size(wanted: InputSize, card: NetworkCard, frame: Frame | None) -> tuple[int, int]:
+    """Height and width of the input: as configured, else as the card says.
+
+    With ``long_side`` the short side follows the frame's region of interest, rounded up to the network's stride so
+    that nothing is cut; without a frame the input is square. Raises ConfigError for a size the network cannot take.
+    """
+    default = (card.input.height, card.input.width)
+    if wanted.height is not None and wanted.width is not None:
+        size = (wanted.height, wanted.width)
+    elif wanted.long_side is not None:
+        size = _follow(wanted.long_side, card.input.stride, frame)
+    else:
+        size = default
+    if size != default and not card.input.resizable:
+        raise ConfigError(f"model.input: {card.name} takes {default[1]}x{default[0]} and nothing else")
+    for side, name in zip(size, ("height", "width"), strict=True):
+        if side % card.input.stride:
+            near = max(1, round(side / card.input.stride)) * card.input.stride
+            raise ConfigError(
+                f"model.input: {name} {side} is not a multiple of {card.input.stride}, the stride of {card.name}",
+                hint=f"the nearest is {near}",
+            )
+    return size
+
+
+def _follow(long_side: int, stride: int, frame: Frame | None) -> tuple[int, int]:
+    if frame is None:
+        return long_side, long_side
+    rows, columns = frame.image.shape[:2]
+    if frame.region is not None:
+        rows, columns = frame.region.height, frame.region.width
+    short_side = math.ceil(round(long_side * min(rows, columns) / max(rows, columns), 3) / stride) * stride
+    return (short_side, long_side) if columns >= rows else (long_side, short_side)

@@ -1,0 +1,1 @@
+"""Skeletons: decoding them from a network's output, and drawing them."""

@@ -1,0 +1,52 @@
+"""Results to messages."""
+
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic_core import to_json
+
+from agent.pipeline import Result
+from agent.wire.messages import rfc3339
+
+SCHEMA: Final = "edgepose.keypoints/1"
+KEYPOINT_STEPS: Final = np.array((10.0, 10.0, 1000.0))
+"""Coordinates are sent with one decimal, scores with three."""
+
+
+def encode_keypoints(result: Result, device_id: str) -> bytes:
+    """The keypoints message of one result.
+
+    Built from plain values, because this runs for every frame; a test holds it to the strict
+    :class:`agent.wire.messages.Keypoints`.
+    """
+    frame, poses = result.frame, result.poses
+    rows, columns = frame.image.shape[:2]
+    joints = _rounded(poses.keypoints, KEYPOINT_STEPS).reshape(len(poses), 51).tolist()
+    boxes = _rounded(poses.boxes, np.array(10.0)).tolist()
+    scores = _rounded(poses.scores, np.array(1000.0)).tolist()
+    return to_json(
+        {
+            "schema": SCHEMA,
+            "device_id": device_id,
+            "sent_at": rfc3339(datetime.now(UTC)),
+            "seq": frame.seq,
+            "captured_at": rfc3339(frame.captured_at),
+            "age_ms": round((time.perf_counter() - frame.captured_s) * 1e3, 1),
+            "engine": result.engine,
+            "model": result.model,
+            "frame": {"width": columns, "height": rows},
+            "persons": [
+                {"id": index, "score": score, "bbox": box, "keypoints": flat}
+                for index, (score, box, flat) in enumerate(zip(scores, boxes, joints, strict=True))
+            ],
+        }
+    )
+
+
+def _rounded(values: NDArray[np.float32], steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """In float64, so that JSON shows the short decimal."""
+    rounded: NDArray[np.float64] = np.rint(values * steps) / steps
+    return rounded

@@ -1,0 +1,127 @@
+"""Builds the messages that say what the agent is and does."""
+
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Literal
+
+from agent import __version__
+from agent.capture.address import redact
+from agent.capture.frame import CaptureCounts
+from agent.config import Config
+from agent.host import HostFigures, host_info
+from agent.inference.engine import Engine
+from agent.telemetry import Summary
+from agent.wire.messages import (
+    CameraState,
+    DeviceInfo,
+    Effective,
+    Event,
+    Info,
+    Metrics,
+    ModelInfo,
+    Requested,
+    Severity,
+    State,
+    Status,
+)
+
+COMMANDS: tuple[str, ...] = ()
+"""Names of the commands this agent answers; the switch brings the first."""
+
+
+def info_message(config: Config, devices: tuple[DeviceInfo, ...], models: tuple[ModelInfo, ...]) -> Info:
+    """The birth message."""
+    return Info(
+        device_id=config.device_id,
+        sent_at=datetime.now(UTC),
+        agent_version=__version__,
+        openvino_version=version("openvino"),
+        host=host_info(),
+        devices=devices,
+        models=models,
+        commands=COMMANDS,
+        groups=config.groups,
+    )
+
+
+@dataclass(slots=True)
+class Standing:
+    """What the state message tells; the supervisor changes it and announces it again."""
+
+    config: Config
+    status: Status = Status.STARTING
+    camera: Literal["opening", "live", "lost", "ended"] = "opening"
+    engine: Engine | None = None
+    last_error: str | None = None
+    last_frame_at: datetime | None = None
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def become(self, status: Status) -> None:
+        """Take on a status; ``since`` moves only when it is another one."""
+        if status != self.status:
+            self.status = status
+            self.since = datetime.now(UTC)
+
+    def message(self) -> State:
+        """The state message."""
+        config = self.config
+        return State(
+            device_id=config.device_id,
+            sent_at=datetime.now(UTC),
+            version=0,
+            status=self.status,
+            requested=Requested(
+                model=config.model.name,
+                device=config.inference.device,
+                precision=config.inference.precision,
+                hint=config.inference.hint,
+            ),
+            effective=_effective(self.engine) if self.engine else None,
+            camera=CameraState(
+                status=self.camera, source=redact(config.camera.source), last_frame_at=self.last_frame_at
+            ),
+            last_error=self.last_error,
+            since=self.since,
+        )
+
+
+def _effective(engine: Engine) -> Effective:
+    return Effective(**asdict(engine.facts), engine=engine.generation)
+
+
+def metrics_message(
+    config: Config, engine: Engine, summary: Summary, frames: CaptureCounts, host: HostFigures
+) -> Metrics:
+    """The periodic summary. ``frames`` are those of the window alone."""
+    return Metrics.model_validate(
+        {
+            "device_id": config.device_id,
+            "sent_at": datetime.now(UTC),
+            "window_s": summary.window_s,
+            **summary.figures,
+            "frames_captured": frames.captured,
+            "frames_processed": summary.frames_processed,
+            "frames_dropped": frames.dropped,
+            "persons_mean": summary.persons_mean,
+            "persons_max": summary.persons_max,
+            "device": engine.spec.device,
+            "execution_devices": ",".join(engine.facts.execution_devices),
+            "precision": engine.spec.precision,
+            "model": engine.spec.model,
+            "engine": engine.generation,
+            **asdict(host),
+        }
+    )
+
+
+def event_message(config: Config, code: str, severity: Severity, message: str, facts: dict[str, str | int | float | bool | None]) -> Event:
+    """Something that happened."""
+    return Event(
+        device_id=config.device_id,
+        sent_at=datetime.now(UTC),
+        code=code,
+        severity=severity,
+        message=message,
+        facts=facts,
+    )

@@ -1,0 +1,104 @@
+"""Windows of frame timings and their percentiles."""
+
+import threading
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What one frame cost, stage by stage, in milliseconds."""
+
+    capture_ms: float
+    prepare_ms: float
+    infer_ms: float
+    """Inference alone, start to result: the study's latency."""
+    decode_ms: float
+    track_ms: float
+    publish_ms: float
+    age_ms: float
+    """From capture to the moment the keypoints were handed to the link."""
+    finished_s: float
+    """time.perf_counter() at that moment."""
+    persons: int
+
+
+STAGES = ("capture", "prepare", "infer", "decode", "track", "publish")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Figures of one window; None where no frame gave one. Keys are those of the metrics message."""
+
+    window_s: float
+    frames_processed: int
+    figures: dict[str, float | None]
+    persons_mean: float | None
+    persons_max: int | None
+
+
+class Telemetry:
+    """Collects timings from the pipeline; a window is taken by whoever publishes it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rows: list[Timing] = []
+        self._since = time.perf_counter()
+        self.frames_total = 0
+        self.last_frame_s: float | None = None
+
+    def add(self, timing: Timing) -> None:
+        """Record one frame."""
+        with self._lock:
+            self._rows.append(timing)
+            self.frames_total += 1
+            self.last_frame_s = timing.finished_s
+
+    def take(self) -> Summary:
+        """Close the window and begin the next."""
+        now = time.perf_counter()
+        with self._lock:
+            rows, self._rows = self._rows, []
+            since, self._since = self._since, now
+        return summarise(rows, since, now)
+
+
+def summarise(rows: list[Timing], since: float, now: float) -> Summary:
+    """Figures of the frames finished between two moments of time.perf_counter().
+
+    FPS minimum and maximum are over the window's whole seconds; percentiles interpolate linearly.
+    """
+    window_s = now - since
+    figures: dict[str, float | None] = {f"fps_{name}": None for name in ("mean", "min", "max")}
+    figures |= {f"latency_ms_{name}": None for name in ("mean", "min", "max", "p50", "p95", "p99")}
+    figures |= {f"age_ms_{name}": None for name in ("p50", "p95", "p99")}
+    figures |= {f"stage_{stage}_ms_mean": None for stage in STAGES}
+    if not rows:
+        return Summary(window_s, 0, figures, None, None)
+
+    figures["fps_mean"] = len(rows) / window_s
+    figures["fps_min"], figures["fps_max"] = _fps_range(np.array([row.finished_s for row in rows]), since, window_s)
+    latency = np.array([row.infer_ms for row in rows])
+    figures["latency_ms_mean"] = float(latency.mean())
+    figures["latency_ms_min"] = float(latency.min())
+    figures["latency_ms_max"] = float(latency.max())
+    age = np.array([row.age_ms for row in rows])
+    for name, values in (("latency_ms", latency), ("age_ms", age)):
+        for percent, value in zip((50, 95, 99), np.percentile(values, (50, 95, 99)), strict=True):
+            figures[f"{name}_p{percent}"] = float(value)
+    for stage in STAGES:
+        figures[f"stage_{stage}_ms_mean"] = float(np.mean([getattr(row, f"{stage}_ms") for row in rows]))
+    persons = [row.persons for row in rows]
+    return Summary(window_s, len(rows), figures, float(np.mean(persons)), max(persons))
+
+
+def _fps_range(finished: np.ndarray[tuple[int], np.dtype[np.float64]], since: float, window_s: float) -> tuple[float, float]:
+    """Lowest and highest number of frames in one whole second; the mean rate twice where the window is shorter."""
+    seconds = int(window_s)
+    if seconds < 1:
+        rate = len(finished) / window_s
+        return rate, rate
+    counts, _ = np.histogram(finished - since, bins=seconds, range=(0, seconds))
+    return float(counts.min()), float(counts.max())

@@ -1,0 +1,61 @@
+"""The annotated video file."""
+
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import cv2
+
+from agent.errors import ConfigError
+from agent.pipeline import Result
+from agent.poses.drawing import draw
+
+CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
+"""Codec per file ending; all of them are built into OpenCV's wheel."""
+
+
+class AnnotatedVideo:
+    """Writes every result, drawn, to a video file. The file opens with the first frame, whose size it takes."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        if path.suffix not in CODECS:
+            raise ConfigError(f"output.video_file {path}: expected a name ending in {', '.join(CODECS)}")
+        self._path = path
+        self._fps = fps
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+        self._moments: deque[float] = deque(maxlen=30)
+
+    def write(self, result: Result) -> None:
+        """Append one frame. Raises ConfigError when the file cannot be written."""
+        image = result.frame.image
+        self._moments.append(result.frame.captured_s)
+        if self._writer is None:
+            self._open((image.shape[1], image.shape[0]))
+        assert self._writer is not None
+        if (image.shape[1], image.shape[0]) != self._size:
+            image = cv2.resize(image, self._size).astype(image.dtype)
+        span = self._moments[-1] - self._moments[0]
+        rate = f"{(len(self._moments) - 1) / span:.1f} FPS" if span > 0 else ""
+        self._writer.write(draw(image, result.poses, range(len(result.poses)), rate))
+
+    def _open(self, size: tuple[int, int]) -> None:
+        codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix])
+        writer = cv2.VideoWriter(str(self._path), codec, self._fps, size)
+        if not writer.isOpened():
+            raise ConfigError(
+                f"output.video_file {self._path} cannot be written", hint="check the folder and its permissions"
+            )
+        self._writer, self._size = writer, size
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
