@@ -33,20 +33,11 @@ def load(
     """
     values: dict[str, Any] = {}
     origins: dict[KeyPath, str] = {}
-    faults: list[Fault] = []
     if path is not None:
         values = _read(path)
         origins[()] = str(path)
         _anchor(values, (), path.absolute().parent)
-    for name, text in sorted(environ.items()):
-        if not name.startswith(ENV_PREFIX) or name in FOREIGN_VARIABLES:
-            continue
-        steps = steps_of(name.removeprefix(ENV_PREFIX).split("__"))
-        if steps is None:
-            faults.append(unknown_variable(name, ENV_PREFIX))
-        else:
-            _put(values, steps, _parse(text, steps))
-            origins[steps] = name
+    faults = _put_variables(environ, values, origins)
     for key, value in (overrides or {}).items():
         steps = tuple(key.split("."))
         _put(values, steps, value)
@@ -56,11 +47,11 @@ def load(
         config = Config.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         faults += faults_of(error, origins)
+    # Outside of the except: pydantic's own error repeats what was given, passwords too, and must not be chained.
     if faults:
-        # from None: pydantic's own text repeats the values given, and one of them may be a password.
         raise ConfigError(
             "\n".join(map(str, faults)), hint="configs/agent.toml lists every key with its default and what it does"
-        ) from None
+        )
     return config
 
 
@@ -91,6 +82,21 @@ def _is_path(steps: KeyPath, value: str) -> bool:
     if steps == ("camera", "source"):
         return "://" not in value and not value.startswith("clip:") and not value.isdigit()
     return schema_at(steps).get("format") in {"path", "file-path"}
+
+
+def _put_variables(environ: Mapping[str, str], values: dict[str, Any], origins: dict[KeyPath, str]) -> list[Fault]:
+    """Put every variable of ours into ``values``; the faults are those that name no key."""
+    faults = []
+    for name, text in sorted(environ.items()):
+        if not name.startswith(ENV_PREFIX) or name in FOREIGN_VARIABLES:
+            continue
+        steps = steps_of(name.removeprefix(ENV_PREFIX).split("__"))
+        if steps is None:
+            faults.append(unknown_variable(name, ENV_PREFIX))
+        else:
+            _put(values, steps, _parse(text, steps))
+            origins[steps] = name
+    return faults
 
 
 def _parse(text: str, steps: KeyPath) -> Any:  # noqa: ANN401 - any TOML value
