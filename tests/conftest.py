@@ -1,0 +1,28 @@
+"""What tests of every package share: the real network and clip, and the test data beside the checkout."""
+
+from pathlib import Path
+
+import pytest
+
+from models import catalogue
+from models.fetch import fetch
+from models.store import Store, models_dir
+
+SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def store() -> Store:
+    """Fill the user's own cache with movenet-multipose and vtest: fetched by the first run, checked by the others."""
+    store = Store(models_dir())
+    for name in ("movenet-multipose", "vtest"):
+        fetch(catalogue.card(name), store)
+    return store
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Find the test data beside the checkout."""
+    if not (SHARED_DATA / "README.md").is_file():
+        pytest.skip(f"no test data: {SHARED_DATA}/README.md is missing")
+    return SHARED_DATA.resolve()
