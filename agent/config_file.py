@@ -15,7 +15,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from agent.config import Config
-from agent.config_faults import Fault, KeyPath, faults_of, schema_at, steps_of, unknown_variable
+from agent.config_faults import Fault, KeyPath, dotted, faults_of, schema_at, steps_of, unknown_variable
 from agent.errors import ConfigError
 
 ENV_PREFIX: Final = "EDGEPOSE_"
@@ -40,6 +40,9 @@ def load(
     faults = _put_variables(environ, values, origins)
     for key, value in (overrides or {}).items():
         steps = tuple(key.split("."))
+        if isinstance(value, str) and not _is_utf8(value):
+            faults.append(Fault(COMMAND_LINE, key, "is not UTF-8"))
+            continue
         _put(values, steps, value)
         origins[steps] = COMMAND_LINE
     try:
@@ -93,10 +96,17 @@ def _put_variables(environ: Mapping[str, str], values: dict[str, Any], origins: 
         steps = steps_of(name.removeprefix(ENV_PREFIX).split("__"))
         if steps is None:
             faults.append(unknown_variable(name, ENV_PREFIX))
+        elif not _is_utf8(text):
+            faults.append(Fault(name, dotted(steps), "is not UTF-8"))
         else:
             _put(values, steps, _parse(text, steps))
             origins[steps] = name
     return faults
+
+
+def _is_utf8(text: str) -> bool:
+    """Tell whether the operating system could decode it: what it could not stands in the text as surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _parse(text: str, steps: KeyPath) -> Any:  # noqa: ANN401 - any TOML value

@@ -122,6 +122,22 @@ def test_keys_that_cannot_go_together(tmp_path: Path, text: str, words: str) -> 
     assert words.format(folder=tmp_path) in line
 
 
+def test_variable_that_is_not_utf8_is_named_without_its_value() -> None:
+    """Bytes that are no text are a fault of the variable or option that holds them."""
+    lines = faults(None, {"EDGEPOSE_MQTT__PASSWORD": "geh\udce4im"}, {"camera.source": "\udcff"})
+    assert lines == [
+        "EDGEPOSE_MQTT__PASSWORD: mqtt.password: is not UTF-8",
+        "command line: camera.source: is not UTF-8",
+    ]
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "1e999", "-0.0"])
+def test_numbers_that_are_none(tmp_path: Path, number: str) -> None:
+    """Infinity, nothing and not-a-number are no frame rate."""
+    (line,) = faults(write(tmp_path, f"[camera]\nfolder_fps = {number}\n"))
+    assert "expected a number, above 0 and at most 1000" in line
+
+
 def test_fault_between_two_layers_names_both() -> None:
     """Where two keys contradict each other, everybody who gave one of them is named."""
     (line,) = faults(None, {"EDGEPOSE_CAMERA__SOURCE": "rtsp://camera.lan"}, {"camera.loop": True})
