@@ -121,7 +121,7 @@ def as_table(checks: Iterable[Check]) -> Table:
     for check in checks:
         # Text, because what a check found may hold square brackets, which rich would take for its own.
         level = Text(check.level, style=colours[check.level])
-        table.add_row(check.name, level, Text(check.finding), Text(check.cure))
+        table.add_row(check.name, level, Text(check.finding, overflow="fold"), Text(check.cure, overflow="fold"))
     return table
 
 
