@@ -1,4 +1,8 @@
-"""Messages of the wire, version 1: strict at this edge, so that nothing malformed leaves or enters a process."""
+"""Messages of the wire, version 1: strict in what is sent, liberal in what is read.
+
+A message that is made must have the fields of the contract and no other, and only numbers JSON knows. One that is read
+may carry keys of a newer minor version; they are ignored.
+"""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -33,7 +37,12 @@ class Part(BaseModel):
     """A piece of a message."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        validate_by_name=True,
+        validate_by_alias=True,
+        protected_namespaces=(),
     )
 
 
@@ -49,11 +58,11 @@ class Message(Part):
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
-        """Parse and validate; any fault raises :class:`MessageError` and nothing else."""
+        """Parse and validate, ignoring unknown keys; any fault raises :class:`MessageError` and nothing else."""
         if len(payload) > MAX_MESSAGE_BYTES:
             raise MessageError(f"payload of {len(payload)} bytes; at most {MAX_MESSAGE_BYTES} are accepted")
         try:
-            return cls.model_validate_json(payload)
+            return cls.model_validate_json(payload, extra="ignore")
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(str(step) for step in first["loc"]) or "body"

@@ -1,0 +1,121 @@
+"""The options every command takes, before its name or after it."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from click.shell_completion import CompletionItem
+
+from agent.wire.topics import DEFAULT_PREFIX, DEVICE_ID, every_device
+
+FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+COMPLETION_TIMEOUT_S: Final = 1.0
+
+
+@dataclass(slots=True)
+class Given:
+    """Options as given; one after the command's name replaces the same one before it."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def json(self) -> bool:
+        """Print JSON instead of tables."""
+        return bool(self.values.get("json"))
+
+    @property
+    def prefix(self) -> str:
+        """The first levels of every topic."""
+        return str(self.values.get("prefix", DEFAULT_PREFIX))
+
+    @property
+    def timeout_s(self) -> float:
+        """How long to wait for the broker, and then for an answer."""
+        return float(self.values.get("timeout", 5.0))
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:  # noqa: ANN401 - click's signature
+    given = context.ensure_object(Given)
+    if value is not None:
+        given.values[str(parameter.name)] = value
+
+
+def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:  # noqa: ANN401
+    return click.option(*names, expose_value=False, callback=_keep, **settings)
+
+
+def connection(*, environment: bool = False) -> Callable[[Any], Any]:
+    """Decorate a command with the shared options.
+
+    Only the group reads the ``environment``: a variable must not win over what was given before the command's name.
+    """
+
+    def variable(name: str) -> str | None:
+        return name if environment else None
+
+    options = [
+        _option("--broker", metavar="HOST[:PORT]|URL", envvar=variable("EDGEPOSE_BROKER"), help="Default: localhost."),
+        _option("--username", metavar="NAME", help="The broker's user name."),
+        _option("--password-file", type=FILE, help="A file with the password."),
+        _option("--cafile", type=FILE, help="The authority that signed the broker's certificate; turns TLS on."),
+        _option("--cert", type=FILE, help="Our certificate, if the broker wants one."),
+        _option("--key", type=FILE, help="The key of our certificate."),
+        _option(
+            "--prefix",
+            metavar="TOPIC",
+            type=PrefixType(),
+            help=f"First level of the topics. Default: {DEFAULT_PREFIX}.",
+        ),
+        _option(
+            "--timeout",
+            metavar="SECONDS",
+            type=click.FloatRange(0, 3600, min_open=True),
+            help="How long to wait, for the broker and then for an answer. Default: 5.",
+        ),
+        _option("--json", is_flag=True, default=None, help="Print JSON; errors stay text on standard error."),
+    ]
+
+    def decorate(command: Any) -> Any:  # noqa: ANN401
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+class PrefixType(click.ParamType[str]):
+    """The first levels of a topic."""
+
+    name = "topic"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
+        """Refuse wildcards, which would match other people's topics."""
+        if not value or set(value) & set("#+\0"):
+            self.fail("expected a topic without '#' and '+'", param, ctx)
+        return str(value)
+
+
+class DeviceType(click.ParamType[str]):
+    """The id of a device; completes to the ids seen on the broker."""
+
+    name = "device"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
+        """Refuse what cannot be an id."""
+        if not DEVICE_ID.fullmatch(value):
+            self.fail(f"{value!r} is not a device id: lower-case letters, digits and dashes, at most 63", param, ctx)
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Ask the broker, but not for long, and say nothing when it does not answer."""
+        from controller.session import Session  # noqa: PLC0415 - only a completion that is asked for pays for paho
+
+        given = ctx.find_object(Given) or Given()
+        given.values["timeout"] = min(given.timeout_s, COMPLETION_TIMEOUT_S)
+        with contextlib.suppress(Exception), Session(given, complain=lambda _: None) as session:
+            fleet = session.snapshot([every_device("availability", given.prefix)])
+            return [CompletionItem(device_id) for device_id in sorted(fleet.agents) if device_id.startswith(incomplete)]
+        return []

@@ -1,0 +1,110 @@
+"""One visit to the broker: connect as the options say, and read what the agents have said."""
+
+import itertools
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Self
+
+from agent.wire.messages import Message
+from agent.wire.topics import Topics, every_device
+from controller.address import Address
+from controller.client import Client
+from controller.errors import ControllerError, NoAnswerError
+from controller.fleet import Agent, Availability, Fleet
+from controller.options import Given
+
+LISTED: Final = ("availability", "info", "state", "metrics")
+WATCHED: Final = ("state", "metrics", "event", "keypoints")
+
+
+class Session:
+    """A context manager; entering connects. Raises :class:`ControllerError`."""
+
+    def __init__(self, given: Given, *, complain: Callable[[str], None]) -> None:
+        options = {"password": os.environ.get("EDGEPOSE_BROKER_PASSWORD")} | given.values
+        try:
+            address = Address.of(options.get("broker", "localhost"), options)
+        except ValueError as error:
+            raise ControllerError(f"--broker or EDGEPOSE_BROKER: {error}") from error
+        self._prefix = given.prefix
+        self._timeout_s = given.timeout_s
+        self._client = Client(address, timeout_s=given.timeout_s)
+        self._fleet = Fleet(given.prefix, complain)
+
+    def __enter__(self) -> Self:
+        self._client.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.__exit__()
+
+    def snapshot(self, topics: list[str], *, enough: Callable[[Fleet], bool] = lambda _: False) -> Fleet:
+        """Return the retained messages of the topics; ends early when there is ``enough``."""
+        self._client.subscribe(topics)
+        for received in self._client.retained(self._deadline()):
+            self._fleet.take(received)
+            if enough(self._fleet):
+                break
+        return self._fleet
+
+    def all_agents(self) -> list[Agent]:
+        """Return every agent of the prefix, by id."""
+        fleet = self.snapshot([every_device(leaf, self._prefix) for leaf in LISTED])
+        return sorted(fleet.agents.values(), key=lambda agent: agent.device_id)
+
+    def one_agent(self, device: str, *leaves: str) -> Agent:
+        """Return a device with the leaves wanted, the first of which it must have; waits for that one.
+
+        Raises :class:`NoAnswerError` when the device is unknown or silent.
+        """
+
+        def complete(fleet: Fleet) -> bool:
+            agent = fleet.agents.get(device)
+            return agent is not None and all(getattr(agent, leaf) for leaf in ("availability", *leaves))
+
+        agent = self.snapshot(self._topics(device, *leaves), enough=complete).require(device)
+        for received in self._client.messages(self._deadline()):
+            if getattr(agent, leaves[0]) is not None:
+                break
+            self._fleet.take(received)
+        if getattr(agent, leaves[0]) is None:
+            raise NoAnswerError(
+                f"{device} is {agent.availability or 'silent'} and has not published its {leaves[0]} "
+                f"within {self._timeout_s:g} s",
+                hint="look at the agent's log, or wait longer with --timeout",
+            )
+        return agent
+
+    def watch(self, device: str, *, seconds: float | None) -> tuple[Agent, Iterator[Availability | Message]]:
+        """Return the device, and its messages as they come, which keep it up to date; for ever without ``seconds``.
+
+        What the device has retained comes first. Raises :class:`NoAnswerError` when it is unknown.
+        """
+        deadline = time.monotonic() + (math.inf if seconds is None else seconds)
+        agent = self.snapshot(self._topics(device, *WATCHED)).require(device)
+        availability = Availability(device, agent.availability) if agent.availability else None
+        known = [message for message in (availability, agent.state, agent.metrics) if message is not None]
+        return agent, itertools.chain(known, self._live(device, deadline))
+
+    def _live(self, device: str, deadline: float) -> Iterator[Availability | Message]:
+        for received in self._client.messages(deadline):
+            message = self._fleet.take(received)
+            if message is not None and message.device_id == device:
+                yield message
+
+    def _topics(self, device: str, *leaves: str) -> list[str]:
+        # Everybody's availability: it names the others when the device is unknown.
+        topics = Topics(device, self._prefix)
+        return [every_device("availability", self._prefix), *(str(getattr(topics, leaf)) for leaf in leaves)]
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._timeout_s
+
+
+def as_json(message: Availability | Message) -> dict[str, Any]:
+    """Return a message as JSON values, as it stood on the wire."""
+    if isinstance(message, Availability):
+        return {"device_id": message.device_id, "availability": message.availability}
+    return message.model_dump(mode="json", by_alias=True)

@@ -1,0 +1,60 @@
+"""Hypothesis strategies for the messages of the wire, made from their own annotations."""
+
+import types
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Literal, Union, get_args, get_origin
+
+from hypothesis import strategies as st
+from pydantic import AwareDatetime, BaseModel
+from pydantic.fields import FieldInfo
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+# The wire has milliseconds; years of three digits are nobody's clock.
+MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1), timezones=st.just(UTC)).map(
+    lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+)
+PLAIN: dict[Any, st.SearchStrategy[Any]] = {
+    str: st.text(max_size=20),
+    int: st.integers(0, 2**53),
+    float: FINITE,
+    bool: st.booleans(),
+    datetime: MOMENTS,
+    AwareDatetime: MOMENTS,
+    type(None): st.none(),
+}
+
+
+def messages(kind: type[BaseModel]) -> st.SearchStrategy[Any]:
+    """Make any message of a kind."""
+    fields = {name: _values(field.annotation, field) for name, field in kind.model_fields.items() if name != "schema_"}
+    return st.builds(kind, **fields)
+
+
+def _values(annotation: Any, field: FieldInfo | None = None) -> st.SearchStrategy[Any]:
+    arguments = get_args(annotation)
+    if annotation in PLAIN:
+        return PLAIN[annotation]
+    if get_origin(annotation) in (Union, types.UnionType):
+        return st.one_of([_values(argument) for argument in arguments])
+    if get_origin(annotation) is Literal:
+        return st.sampled_from(arguments)
+    if get_origin(annotation) is dict:
+        return st.dictionaries(_values(arguments[0]), _values(arguments[1]), max_size=3)
+    if get_origin(annotation) is tuple:
+        return _tuples(arguments, field)
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return st.sampled_from(list(annotation))
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return messages(annotation)
+    return _values(arguments[0])  # Annotated
+
+
+def _tuples(arguments: tuple[Any, ...], field: FieldInfo | None) -> st.SearchStrategy[Any]:
+    if arguments[-1] is not Ellipsis:
+        return st.tuples(*(_values(argument) for argument in arguments))
+    exact = (
+        next((limit.min_length for limit in field.metadata if hasattr(limit, "min_length")), None) if field else None
+    )
+    values = _values(arguments[0])
+    return st.lists(values, min_size=exact or 0, max_size=exact or 3).map(tuple)
