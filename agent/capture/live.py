@@ -161,8 +161,10 @@ class LiveSource:
             asked_s = time.perf_counter()
             grabbed = reader.grab()
             now_s = time.perf_counter()
+            if not grabbed and now_s - asked_s >= self._camera.read_timeout_s:
+                raise CaptureError(f"no frame for {now_s - asked_s:.1f} s")
             if not grabbed:
-                raise CaptureError(f"no more frames: the stream ended, or fell silent for {now_s - asked_s:.1f} s")
+                raise CaptureError("the camera ended the stream, or the connection broke")
             if not backlog.is_stale(now_s, now_s - asked_s):
                 yield now_s
 

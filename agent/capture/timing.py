@@ -44,7 +44,8 @@ class FrameRateCap:
         # A camera as fast as the cap jitters around it and must not lose every other frame.
         if at_s < self._due_s - _JITTER * self._period_s:
             return False
-        self._due_s = max(self._due_s, at_s - self._period_s) + self._period_s
+        late = at_s - self._due_s > self._period_s
+        self._due_s = (at_s if late else self._due_s) + self._period_s
         return True
 
 
@@ -70,7 +71,7 @@ class Backlog:
                 return True
             self._typical_s += _SMOOTHING * (interval_s - self._typical_s)
             return False
-        if waited_s < self._typical_s / 2 and now_s - self._suspect_since_s < _DRAIN_MAX_S:
+        if waited_s < self._typical_s / 3 and now_s - self._suspect_since_s < _DRAIN_MAX_S:
             return True
         self._suspect_since_s = None
         self._typical_s += _SMOOTHING * (waited_s - self._typical_s)

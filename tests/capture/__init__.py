@@ -1,0 +1,1 @@
+"""Capture: every source keeps its promises."""

@@ -1,0 +1,72 @@
+"""Rotation, region of interest, stillness."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.capture import Image, Region
+from agent.capture.picture import Framer, Stillness, region_of
+from agent.config import Camera, Roi
+
+
+def marked() -> Image:
+    """Return a picture 6 wide and 4 high with one white pixel in the upper left corner."""
+    image = np.zeros((4, 6, 3), np.uint8)
+    image[0, 0] = 255
+    return image
+
+
+@pytest.mark.parametrize(
+    ("rotate", "shape", "corner"),
+    [(0, (4, 6), (0, 0)), (90, (6, 4), (0, 3)), (180, (4, 6), (3, 5)), (270, (6, 4), (5, 0))],
+)
+def test_rotation_is_clockwise(rotate: int, shape: tuple[int, int], corner: tuple[int, int]) -> None:
+    """A rotation of 90 degrees carries the upper left corner to the upper right."""
+    frame = Framer(Camera.model_validate({"rotate": rotate})).frame(marked(), captured_s=0.0, started_s=0.0)
+    assert frame.image.shape == (*shape, 3)
+    assert frame.image[corner].tolist() == [255, 255, 255]
+    assert frame.image.sum() == 3 * 255
+
+
+def test_region_is_in_pixels_of_the_rotated_frame() -> None:
+    """The region of interest is cut from the upright frame and follows a change of its size."""
+    framer = Framer(Camera(rotate=90, roi=Roi(x=0.5, y=0.0, width=0.5, height=0.5)))
+    assert framer.frame(marked(), captured_s=0.0, started_s=0.0).region == Region(2, 0, 2, 3)
+    twice = np.zeros((8, 12, 3), np.uint8)
+    assert framer.frame(twice, captured_s=0.0, started_s=0.0).region == Region(4, 0, 4, 6)
+
+
+def test_whole_frame_has_no_region() -> None:
+    """Looking everywhere is None, also when written out."""
+    assert region_of(Roi(x=0.0, y=0.0, width=1.0, height=1.0), 640, 480) is None
+
+
+@given(*[st.floats(0, 0.999)] * 2, *[st.floats(0.001, 1)] * 2, *[st.integers(1, 4000)] * 2)
+def test_region_is_never_empty_and_never_outside(
+    x: float, y: float, w: float, h: float, width: int, height: int
+) -> None:
+    """Every legal region holds a pixel of every frame, and none beyond it."""
+    region = region_of(Roi(x=x, y=y, width=min(w, 1 - x), height=min(h, 1 - y)), width, height)
+    if region is not None:
+        assert region.x >= 0
+        assert region.y >= 0
+        assert region.width >= 1
+        assert region.height >= 1
+        assert region.x + region.width <= width
+        assert region.y + region.height <= height
+
+
+def test_stillness_is_timed_and_broken_by_any_sampled_pixel() -> None:
+    """The same picture counts up from its first appearance; a changed one starts over."""
+    stillness, image = Stillness(), np.zeros((64, 64, 3), np.uint8)
+    assert [stillness.observe(image, now_s) for now_s in (3.0, 4.0, 9.0)] == [0.0, 1.0, 6.0]
+    image[8, 16, 1] = 1
+    assert stillness.observe(image, 10.0) == 0.0
+
+
+def test_stillness_sees_a_change_of_size() -> None:
+    """Two black pictures of different shape are two pictures."""
+    stillness = Stillness()
+    stillness.observe(np.zeros((64, 32, 3), np.uint8), 0.0)
+    assert stillness.observe(np.zeros((32, 128, 3), np.uint8), 1.0) == 0.0
