@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agent.errors import ModelError
 from models import golden, tfjs
 from models.catalogue import IrConversion, NetworkCard, Precision, TfjsConversion
+from models.graphdef import Graph
 from models.store import GOLDEN, ORIGINAL, WHOLE
 
 Downloaded = Mapping[str, Path]
@@ -26,7 +27,8 @@ def convert(card: NetworkCard, downloaded: Downloaded, built: Path) -> dict[Prec
     """
     match card.conversion:
         case TfjsConversion() as conversion:
-            variants = _from_tfjs(card, conversion, downloaded, built)
+            files = downloaded[conversion.topology].read_bytes(), downloaded[conversion.weights].read_bytes()
+            variants = from_graph(card, conversion, tfjs.load(*files), built)
         case IrConversion() as conversion:
             variants = _from_ir(card, conversion, downloaded, built)
     for xml in variants.values():
@@ -36,10 +38,8 @@ def convert(card: NetworkCard, downloaded: Downloaded, built: Path) -> dict[Prec
     return variants
 
 
-def _from_tfjs(
-    card: NetworkCard, conversion: TfjsConversion, downloaded: Downloaded, built: Path
-) -> dict[Precision, str]:
-    whole = tfjs.load(downloaded[conversion.topology].read_bytes(), downloaded[conversion.weights].read_bytes())
+def from_graph(card: NetworkCard, conversion: TfjsConversion, whole: Graph, built: Path) -> dict[Precision, str]:
+    """Write the whole graph, the graph cut at the heads, and the cut graph's IR at FP32 and FP16."""
     (built / WHOLE).write_bytes(whole.SerializeToString(deterministic=True))
     heads = tfjs.cut(whole, conversion.cut.values())
     (built / ORIGINAL).write_bytes(heads.SerializeToString(deterministic=True))

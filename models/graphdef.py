@@ -183,7 +183,8 @@ def set_constant(tensor: Tensor, value: NDArray[np.generic]) -> None:
     for size in value.shape:
         tensor.tensor_shape.dim.add(size=size)  # type: ignore[attr-defined]
     if value.ndim == 0:
-        # OpenVINO's frontend reads a scalar in tensor_content as 0.
+        # OpenVINO reads a scalar in tensor_content as 0 where the shape is not written out, and an empty shape is
+        # easily lost on the way; a typed value is read by everybody.
         getattr(tensor, _SCALARS[dtype]).append(value.item())
     else:
         tensor.tensor_content = value.tobytes()

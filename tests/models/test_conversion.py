@@ -40,16 +40,43 @@ def whole(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 
+@pytest.fixture(scope="module")
+def converted(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Convert the published graph again, with the converter as it is now."""
+    assert isinstance(CARD.conversion, TfjsConversion)
+    folder = tmp_path_factory.mktemp("converted")
+    graph = graphdef.from_bytes(store.whole(CARD.name).read_bytes())
+    convert.from_graph(CARD, CARD.conversion, graph, folder)
+    return folder
+
+
+def test_cache_holds_what_the_converter_makes(converted: Path, store: Store) -> None:
+    """Whoever changes the conversion raises Manifest.layout, so that networks converted before are made again."""
+    assert store.original(CARD.name).read_bytes() == (converted / "original.pb").read_bytes()
+    weights = store.variant(CARD.name, "FP32").with_suffix(".bin").read_bytes()
+    assert weights == (converted / "FP32" / f"{CARD.name}.bin").read_bytes()
+
+
+def test_precisions_are_what_they_are_called(converted: Path) -> None:
+    """FP16 weights take half the room of FP32 weights; height and width stay open in both."""
+    sizes = {}
+    for precision in ("FP32", "FP16"):
+        xml = converted / precision / f"{CARD.name}.xml"
+        sizes[precision] = xml.with_suffix(".bin").stat().st_size
+        assert str(ov.Core().read_model(xml).input("input").get_partial_shape()) == "[1,?,?,3]"
+    assert sizes["FP32"] == pytest.approx(2 * sizes["FP16"], rel=0.01)
+
+
 @pytest.mark.parametrize(("height", "width"), [(256, 256), (288, 384)])
 @pytest.mark.parametrize("name", IMAGES)
 @pytest.mark.parametrize("precision", ["FP32", "FP16"])
 def test_heads_equal_the_whole_graph(
-    precision: Precision, name: str, height: int, width: int, whole: Any, store: Store, shared_data: Path
+    precision: Precision, name: str, height: int, width: int, whole: Any, converted: Path, shared_data: Path
 ) -> None:
     """On real pictures of several shapes the IR's six heads are those inside the published graph."""
     image = picture(shared_data, name, height, width)
     reference = whole(image[None, ..., ::-1].astype(np.int32))
-    heads = convert.run(CARD, store.variant(CARD.name, precision), image)
+    heads = convert.run(CARD, converted / precision / f"{CARD.name}.xml", image)
     for role in CARD.decoder.heads:
         expected = reference[f"{role}:0"]
         assert heads[role].shape == (1, height // 4, width // 4, CARD.decoder.heads[role].channels)
@@ -64,15 +91,15 @@ def test_whole_graph_sees_people(whole: Any, shared_data: Path) -> None:
         assert persons[0, :, 55].max() > 0.3
 
 
-def test_opencv_agrees_with_openvino(store: Store, shared_data: Path) -> None:
+def test_opencv_agrees_with_openvino(converted: Path, shared_data: Path) -> None:
     """The original graph runs in OpenCV's DNN module and gives the same heads."""
     assert isinstance(CARD.conversion, TfjsConversion)
     image = picture(shared_data, IMAGES[2], 256, 256)
-    net = cv2.dnn.readNetFromTensorflow(str(store.original(CARD.name)))
+    net = cv2.dnn.readNetFromTensorflow(str(converted / "original.pb"))
     net.setInput(cv2.dnn.blobFromImage(image, swapRB=True))
     names = net.getUnconnectedOutLayersNames()
     outputs = dict(zip(names, net.forward(names), strict=True))
-    heads = convert.run(CARD, store.variant(CARD.name, "FP32"), image)
+    heads = convert.run(CARD, converted / "FP32" / f"{CARD.name}.xml", image)
     for role, node in CARD.conversion.cut.items():
         (actual,) = (output for name, output in outputs.items() if name.startswith(node))
         np.testing.assert_allclose(

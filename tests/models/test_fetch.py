@@ -66,10 +66,11 @@ def test_second_fetch_needs_no_network(cache: Store) -> None:
 
 @pytest.mark.parametrize("fault", ["503", "truncated", "reset", "stalled", "short", "whole"])
 def test_recovers_from(fault: Fault, server: FileServer, cache: Store) -> None:
-    """A fault that passes costs an attempt, not the fetch."""
+    """A fault that passes costs one attempt, not the fetch."""
     server.faults[PATH] = ["truncated", fault] if fault == "whole" else [fault]
     assert fetch(clip_card(server.url(PATH)), cache, reporter=QUIET)
     assert content(cache) == CONTENT
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("fault", ["truncated", "reset", "stalled", "short"])

@@ -19,13 +19,13 @@ def test_arithmetic_of_a_network_counted_by_hand() -> None:
     plain = ops.convolution(data, np.ones((6, 4, 3, 3), np.float32), [2, 2], [1, 1], [1, 1], [1, 1])
     grouped = ops.group_convolution(
         ops.add(plain, np.ones((1, 6, 1, 1), np.float32)),
-        np.ones((6, 1, 1, 3, 3), np.float32), [1, 1], [1, 1], [1, 1], [1, 1],
+        np.ones((3, 2, 2, 3, 3), np.float32), [1, 1], [1, 1], [1, 1], [1, 1],
     )  # fmt: skip
     flat = ops.reshape(grouped, np.array([1, 150], np.int64), special_zero=False)
     product = ops.matmul(flat, np.ones((150, 7), np.float32), transpose_a=False, transpose_b=False)
     model = ov.Model([product], [data], "by-hand")
-    assert multiply_accumulates(model) == 6 * 25 * 4 * 9 + 6 * 25 * 9 + 7 * 150
-    assert parameters(model) == 6 * 4 * 9 + 6 + 6 * 9 + 150 * 7
+    assert multiply_accumulates(model) == 6 * 25 * 4 * 9 + 6 * 25 * 2 * 9 + 7 * 150
+    assert parameters(model) == 6 * 4 * 9 + 6 + 3 * 2 * 2 * 9 + 150 * 7
 
 
 def test_default_network(store: Store) -> None:
