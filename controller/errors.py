@@ -13,6 +13,12 @@ class ControllerError(Exception):
         self.hint = hint
 
 
+class UsageError(ControllerError):
+    """What was asked for cannot be meant."""
+
+    exit_code = 2
+
+
 class NoAnswerError(ControllerError):
     """The device is not there, or has not said in time what was asked for."""
 

@@ -11,7 +11,7 @@ from agent.wire.messages import Message
 from agent.wire.topics import Topics, every_device
 from controller.address import Address
 from controller.client import Client
-from controller.errors import ControllerError, NoAnswerError
+from controller.errors import NoAnswerError, UsageError
 from controller.fleet import Agent, Availability, Fleet
 from controller.options import Given
 
@@ -27,7 +27,7 @@ class Session:
         try:
             address = Address.of(options.get("broker", "localhost"), options)
         except ValueError as error:
-            raise ControllerError(f"--broker or EDGEPOSE_BROKER: {error}") from error
+            raise UsageError(f"--broker or EDGEPOSE_BROKER: {error}") from error
         self._prefix = given.prefix
         self._timeout_s = given.timeout_s
         self._client = Client(address, timeout_s=given.timeout_s)
@@ -65,9 +65,8 @@ class Session:
             return agent is not None and all(getattr(agent, leaf) for leaf in ("availability", *leaves))
 
         agent = self.snapshot(self._topics(device, *leaves), enough=complete).require(device)
-        for received in self._client.messages(self._deadline()):
-            if getattr(agent, leaves[0]) is not None:
-                break
+        live = self._client.messages(self._deadline())
+        while getattr(agent, leaves[0]) is None and (received := next(live, None)) is not None:
             self._fleet.take(received)
         if getattr(agent, leaves[0]) is None:
             raise NoAnswerError(

@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
@@ -132,11 +132,18 @@ class Listener:
             return [bytes(message.payload) for message in self.messages if message.topic == topic]
 
 
-def publish(port: int, topic: str, payload: bytes, *, retain: bool = False, host: str = "127.0.0.1") -> None:
+def publish(port: int, topic: str, payload: bytes, *, retain: bool = False) -> None:
     """Publish one message with QoS 1 and wait until the broker has it."""
+    publish_all(port, {topic: payload}, retain=retain)
+
+
+def publish_all(port: int, messages: Mapping[str, bytes], *, retain: bool = False) -> None:
+    """Publish one message per topic with QoS 1 and wait until the broker has them all."""
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
-    client.connect(host, port)
+    client.connect("127.0.0.1", port)
     client.loop_start()
-    client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(10)
+    for topic, sent in [(topic, client.publish(topic, payload, 1, retain)) for topic, payload in messages.items()]:
+        sent.wait_for_publish(10)
+        assert sent.is_published(), f"the broker did not take {topic}"
     client.disconnect()
     client.loop_stop()

@@ -3,6 +3,7 @@
 import select
 import socket
 import threading
+from contextlib import suppress
 from typing import Final, Self
 
 CHUNK: Final = 4096
@@ -45,6 +46,14 @@ class Proxy:
     def resume(self) -> None:
         """Let it flow again."""
         self._flowing.set()
+
+    def cut(self) -> None:
+        """Throw away what is open and what has not got through."""
+        for held in self._open[1:]:
+            with suppress(OSError):
+                held.shutdown(socket.SHUT_RDWR)
+            held.close()
+        del self._open[1:]
 
     def _accept(self) -> None:
         while not self._stop.is_set():

@@ -35,6 +35,7 @@ def test_a_stalled_link_neither_blocks_nor_hoards(broker: Broker, states: States
         arrived = [int(payload[:8]) for payload in listener.payloads(TOPICS.keypoints)]
         assert arrived == sorted(arrived)
         assert len(arrived) + link.stats().superseded == OFFERED
+        assert len(arrived) < 50  # what waited in the kernel, mostly in the proxy's half
         assert states.seen == [True]
 
 
@@ -46,10 +47,12 @@ def test_a_dead_peer_is_noticed(broker: Broker, states: States, logs: Logs) -> N
         link.event(b"said into the void")
         states.wait(True, False)
         assert logs.wait("broker.lost")["cause"] == "the broker has gone silent"
-        proxy.resume()
-        states.wait(True, False, True)
         with Listener(broker.port) as listener:
+            proxy.cut()
+            proxy.resume()
+            states.wait(True, False, True)
             assert listener.wait_for(TOPICS.availability, b"online").retain
+            listener.wait_for(TOPICS.event, b"said into the void")
 
 
 @pytest.mark.parametrize("answer", [b"", b"\x20\x03\x00\x00\x00"])
