@@ -35,7 +35,7 @@ class Frame:
     captured_s: float
     """The same moment on time.perf_counter(), for ages that no clock change can bend."""
     capture_ms: float
-    """What reading and decoding it cost."""
+    """What reading and decoding it cost; of a live source only what followed its arrival (V4L2 decodes then)."""
     region: Region | None = None
     """Where to look for people; None is the whole frame."""
 

@@ -29,7 +29,7 @@ class LiveSource:
     A camera that is lost is closed and opened again for ever. One thread reads; another tells of the loss when a call
     into a driver or a resolver hangs, which no time-out of OpenCV's covers. It tells and does not abandon the reader:
     a camera cannot be opened twice, and a call that returns at last goes on by itself.
-    ``capture_ms`` is decoding and rotating without the wait for the camera.
+    ``capture_ms`` is retrieving and rotating without the wait for the camera.
     """
 
     def __init__(self, feed: Feed, camera: Camera, notify: Notify) -> None:
@@ -41,6 +41,7 @@ class LiveSource:
         self._presence = Presence(feed.address, notify, time.perf_counter())
         self._slot = threading.Condition()
         self._latest: Frame | None = None
+        self._captured = 0
         self._dropped = 0
         self._ended = False
         self._failure: CaptureError | None = None
@@ -77,7 +78,7 @@ class LiveSource:
     def counts(self) -> CaptureCounts:
         """Frames taken since the start, and those of them that were overwritten or grew old unread."""
         with self._slot:
-            return CaptureCounts(captured=self._framer.taken, dropped=self._dropped)
+            return CaptureCounts(captured=self._captured, dropped=self._dropped)
 
     def close(self) -> None:
         """Stop reading. A thread that hangs in a driver is left behind; it releases the camera when it returns."""
@@ -165,7 +166,7 @@ class LiveSource:
                 raise CaptureError(f"no frame for {now_s - asked_s:.1f} s")
             if not grabbed:
                 raise CaptureError("the camera ended the stream, or the connection broke")
-            if not backlog.is_stale(now_s, now_s - asked_s):
+            if not backlog.is_stale(now_s, now_s - asked_s) and not self._closed.is_set():
                 yield now_s
 
     def _take(self, reader: Reader, captured_s: float) -> None:
@@ -184,6 +185,7 @@ class LiveSource:
         with self._slot:
             self._dropped += self._latest is not None
             self._latest = frame
+            self._captured += 1
             self._slot.notify()
 
     def _refuse_frozen(self, picture: Image, now_s: float) -> None:
