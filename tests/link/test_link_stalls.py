@@ -72,8 +72,19 @@ def test_closing_under_a_black_hole_is_bounded(answer: bytes, logs: Logs) -> Non
     assert not link.stats().connected
 
 
-def test_an_unsaid_goodbye_is_left_to_the_will(broker: Broker, states: States) -> None:
-    """A link that is closed while it stalls does not tell the broker to forget its last will."""
+def test_only_a_said_goodbye_cancels_the_will(logs: Logs) -> None:
+    """While the broker acknowledges nothing, no DISCONNECT is sent: it would make the broker forget the last will."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf, link_to(deaf.getsockname()[1]) as link:
+        taken, _address = deaf.accept()
+        with taken, taken.makefile("rb") as stream:
+            taken.sendall(b"\x20\x03\x00\x00\x00")
+            logs.wait("broker.connected")
+            link.close()
+            assert not stream.read().endswith(b"\xe0\x00")
+
+
+def test_a_goodbye_under_a_stall_arrives(broker: Broker, states: States) -> None:
+    """A link that is closed while it stalls is offline when the network is back."""
     with Listener(broker.port, TOPICS.availability) as listener, Proxy(broker.port) as proxy:
         with link_to(proxy.port, states):
             states.wait(True)
