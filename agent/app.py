@@ -1,7 +1,8 @@
 """The composition root: the only file that knows every part. Starts, supervises and closes them.
 
 The main thread only supervises: it takes one happening after the other from its inbox and publishes the periodic
-summary. Whatever can take long (opening the camera, compiling a network) runs beside it, so a signal is answered at once.
+summary. Whatever can take long (opening the camera, compiling a network) runs beside it, so a signal is answered
+at once.
 """
 
 import queue
@@ -25,7 +26,7 @@ from agent.inference.engine import build_engine
 from agent.inference.spec import EngineSpec, input_size
 from agent.link import Link
 from agent.pipeline import Lane, Pipeline, Result
-from agent.poses.movenet import MoveNetDecoder
+from agent.poses.decoders import decoder_for
 from agent.publish import encode_keypoints
 from agent.reporter import Standing, event_message, info_message, metrics_message
 from agent.telemetry import Telemetry
@@ -127,7 +128,7 @@ class Agent:
                     self._standing.camera = "ended"
                     self._publish_metrics()
                     return 0
-                case Ended(error):
+                case Ended(BaseException() as error):
                     self._fail(error)
                     return 1
                 case Ready(lane):
@@ -144,11 +145,13 @@ class Agent:
         self._event("agent.started", Severity.INFO, f"{engine.spec.model} runs on {engine.spec.device}", {})
 
     def _on_camera(self, event: CaptureEvent) -> None:
-        lost = event.code in {"camera.lost", "camera.frozen"}
-        self._standing.camera = "lost" if lost else "live"
+        # A frozen picture is only the reason: the loss is told right after it.
+        warning = event.code in {"camera.lost", "camera.frozen"}
+        if event.code != "camera.frozen":
+            self._standing.camera = "lost" if event.code == "camera.lost" else "live"
         if self._standing.engine is not None:
-            self._standing.become(Status.CAMERA_LOST if lost else Status.RUNNING)
-        self._event(event.code, Severity.WARNING if lost else Severity.INFO, event.message, event.facts)
+            self._standing.become(Status.CAMERA_LOST if self._standing.camera == "lost" else Status.RUNNING)
+        self._event(event.code, Severity.WARNING if warning else Severity.INFO, event.message, event.facts)
         self._announce()
 
     def _fail(self, error: BaseException) -> None:
@@ -194,8 +197,8 @@ class Agent:
         source = open_source(config.camera, resolve_clip=store.clip, notify=self._inbox.put)
         self._source = parts.enter_context(closing(source))
         first = _first_frame(source, config.camera.open_timeout_s)
-        decoder = MoveNetDecoder(
-            person_score_min=config.model.person_score_min, persons_max=config.model.persons_max
+        decoder = decoder_for(
+            card, person_score_min=config.model.person_score_min, persons_max=config.model.persons_max
         )
         spec = _engine_spec(config, input_size(config.model.input, card, first))
         xml = store.variant(card.name, spec.precision)
@@ -226,8 +229,8 @@ class Agent:
 def _models(store: Store) -> tuple[ModelInfo, ...]:
     return tuple(
         ModelInfo(name=name, precisions=store.precisions(name))
-        for name, card in catalogue.cards().items()
-        if card.kind == "network" and store.precisions(name)
+        for name in store.names()
+        if isinstance(catalogue.cards().get(name), catalogue.NetworkCard)
     )
 
 

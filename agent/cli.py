@@ -58,12 +58,17 @@ def run(config_file: Path | None) -> None:
 @agent.command()
 @click.option("--seconds", type=click.FloatRange(min=1), help="End by itself after this long.")
 @click.option("--model", default=None, help="A network of the catalogue (`models list`).")
-@click.option("--port", type=click.IntRange(1, 65535), default=1883, show_default=True, help="Where the broker listens.")
-def demo(seconds: float | None, model: str | None, port: int) -> None:
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=1883, show_default=True, help="Where the broker listens."
+)
+@click.option(
+    "--video", type=click.Path(dir_okay=False, path_type=Path), help="Also write the annotated clip to this file."
+)
+def demo(seconds: float | None, model: str | None, port: int, video: Path | None) -> None:
     """Show poses flowing: sample clip, embedded broker, live table. No camera, GPU or broker needed."""
     from agent.demo import run_demo  # noqa: PLC0415
 
-    sys.exit(run_demo(seconds=seconds, model=model, port=port))
+    sys.exit(run_demo(seconds=seconds, model=model, port=port, video=video))
 
 
 @agent.command("check-config")

@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import structlog
 
 from agent.capture.frame import EndOfSource, Frame, Source
-from agent.inference.engine import Engine, Floats, Slot
+from agent.inference.engine import Engine, Slot
 from agent.inference.letterbox import Letterbox, prepare
+from agent.poses.decoders import Decoder
 from agent.poses.skeleton import Poses
 from agent.telemetry import Timing
 
@@ -24,13 +24,6 @@ log = structlog.get_logger()
 
 POLL_S = 0.25
 """How often a waiting thread looks whether it should stop."""
-
-
-class Decoder(Protocol):
-    """Turns a network's outputs into poses."""
-
-    def decode(self, raw: tuple[Floats, ...], letterbox: Letterbox) -> Poses:
-        """Poses in pixels of the original frame."""
 
 
 @dataclass(frozen=True, slots=True)

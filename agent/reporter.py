@@ -115,7 +115,9 @@ def metrics_message(
     )
 
 
-def event_message(config: Config, code: str, severity: Severity, message: str, facts: dict[str, str | int | float | bool | None]) -> Event:
+def event_message(
+    config: Config, code: str, severity: Severity, message: str, facts: dict[str, str | int | float | bool | None]
+) -> Event:
     """Something that happened."""
     return Event(
         device_id=config.device_id,

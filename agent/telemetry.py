@@ -94,7 +94,9 @@ def summarise(rows: list[Timing], since: float, now: float) -> Summary:
     return Summary(window_s, len(rows), figures, float(np.mean(persons)), max(persons))
 
 
-def _fps_range(finished: np.ndarray[tuple[int], np.dtype[np.float64]], since: float, window_s: float) -> tuple[float, float]:
+def _fps_range(
+    finished: np.ndarray[tuple[int], np.dtype[np.float64]], since: float, window_s: float
+) -> tuple[float, float]:
     """Lowest and highest number of frames in one whole second; the mean rate twice where the window is shorter."""
     seconds = int(window_s)
     if seconds < 1:

@@ -27,10 +27,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for mac
 
 @click.group()
 def cli() -> None:
-    """Networks and sample clips: list, fetch, inspect."""
-
-
-# A command with a file of its own joins here: cli.add_command(...).
+    """Networks and sample clips: list, fetch, inspect, evaluate."""
 
 
 @cli.command("list")
@@ -112,6 +109,52 @@ def inspect(name: str, height: int | None, width: int | None, models_dir: Path, 
     if summary.original_bytes:
         sizes.append(["TensorFlow graph", f"{summary.original_bytes / 1e6:.1f} MB"])
     _print_table(("present", "size"), sizes)
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--images", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--annotations", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@click.option("--precision", type=click.Choice(catalogue.PRECISIONS, case_sensitive=False), default="FP32")
+@click.option("--device", default="CPU", show_default=True)
+@click.option(
+    "--long-side", type=click.IntRange(32, 4096), default=384, show_default=True, help="Of the input, pixels."
+)
+@_FOLDER
+@_JSON
+def evaluate(  # noqa: PLR0913, PLR0917 - one parameter per option
+    name: str,
+    images: Path,
+    annotations: Path,
+    precision: catalogue.Precision,
+    device: str,
+    long_side: int,
+    models_dir: Path,
+    as_json: bool,
+) -> None:
+    """Print a network's OKS average precision on COCO-annotated pictures (needs the extra `evaluate`)."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from agent.config import InputSize  # noqa: PLC0415
+    from models.evaluate import evaluate as measure  # noqa: PLC0415
+
+    size = InputSize(long_side=long_side) if catalogue.network(name).input.resizable else InputSize()
+    found = measure(
+        name,
+        Store(models_dir),
+        precision=precision,
+        device=device,
+        size=size,
+        images=images,
+        annotations=annotations,
+    )
+    if as_json:
+        _print_json(asdict(found))
+        return
+    header = ("network", "precision", "runs in", "device", "input", "pictures", "AP", "AP50", "AP75", "AR")
+    figures = [f"{figure:.3f}" for figure in (found.ap, found.ap50, found.ap75, found.ar)]
+    row = [found.network, found.precision, found.inference_precision, found.device, found.input, str(found.pictures)]
+    _print_table(header, [row + figures])
 
 
 def _print_json(value: object) -> None:

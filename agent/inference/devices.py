@@ -26,7 +26,7 @@ def open_core(aliases: dict[str, str]) -> ov.Core:
             )
         if device not in alias or not alias.isalnum() or not alias.isupper():
             raise ConfigError(
-                f"devices.aliases: {alias!r} must be capitals and digits and contain the name it stands for, {device!r}",
+                f"devices.aliases: {alias!r} must be in capitals and contain the name it stands for, {device!r}",
                 hint=f"for example SIM{device}",
             )
         core.register_plugin(str(_plugin_folder() / plugin), alias)

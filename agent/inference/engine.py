@@ -59,10 +59,13 @@ class Engine:
     """A compiled network that is fed by acquire, start, wait and release of its slots.
 
     The ring holds one request more than the device works on, so that the next frame is prepared while it computes and
-    the device never waits. One thread starts and another waits, in order: no Python callback runs on OpenVINO's threads.
+    the device never waits. One thread starts and another waits, in order: no Python callback runs on OpenVINO's
+    threads.
     """
 
-    def __init__(self, spec: EngineSpec, compiled: ov.CompiledModel, roles: tuple[str, ...], facts: EngineFacts) -> None:
+    def __init__(
+        self, spec: EngineSpec, compiled: ov.CompiledModel, roles: tuple[str, ...], facts: EngineFacts
+    ) -> None:
         self.spec = spec
         self.facts = facts
         self.generation = 1
@@ -94,7 +97,9 @@ class Engine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

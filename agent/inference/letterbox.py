@@ -1,5 +1,6 @@
 """Fitting a frame into the input of a network without bending it, and the way back."""
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -8,6 +9,9 @@ from numpy.typing import NDArray
 
 from agent.capture.frame import Frame, Image
 
+Floats = NDArray[np.float32]
+
+HALF = np.float32(0.5)
 PADDING = 114
 """Grey that fills the rest of the input; the value most detectors are trained with."""
 
@@ -20,63 +24,50 @@ class Letterbox:
     picture has whole pixels: that is what makes the way back exact.
     """
 
-    left: int
-    top: int
-    """Where the region of interest begins in the frame."""
-    scale_x: float
-    scale_y: float
-    """Pixels of the input per pixel of the frame."""
-    frame_width: int
-    frame_height: int
     width: int
     height: int
     """Size of the resized picture inside the input."""
+    scale: Floats
+    """(2,): pixels of the input per pixel of the frame, x and y."""
+    shift: Floats
+    """(2,): added last on the way back to the frame, x and y."""
 
     @classmethod
-    def fit(cls, frame: tuple[int, int], region: tuple[int, int, int, int], target: tuple[int, int]) -> "Letterbox":
-        """Largest fit of ``region`` (x, y, width, height) of a ``frame`` (height, width) in ``target`` (height, width)."""
+    @functools.lru_cache(maxsize=64)
+    def fit(cls, region: tuple[int, int, int, int], target: tuple[int, int]) -> "Letterbox":
+        """Largest fit of a region (x, y, width, height) of the frame in an input of ``target`` (height, width)."""
         x, y, width, height = region
         ratio = min(target[0] / height, target[1] / width)
         new_width = max(1, min(target[1], round(width * ratio)))
         new_height = max(1, min(target[0], round(height * ratio)))
-        return cls(x, y, new_width / width, new_height / height, frame[1], frame[0], new_width, new_height)
+        scale = np.array((new_width / width, new_height / height), np.float32)
+        # cv2.resize samples pixel centres: centre maps to centre, half a pixel from the corner on both sides.
+        shift = np.array((x, y), np.float32) - HALF + HALF / scale
+        return cls(new_width, new_height, scale, shift)
 
-    def to_frame(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map (..., 2) x and y from pixels of the input to pixels of the original frame.
-
-        Pixel centres map to pixel centres, as cv2.resize samples them.
-        """
-        scale = np.array((self.scale_x, self.scale_y), np.float32)
-        shift = np.array((self.left, self.top), np.float32) - 0.5
-        mapped: NDArray[np.float32] = (points + np.float32(0.5)) / scale + shift
+    def to_frame(self, points: Floats) -> Floats:
+        """Map (..., 2) x and y from pixels of the input to pixels of the original frame."""
+        mapped: Floats = points / self.scale + self.shift
         return mapped
 
-    def to_input(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+    def to_input(self, points: Floats) -> Floats:
         """Map (..., 2) x and y from pixels of the original frame to pixels of the input."""
-        scale = np.array((self.scale_x, self.scale_y), np.float32)
-        shift = np.array((self.left, self.top), np.float32) - 0.5
-        mapped: NDArray[np.float32] = (points - shift) * scale - np.float32(0.5)
+        mapped: Floats = (points - self.shift) * self.scale
         return mapped
 
 
 def prepare(frame: Frame, out: Image) -> Letterbox:
     """Write the frame's region of interest, letterboxed, into ``out``: uint8 (H, W, 3) BGR, the input of a request."""
     region = frame.region
-    rows, columns = frame.image.shape[:2]
     if region is None:
-        x, y, width, height, picture = 0, 0, columns, rows, frame.image
+        picture = frame.image
+        x = y = 0
     else:
-        x, y, width, height = region.x, region.y, region.width, region.height
-        picture = frame.image[y : y + height, x : x + width]
-    box = Letterbox.fit((rows, columns), (x, y, width, height), (out.shape[0], out.shape[1]))
-    # Area averaging: a plain bilinear sample of a picture three times larger skips most of its pixels.
-    shrinking = box.scale_x < 1
-    cv2.resize(
-        picture,
-        (box.width, box.height),
-        dst=out[: box.height, : box.width],
-        interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR,
-    )
+        x, y = region.x, region.y
+        picture = frame.image[y : y + region.height, x : x + region.width]
+    height, width = picture.shape[:2]
+    box = Letterbox.fit((x, y, width, height), (out.shape[0], out.shape[1]))
+    cv2.resize(picture, (box.width, box.height), dst=out[: box.height, : box.width], interpolation=cv2.INTER_LINEAR)
     out[box.height :] = PADDING
     out[: box.height, box.width :] = PADDING
     return box

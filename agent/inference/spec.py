@@ -36,7 +36,7 @@ class EngineFacts:
     execution_devices: tuple[str, ...]
     model_precision: str
     inference_precision: str
-    """The precision most convolutions really run in, as read from the compiled graph; the hint where a device hides it."""
+    """What most convolutions really run in, as read from the compiled graph; the hint where a device hides it."""
     submodels: int | None
     infer_requests: int
     compile_ms: float

@@ -20,7 +20,7 @@ def fits(draw: st.DrawFn) -> tuple[Letterbox, tuple[int, int], tuple[int, int, i
     x, y = draw(st.integers(0, columns - 4)), draw(st.integers(0, rows - 4))
     region = (x, y, draw(st.integers(4, columns - x)), draw(st.integers(4, rows - y)))
     target = (draw(targets), draw(targets))
-    return Letterbox.fit((rows, columns), region, target), target, region
+    return Letterbox.fit(region, target), target, region
 
 
 @given(fits(), st.floats(0, 1), st.floats(0, 1))

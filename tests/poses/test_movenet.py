@@ -11,7 +11,7 @@ from agent.poses.movenet import STRIDE, MoveNetDecoder
 from tests.poses.movenet_heads import center_cells, draw_heads
 
 SIZE = 256
-IDENTITY = Letterbox(0, 0, 1.0, 1.0, SIZE, SIZE, SIZE, SIZE)
+IDENTITY = Letterbox.fit((0, 0, SIZE, SIZE), (SIZE, SIZE))
 DECODER = MoveNetDecoder(person_score_min=0.2, persons_max=20)
 
 

@@ -1,0 +1,136 @@
+"""Accuracy as a command: OKS average precision of a network on a folder of COCO-annotated pictures.
+
+The pictures go the way frames go in the agent: the same letterbox, engine and decoder. The metric is pycocotools' own.
+"""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from agent.capture.frame import Frame
+from agent.config import InputSize
+from agent.errors import ModelError
+from agent.inference.devices import open_core
+from agent.inference.engine import Engine, build_engine
+from agent.inference.letterbox import prepare
+from agent.inference.spec import EngineSpec, Precision, input_size
+from agent.poses.decoders import Decoder, decoder_for
+from agent.poses.skeleton import Poses
+from models import catalogue
+from models.store import Store
+
+SCORE_MIN = 0.01
+"""Average precision integrates over all scores: a threshold would only cut its tail."""
+PERSONS_MAX = 20
+"""pycocotools' own limit for keypoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """OKS figures over the annotated people, as pycocotools defines them; -1 where nothing is annotated."""
+
+    network: str
+    precision: str
+    inference_precision: str
+    device: str
+    input: str
+    pictures: int
+    ap: float
+    ap50: float
+    ap75: float
+    ar: float
+
+
+def evaluate(
+    name: str, store: Store, *, precision: Precision, device: str, size: InputSize, images: Path, annotations: Path
+) -> Accuracy:
+    """Run ``name`` over the pictures and compare with the annotations. Raises ModelError for data that does not fit."""
+    truth = _load(annotations)
+    card = catalogue.network(name)
+    decoder = decoder_for(card, person_score_min=SCORE_MIN, persons_max=PERSONS_MAX)
+    core = open_core({})
+    engines: dict[tuple[int, int], Engine] = {}
+    results: list[dict[str, Any]] = []
+    pictures = 0
+    for image_id, frame in _pictures(truth, images):
+        height, width = input_size(size, card, frame)
+        if (height, width) not in engines:
+            spec = EngineSpec(name, device, precision, height, width)
+            xml = store.variant(name, precision)
+            engines[height, width] = build_engine(core, card, xml, spec, decoder.roles, cache=None)
+        results += _as_coco(image_id, infer(engines[height, width], decoder, frame))
+        pictures += 1
+    engine = next(iter(engines.values()))
+    ap, ap50, ap75, ar = _score(truth, results)
+    return Accuracy(
+        network=name,
+        precision=precision,
+        inference_precision=engine.facts.inference_precision,
+        device=device,
+        input=f"{size.long_side or max(engine.spec.height, engine.spec.width)} px",
+        pictures=pictures,
+        ap=ap,
+        ap50=ap50,
+        ap75=ap75,
+        ar=ar,
+    )
+
+
+def infer(engine: Engine, decoder: Decoder, frame: Frame) -> Poses:
+    """One frame, start to poses, nothing else in flight."""
+    slot = engine.acquire(timeout_s=60.0)
+    if slot is None:
+        raise ModelError(f"{engine.spec.device} did not answer within 60 s")
+    letterbox = prepare(frame, slot.input)
+    slot.start()
+    slot.wait()
+    poses = decoder.decode(slot.outputs, letterbox)
+    engine.release(slot)
+    return poses
+
+
+def _load(annotations: Path) -> COCO:
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+            truth = COCO(annotations)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{annotations} is not COCO JSON: {error}") from error
+    if not truth.getCatIds(catNms=["person"]):
+        raise ModelError(f"{annotations} has no category `person`", hint="expected COCO's person_keypoints format")
+    return truth
+
+
+def _pictures(truth: COCO, images: Path) -> Iterator[tuple[int, Frame]]:
+    for image_id in sorted(truth.getImgIds()):
+        path = images / truth.loadImgs([image_id])[0]["file_name"]
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ModelError(f"{path}, which the annotations name, cannot be read as a picture")
+        yield image_id, Frame(image.astype("uint8"), 0, datetime.now(UTC), 0.0, 0.0)
+
+
+def _as_coco(image_id: int, poses: Poses) -> list[dict[str, Any]]:
+    return [
+        {"image_id": image_id, "category_id": 1, "keypoints": joints.ravel().tolist(), "score": float(score)}
+        for joints, score in zip(poses.keypoints, poses.scores, strict=True)
+    ]
+
+
+def _score(truth: COCO, results: list[dict[str, Any]]) -> tuple[float, float, float, float]:
+    if not results:
+        return 0.0, 0.0, 0.0, 0.0
+    with contextlib.redirect_stdout(io.StringIO()):
+        scored = COCOeval(truth, truth.loadRes(results), "keypoints")
+        scored.evaluate()
+        scored.accumulate()
+        scored.summarize()
+    ap, ap50, ap75, _, _, ar, *_ = (float(figure) for figure in scored.stats)
+    return ap, ap50, ap75, ar
