@@ -1,0 +1,30 @@
+"""What the controller needs, on a laptop that has nothing of the agent's."""
+
+import subprocess
+import sys
+
+import pytest
+
+EVERYTHING = "controller.cli, controller.session, controller.report"
+
+
+def loaded(modules: str) -> set[str]:
+    """Return the names of all modules in a fresh interpreter after importing these."""
+    code = f"import {modules}, sys; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_nothing_of_the_agent_but_the_wire() -> None:
+    """All of the controller loads of the agent its wire alone, and none of the libraries of the box."""
+    names = loaded(EVERYTHING)
+    assert {name for name in names if name.split(".")[0] == "agent"} == {"agent", "agent.wire"} | {
+        f"agent.wire.{part}" for part in ("broker", "messages", "topics")
+    }
+    tops = {name.split(".")[0] for name in names}
+    assert not tops & {"openvino", "numpy", "cv2", "structlog", "platformdirs", "pydantic_settings", "psutil", "models"}
+
+
+@pytest.mark.parametrize("heavy", ["paho", "rich", "pydantic", "asyncio"])
+def test_the_command_line_starts_light(heavy: str) -> None:
+    """What only a command needs is not imported for --help and usage errors."""
+    assert heavy not in {name.split(".")[0] for name in loaded("controller.cli")}
