@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from agent.wire.messages import Info, Metrics, State
 from agent.wire.topics import Topics
 from tests import samples
+from tests.authority import make_authority, tls_lines
 from tests.broker import Broker, free_port, publish, publish_all
 from tests.controller.conftest import controller, put_agent
 
@@ -133,6 +135,33 @@ def test_a_refusal(tmp_path: Path) -> None:
     assert "not authorised" in done.stderr
     assert "secret" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_tls_with_a_client_certificate(tmp_path: Path) -> None:
+    """A CA file turns TLS on, our certificate opens a broker that wants one, and without them the cause is told."""
+    make_authority(tmp_path)
+    with Broker(tmp_path, [*tls_lines(tmp_path), "require_certificate true"]) as broker:
+        files = {"--cafile": "ca.pem", "--cert": "agent.pem", "--key": "agent.key"}
+        options = [word for option, name in files.items() for word in (option, str(tmp_path / name))]
+        done = controller("list", "--json", "--broker", f"127.0.0.1:{broker.port}", *options)
+        assert (done.returncode, done.stdout) == (0, "[]\n")
+        untrusted = controller("list", "--broker", f"mqtts://127.0.0.1:{broker.port}")
+        uncertified = controller("list", "--broker", f"127.0.0.1:{broker.port}", *options[:2])
+    assert (untrusted.returncode, uncertified.returncode) == (5, 5)
+    assert "certificate is not trusted" in untrusted.stderr
+    assert "client certificate" in uncertified.stderr
+
+
+def test_a_password_file(tmp_path: Path) -> None:
+    """The password of --password-file or of the variable is the one that is sent."""
+    passwords, ours = tmp_path / "passwords", tmp_path / "ours"
+    subprocess.run(["mosquitto_passwd", "-c", "-b", str(passwords), "me", "correct horse"], check=True)
+    ours.write_text("correct horse\n")
+    with Broker(tmp_path, ["allow_anonymous false", f"password_file {passwords}"]) as broker:
+        me = ["--json", "--username", "me", "--broker", f"127.0.0.1:{broker.port}"]
+        assert controller("list", *me, "--password-file", str(ours)).returncode == 0
+        assert controller("list", *me, EDGEPOSE_BROKER_PASSWORD="correct horse").returncode == 0
+        assert controller("list", *me, EDGEPOSE_BROKER_PASSWORD="wrong horse").returncode == 5
 
 
 @pytest.mark.parametrize(

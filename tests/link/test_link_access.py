@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.authority import make_authority, tls_lines
 from tests.broker import Broker
 from tests.link.conftest import TOPICS, Logs, link_to
 
@@ -16,34 +17,16 @@ PASSWORD = "correct horse"
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 
 
-def openssl(*arguments: str, cwd: Path) -> None:
-    subprocess.run(["openssl", *arguments], cwd=cwd, check=True, capture_output=True)
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder with a certificate authority, and a broker's and an agent's certificate it has signed."""
-    if shutil.which("openssl") is None:
-        pytest.skip("the openssl command is not installed")
     folder = tmp_path_factory.mktemp("authority")
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
-    openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority", cwd=folder)
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
-    for name in ("broker", "agent"):
-        openssl("req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}", cwd=folder)
-        sign = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "1", "-extfile", "names")
-        openssl("x509", "-req", "-in", f"{name}.csr", *sign, "-out", f"{name}.pem", cwd=folder)
+    make_authority(folder)
     return folder
 
 
 @pytest.fixture
-def tls_lines(authority: Path) -> list[str]:
-    return [
-        "allow_anonymous true",
-        f"cafile {authority / 'ca.pem'}",
-        f"certfile {authority / 'broker.pem'}",
-        f"keyfile {authority / 'broker.key'}",
-    ]
+def lines(authority: Path) -> list[str]:
+    return tls_lines(authority)
 
 
 @pytest.fixture
@@ -83,9 +66,9 @@ def test_a_topic_we_may_not_write_is_named(guarded: Broker, logs: Logs) -> None:
     assert len(logs.of("broker.denied")) == 2
 
 
-def test_tls_with_the_right_authority(authority: Path, tls_lines: list[str], tmp_path: Path, logs: Logs) -> None:
+def test_tls_with_the_right_authority(authority: Path, lines: list[str], tmp_path: Path, logs: Logs) -> None:
     """With the authority's certificate the link connects over TLS, and a large message goes through whole."""
-    with Broker(tmp_path, tls_lines) as broker:
+    with Broker(tmp_path, lines) as broker:
         tls = {"enabled": True, "ca_file": authority / "ca.pem"}
         with link_to(broker.port, tls=tls) as link:
             link.announce(TOPICS.info, b"i" * 300_000)
@@ -95,18 +78,18 @@ def test_tls_with_the_right_authority(authority: Path, tls_lines: list[str], tmp
         assert not logs.of("broker.lost")
 
 
-def test_tls_without_the_authority_is_refused(tls_lines: list[str], tmp_path: Path, logs: Logs) -> None:
+def test_tls_without_the_authority_is_refused(lines: list[str], tmp_path: Path, logs: Logs) -> None:
     """A broker whose certificate nobody vouches for gets no connection, and the log names certificate and cure."""
-    with Broker(tmp_path, tls_lines) as broker, link_to(broker.port, tls={"enabled": True}):
+    with Broker(tmp_path, lines) as broker, link_to(broker.port, tls={"enabled": True}):
         lost = logs.wait("broker.lost")
     assert "certificate is not trusted" in lost["cause"]
     assert "CA file" in lost["cure"]
     assert not logs.of("broker.connected")
 
 
-def test_plain_where_tls_is_wanted_is_named(tls_lines: list[str], tmp_path: Path, logs: Logs) -> None:
+def test_plain_where_tls_is_wanted_is_named(lines: list[str], tmp_path: Path, logs: Logs) -> None:
     """Speaking plain MQTT to a TLS port leads to a cause that mentions TLS."""
-    with Broker(tmp_path, tls_lines) as broker, link_to(broker.port):
+    with Broker(tmp_path, lines) as broker, link_to(broker.port):
         assert "TLS" in logs.wait("broker.lost")["cure"]
 
 
@@ -117,9 +100,9 @@ def test_tls_where_plain_is_spoken_is_named(broker: Broker, logs: Logs) -> None:
     assert "TLS" in lost["cause"] + lost["cure"]
 
 
-def test_a_client_certificate(authority: Path, tls_lines: list[str], tmp_path: Path, logs: Logs) -> None:
+def test_a_client_certificate(authority: Path, lines: list[str], tmp_path: Path, logs: Logs) -> None:
     """A broker that wants a client certificate accepts ours, and refuses a link without one with a cause."""
-    with Broker(tmp_path, [*tls_lines, "require_certificate true"]) as broker:
+    with Broker(tmp_path, [*lines, "require_certificate true"]) as broker:
         tls = {"enabled": True, "ca_file": authority / "ca.pem"}
         with link_to(broker.port, tls=tls):
             assert "certificate" in logs.wait("broker.lost")["cure"]
