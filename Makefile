@@ -23,6 +23,7 @@ demo: $(STAMP)  ## People's poses over a real broker, no camera needed (SECONDS=
 	$(BIN)/agent demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(MODEL),--model $(MODEL))
 
 test: lint  ## Lint, types and every test
+	$(BIN)/models fetch movenet-multipose vtest
 	$(BIN)/python -m pytest
 
 lint: $(STAMP)  ## ruff and mypy --strict

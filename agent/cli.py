@@ -89,14 +89,18 @@ def doctor(config_file: Path | None, *, as_json: bool) -> None:
     from rich.console import Console  # noqa: PLC0415
 
     from agent import doctor as checks  # noqa: PLC0415
+    from agent import logs  # noqa: PLC0415
     from agent.config_file import load  # noqa: PLC0415
 
-    found = checks.run(load(config_file))
+    config = load(config_file)
+    logs.setup(config.log.model_copy(update={"level": "error"}))
+    found = checks.run(config)
     if as_json:
         click.echo(checks.as_json(found))
     else:
         Console().print(checks.as_table(found))
-    sys.exit(checks.exit_code(found))
+    sys.stdout.flush()
+    os._exit(checks.exit_code(found))  # a check that hangs in a driver must not hold up the end
 
 
 @agent.command()

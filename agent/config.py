@@ -23,9 +23,9 @@ from pydantic import (
 )
 
 from agent.wire.topics import DEFAULT_PREFIX, DEVICE_ID
+from models.catalogue import Precision
 from models.store import models_dir
 
-Precision = Literal["FP32", "FP16", "INT8"]
 PositiveSeconds = Annotated[float, Field(gt=0, le=3600)]
 FramesPerSecond = Annotated[float, Field(gt=0, le=1000)]
 Count = Annotated[int, Field(ge=1, le=1024)]

@@ -21,10 +21,11 @@ from agent.errors import ModelError
 from agent.inference.devices import open_core
 from agent.inference.engine import Engine, build_engine
 from agent.inference.letterbox import prepare
-from agent.inference.spec import EngineSpec, Precision, input_size
+from agent.inference.spec import EngineSpec, input_size
 from agent.poses.decoders import Decoder, decoder_for
 from agent.poses.skeleton import Poses
 from models import catalogue
+from models.catalogue import Precision
 from models.store import Store
 
 SCORE_MIN = 0.01

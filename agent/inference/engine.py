@@ -2,7 +2,7 @@
 
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,11 +27,15 @@ PRECISION_HINT = {"FP32": "f32", "FP16": "f16", "INT8": None}
 class Slot:
     """One infer request: write ``input``, start, wait, read ``outputs``, release."""
 
-    def __init__(self, request: ov.InferRequest, output_order: tuple[int, ...]) -> None:
+    def __init__(self, request: ov.InferRequest, outputs: Sequence[ov.ConstOutput]) -> None:
         self._request = request
         self.input: Image = request.get_input_tensor().data[0]
         """uint8 (H, W, 3) BGR, memory of the request."""
-        self._outputs = output_order
+        # Bound once, so that reading a result costs no call into OpenVINO and no device may move it.
+        self.outputs: tuple[Floats, ...] = tuple(np.empty(list(output.shape), np.float32) for output in outputs)
+        """float32, in the order of the decoder's roles; valid from wait until the slot is released."""
+        for output, array in zip(outputs, self.outputs, strict=True):
+            request.set_tensor(output, ov.Tensor(array, shared_memory=True))
 
     def start(self) -> None:
         """Start inference on what ``input`` holds; returns at once."""
@@ -48,11 +52,6 @@ class Slot:
     def latency_ms(self) -> float:
         """From start to result, as OpenVINO measured it."""
         return float(self._request.latency)
-
-    @property
-    def outputs(self) -> tuple[Floats, ...]:
-        """The network's outputs in the order of the decoder's roles; valid until the slot is released."""
-        return tuple(self._request.get_output_tensor(index).data for index in self._outputs)
 
 
 class Engine:
@@ -72,9 +71,9 @@ class Engine:
         """Grows by one at every switch; the pipeline stamps results with it."""
         self._compiled = compiled
         self._idle: queue.SimpleQueue[Slot] = queue.SimpleQueue()
-        order = tuple(compiled.outputs.index(compiled.output(role)) for role in roles)
+        outputs = [compiled.output(role) for role in roles]
         for _ in range(facts.infer_requests):
-            self._idle.put(Slot(compiled.create_infer_request(), order))
+            self._idle.put(Slot(compiled.create_infer_request(), outputs))
 
     def acquire(self, timeout_s: float) -> Slot | None:
         """An idle slot, or None when all are still busy after ``timeout_s``."""

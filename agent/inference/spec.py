@@ -7,9 +7,8 @@ from typing import Literal
 from agent.capture.frame import Frame
 from agent.config import InputSize
 from agent.errors import ConfigError
-from models.catalogue import NetworkCard
+from models.catalogue import NetworkCard, Precision
 
-Precision = Literal["FP32", "FP16", "INT8"]
 Hint = Literal["latency", "throughput"]
 
 

@@ -1,0 +1,136 @@
+"""Speed as ratios, measured alternately in one run: ``make bench``.
+
+Nothing here passes or fails. What the machine does besides blurs single figures, so each ratio is taken between
+neighbours in time, repeated, and printed as median with its spread. The last line is one JSON object of the medians.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+
+from agent import logs
+from agent.benchmark.raw import raw_throughput
+from agent.config import Log
+from agent.inference.devices import open_core
+from agent.inference.engine import Engine, build_engine
+from agent.inference.letterbox import Letterbox
+from agent.inference.spec import EngineSpec
+from agent.poses.movenet import MoveNetDecoder
+from models import catalogue
+from models.catalogue import Precision
+from models.fetch import fetch
+from models.store import Store, models_dir
+from tests.benchmarks.process import cli_import_seconds, resident_mb, start_seconds
+from tests.benchmarks.run import age_overhead_ms, pipeline_run
+from tests.broker import Broker
+from tests.poses.movenet_heads import draw_heads
+
+NETWORK = "movenet-multipose"
+SIZE = 256
+
+
+@contextmanager
+def engine_of(core: ov.Core, store: Store, precision: Precision, hint: str) -> Iterator[Engine]:
+    """The default network at 256x256 on the CPU."""
+    spec = EngineSpec(NETWORK, "CPU", precision, SIZE, SIZE, "throughput" if hint == "throughput" else "latency")
+    xml = store.variant(NETWORK, precision)
+    card = catalogue.network(NETWORK)
+    with build_engine(core, card, xml, spec, MoveNetDecoder.roles, cache=None) as engine:
+        yield engine
+
+
+def report(name: str, values: list[float], unit: str = "") -> float:
+    """Print median and spread; return the median."""
+    median = statistics.median(values)
+    print(f"{name:34} {median:8.3f} {unit:5} spread {min(values):.3f} .. {max(values):.3f} of {len(values)}")
+    return median
+
+
+def pipeline_over_raw(
+    core: ov.Core, store: Store, precision: Precision, port: int, rounds: int, seconds: float
+) -> float:
+    """FPS of the whole pipeline over the raw throughput of the same compiled network just before and after."""
+    with engine_of(core, store, precision, "throughput") as engine:
+        raw_throughput(engine, 1.0)  # warm-up, not counted
+        clip = store.clip("vtest")
+        ratios: list[float] = []
+        raws = [raw_throughput(engine, seconds)]
+        runs = []
+        for _ in range(rounds):
+            runs.append(pipeline_run(engine, clip, port, seconds))
+            raws.append(raw_throughput(engine, seconds))
+            ratios.append(runs[-1].fps / ((raws[-2] + raws[-1]) / 2))
+        effective = engine.facts.inference_precision
+    report(f"{precision} ({effective}) raw", raws, "FPS")
+    report(f"{precision} ({effective}) pipeline", [run.fps for run in runs], "FPS")
+    report(f"{precision} ({effective}) persons", [run.persons_mean for run in runs])
+    for stage in ("capture", "prepare", "decode", "publish"):
+        report(f"{precision} ({effective}) {stage}", [run.stages_ms[stage] for run in runs], "ms")
+    return report(f"{precision} ({effective}) pipeline over raw", ratios)
+
+
+def decode_ms(people: int, rounds: int = 200) -> float:
+    """Time of decoding 64x64 heads with this many people, all found."""
+    random = np.random.default_rng(people)
+    columns = int(np.ceil(np.sqrt(people)))
+    step = SIZE / columns
+    corners = np.array([(index % columns, index // columns) for index in range(people)]) * step
+    drawn = (corners[:, None] + random.random((people, 17, 2)) * step * 0.95).astype(np.float32)
+    heads = draw_heads(drawn, np.ones((people, 17), bool), SIZE, SIZE)
+    letterbox = Letterbox.fit((0, 0, 768, 768), (SIZE, SIZE))
+    decoder = MoveNetDecoder(person_score_min=0.2, persons_max=people)
+    assert len(decoder.decode(heads, letterbox)) == people
+    return report(f"decode, {people} people", timed(lambda: decoder.decode(heads, letterbox), rounds), "ms")
+
+
+def timed(call: Callable[[], object], rounds: int) -> list[float]:
+    """Milliseconds of each call."""
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        call()
+        times.append((time.perf_counter() - began) * 1e3)
+    return times
+
+
+def main() -> None:
+    """Run everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="pairs of raw and pipeline per precision")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each leg")
+    parser.add_argument("--rss-seconds", type=float, default=60.0, help="how long the agent's memory is watched")
+    arguments = parser.parse_args()
+
+    logs.setup(Log(level="warning"))
+    store = Store(models_dir())
+    for name in (NETWORK, "vtest"):
+        fetch(catalogue.card(name), store)
+    core = open_core({})
+    figures: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder, Broker(Path(folder)) as broker:
+        precisions: dict[str, Precision] = {"fp32": "FP32", "bf16": "FP16"}
+        for key, precision in precisions.items():
+            figures[f"pipeline_over_raw_{key}"] = pipeline_over_raw(
+                core, store, precision, broker.port, arguments.rounds, arguments.seconds
+            )
+        figures["decode_ms_5"] = decode_ms(5)
+        figures["decode_ms_20"] = decode_ms(20)
+        with engine_of(core, store, "FP32", "latency") as engine:
+            ages = [age_overhead_ms(engine, store.clip("vtest"), broker.port, seconds=10) for _ in range(3)]
+        figures["age_overhead_ms_p95"] = report("age minus inference, p95, 10 fps", ages, "ms")
+        figures["rss_mb"] = resident_mb(broker.port, arguments.rss_seconds)
+        figures["start_s"] = report("start to first pose", start_seconds(broker.port, 5), "s")
+    figures["cli_import_s"] = report("import of controller.cli", cli_import_seconds(7), "s")
+    print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()
