@@ -173,7 +173,7 @@ def _watch(
                 if console.is_terminal:
                     live.update(_table(seen, ports), refresh=True)
                 elif any(news) and seen.metrics is not None:
-                    console.print(_line(seen.metrics, seen))
+                    console.print(_line(seen.metrics, seen), soft_wrap=True)
                 if not seen.frames and time.monotonic() - seen.began_s > FIRST_NEWS_S:
                     raise EdgeposeError(f"no pose arrived within {FIRST_NEWS_S:.0f} s", hint="run `agent doctor`")
         except KeyboardInterrupt:
