@@ -111,6 +111,15 @@ class TfjsConversion(Part):
     """Role to the node of the graph that becomes an output."""
 
 
+class FrozenConversion(Part):
+    """A frozen TensorFlow graph: becomes IR cut at the heads."""
+
+    kind: Literal["frozen"]
+    graph: RelativePath
+    cut: dict[str, str]
+    """Role to the node of the graph that becomes an output."""
+
+
 class IrConversion(Part):
     """IR as published: nothing to convert."""
 
@@ -135,18 +144,21 @@ class NetworkCard(_Card):
     kind: Literal["network"]
     input: Input
     decoder: Decoder
-    conversion: Annotated[TfjsConversion | IrConversion, Field(discriminator="kind")]
+    conversion: Annotated[TfjsConversion | FrozenConversion | IrConversion, Field(discriminator="kind")]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         known = {file.name for file in self.files}
         match self.conversion:
-            case TfjsConversion(topology=topology, weights=weights, cut=cut):
+            case TfjsConversion(topology=topology, weights=weights):
                 needed = {topology, weights}
-                if set(cut) != set(self.decoder.heads):
-                    raise ValueError("conversion.cut and decoder.heads must name the same roles")
+            case FrozenConversion(graph=graph):
+                needed = {graph}
             case IrConversion(xml=xml):
                 needed = set(xml.values()) | {path.removesuffix(".xml") + ".bin" for path in xml.values()}
+        cut = None if isinstance(self.conversion, IrConversion) else self.conversion.cut
+        if cut is not None and set(cut) != set(self.decoder.heads):
+            raise ValueError("conversion.cut and decoder.heads must name the same roles")
         if missing := sorted(needed - known):
             raise ValueError(f"conversion needs {', '.join(missing)}, which files does not list")
         return self

@@ -10,13 +10,15 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from agent.errors import ModelError
-from models import golden, tfjs
-from models.catalogue import IrConversion, NetworkCard, Precision, TfjsConversion
+from models import golden, graphdef, tfjs
+from models.catalogue import FrozenConversion, IrConversion, NetworkCard, Precision, TfjsConversion
 from models.graphdef import Graph
 from models.store import GOLDEN, ORIGINAL, WHOLE
 
 Downloaded = Mapping[str, Path]
 """Where each file of the card lies, by its name in the card."""
+Cut = TfjsConversion | FrozenConversion
+"""A TensorFlow graph, to be cut at the heads."""
 
 
 def convert(card: NetworkCard, downloaded: Downloaded, built: Path) -> dict[Precision, str]:
@@ -29,6 +31,9 @@ def convert(card: NetworkCard, downloaded: Downloaded, built: Path) -> dict[Prec
         case TfjsConversion() as conversion:
             files = downloaded[conversion.topology].read_bytes(), downloaded[conversion.weights].read_bytes()
             variants = from_graph(card, conversion, tfjs.load(*files), built)
+        case FrozenConversion() as conversion:
+            whole = graphdef.from_bytes(downloaded[conversion.graph].read_bytes())
+            variants = from_graph(card, conversion, whole, built)
         case IrConversion() as conversion:
             variants = _from_ir(card, conversion, downloaded, built)
     for xml in variants.values():
@@ -38,7 +43,7 @@ def convert(card: NetworkCard, downloaded: Downloaded, built: Path) -> dict[Prec
     return variants
 
 
-def from_graph(card: NetworkCard, conversion: TfjsConversion, whole: Graph, built: Path) -> dict[Precision, str]:
+def from_graph(card: NetworkCard, conversion: Cut, whole: Graph, built: Path) -> dict[Precision, str]:
     """Write the whole graph, the graph cut at the heads, and the cut graph's IR at FP32 and FP16."""
     (built / WHOLE).write_bytes(whole.SerializeToString(deterministic=True))
     heads = tfjs.cut(whole, conversion.cut.values())
@@ -56,7 +61,7 @@ def from_graph(card: NetworkCard, conversion: TfjsConversion, whole: Graph, buil
     return variants
 
 
-def _name_tensors(model: ov.Model, card: NetworkCard, conversion: TfjsConversion) -> None:
+def _name_tensors(model: ov.Model, card: NetworkCard, conversion: Cut) -> None:
     for role, node in conversion.cut.items():
         output = model.output(f"{node}:0")
         output.get_tensor().set_names({card.decoder.outputs[role]})

@@ -11,7 +11,7 @@ import numpy as np
 from google.protobuf import json_format
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from numpy.typing import NDArray
 
@@ -153,8 +153,11 @@ def from_json(topology: dict[str, object]) -> Graph:
 
 
 def from_bytes(data: bytes) -> Graph:
-    """Parse the bytes of a frozen graph file."""
-    return cast(Graph, _GRAPH.FromString(data))
+    """Parse the bytes of a frozen graph file. Raises ModelError when they are none."""
+    try:
+        return cast(Graph, _GRAPH.FromString(data))
+    except DecodeError as error:
+        raise ModelError(f"this is not a frozen TensorFlow graph: {error}") from error
 
 
 def empty() -> Graph:

@@ -19,7 +19,9 @@ def text(name: str) -> str:
 def test_every_card_loads_under_its_file_name() -> None:
     """Each file in the folder is a card, called as the file is."""
     names = sorted(path.name.removesuffix(".toml") for path in (files("models") / "cards").iterdir())
-    assert list(catalogue.cards()) == names == ["human-pose-estimation-0001", "movenet-multipose", "vtest"]
+    assert list(catalogue.cards()) == names == [
+        "human-pose-estimation-0001", "movenet-multipose", "openpose-mobilenet-v2-small", "vtest",
+    ]  # fmt: skip
 
 
 def test_default_network_is_what_the_decoder_expects() -> None:
