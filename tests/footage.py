@@ -1,0 +1,37 @@
+"""Real pictures for tests: frames of the sample clip, and the photographs of the test data."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from agent.capture.frame import Frame, Image
+from models.store import Store
+
+
+def as_frame(image: Image, seq: int = 0) -> Frame:
+    """Wrap a picture as a source would."""
+    return Frame(image, seq, datetime.now(UTC), 0.0, 0.0)
+
+
+def clip_frames(store: Store, numbers: Sequence[int]) -> list[Frame]:
+    """Decode some frames of vtest, numbers ascending."""
+    video = cv2.VideoCapture(str(store.clip("vtest")))
+    frames = []
+    for number in range(max(numbers) + 1):
+        assert video.grab(), f"vtest has no frame {number}"
+        if number in numbers:
+            frames.append(as_frame(np.asarray(video.retrieve()[1], np.uint8), number))
+    video.release()
+    return frames
+
+
+def photographs(shared_data: Path) -> list[Frame]:
+    """Read the four pictures of coco-mini; skips where there are none."""
+    paths = sorted((shared_data / "coco-mini").glob("*.jpg"))
+    if not paths:
+        pytest.skip(f"no test data: {shared_data}/coco-mini holds no pictures")
+    return [as_frame(np.asarray(cv2.imread(str(path)), np.uint8), seq) for seq, path in enumerate(paths)]
