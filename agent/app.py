@@ -8,10 +8,10 @@ at once.
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import cv2
 import structlog
@@ -19,7 +19,7 @@ import structlog
 from agent.capture import open_source
 from agent.capture.frame import CaptureCounts, CaptureEvent, EndOfSource, Frame, Source
 from agent.config import Config
-from agent.errors import EdgeposeError
+from agent.errors import EdgeposeError, EngineError, ModelError
 from agent.host import ProcessMeter
 from agent.inference.devices import list_devices, open_core
 from agent.inference.engine import build_engine
@@ -48,7 +48,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The engine is built and the pipeline runs."""
+    """The engine is built and the pipeline is about to run."""
 
     lane: Lane
 
@@ -64,6 +64,10 @@ Happening = Stop | Ready | Ended | CaptureEvent
 Publish = Callable[[Result], None]
 Facts = dict[str, str | int | float | bool | None]
 
+CLOSE_S = 1.6
+"""All is closed within this time, or left to the end of the process."""
+QUIET_S = 0.4
+"""How long the goodbye waits for the last keypoints, so that none follows `offline`."""
 ENGINE_LOGGED = ("execution_devices", "inference_precision", "infer_requests", "compile_ms", "from_cache")
 
 
@@ -79,7 +83,9 @@ class Agent:
         self._standing = Standing(config)
         self._counted = CaptureCounts(0, 0)
         self._source: Source | None = None
+        self._link = Link(config.mqtt, self._topics)
         self._starter = threading.Thread(target=self._run_starter, name="starter", daemon=True)
+        self._stopping = threading.Event()
         self._parts = ExitStack()
 
     def stop(self, reason: str) -> None:
@@ -87,27 +93,46 @@ class Agent:
         self._inbox.put(Stop(reason))
 
     def run(self) -> int:
-        """Run until stopped (0), at the end of a file (0), or until something fails for good (1)."""
+        """Run until stopped (0), at the end of a file (0), or until something fails for good (1).
+
+        Returns within 2 s of being stopped, whatever hangs. A compile or a driver that could not be waited for goes on
+        in its thread, so the caller must end the process with :func:`os._exit`.
+        """
         config = self._config
         log.info("agent.starting", device_id=config.device_id, model=config.model.name, device=config.inference.device)
         # One thread in OpenCV: its own pool would fight OpenVINO's for the cores.
         cv2.setNumThreads(1)
-        with Link(config.mqtt, self._topics) as self._link, self._parts:
-            self._announce()
-            self._starter.start()
-            code = self._supervise()
+        closer = threading.Thread(target=self._run_closer, name="closer", daemon=True)
+        with self._link:
+            code = self._run_supervisor()
+            deadline = time.monotonic() + CLOSE_S
+            self._stopping.set()
             self._standing.become(Status.STOPPING if code == 0 else Status.FAILED)
             self._announce()
-            if self.starting:
-                # The parts belong to the starter, and a compile cannot be interrupted: the process ends with it.
-                self._parts.pop_all()
+            if not self._starter.is_alive():  # else the parts are still the starter's
+                closer.start()
+                closer.join(QUIET_S)
+        if closer.is_alive():
+            closer.join(max(0.0, deadline - time.monotonic()))
+        if closer.is_alive():
+            log.warning("agent.close_timed_out", after_s=CLOSE_S)
         log.info("agent.stopped", code=code)
         return code
 
-    @property
-    def starting(self) -> bool:
-        """Whether the starter is still at work, which only the end of the process can change."""
-        return self._starter.is_alive()
+    def _run_closer(self) -> None:
+        try:
+            self._parts.close()
+        except Exception:
+            log.exception("agent.close_failed")  # the process is about to end
+
+    def _run_supervisor(self) -> int:
+        try:
+            self._announce()
+            self._starter.start()
+            return self._supervise()
+        except Exception as error:  # noqa: BLE001 - top of the main thread: the agent ends with this error
+            self._fail(error)
+            return 1
 
     def _supervise(self) -> int:
         window_s = self._config.metrics.window_s
@@ -132,6 +157,7 @@ class Agent:
                     self._fail(error)
                     return 1
                 case Ready(lane):
+                    due = time.monotonic() + window_s  # the first window is a whole one
                     self._on_ready(lane)
                 case CaptureEvent():
                     self._on_camera(happening)
@@ -167,33 +193,35 @@ class Agent:
         self._link.event(event_message(self._config, code, severity, message, facts).encode())
 
     def _announce(self) -> None:
+        last_s = self._telemetry.last_frame_s
+        if last_s is not None:
+            self._standing.last_frame_at = datetime.now(UTC) - timedelta(seconds=time.perf_counter() - last_s)
         self._link.announce(self._topics.state, self._standing.message().encode())
 
     def _publish_metrics(self) -> None:
         engine, source = self._standing.engine, self._source
-        summary = self._telemetry.take()
         if engine is None or source is None:
             return
+        summary = self._telemetry.take()
         total = source.counts()
         window = CaptureCounts(total.captured - self._counted.captured, total.dropped - self._counted.dropped)
         self._counted = total
         message = metrics_message(self._config, engine, summary, window, self._meter.figures())
         self._link.announce(self._topics.metrics, message.encode())
-        if summary.frames_processed:
-            self._standing.last_frame_at = datetime.now(UTC)
 
     def _run_starter(self) -> None:
         try:
-            self._inbox.put(Ready(self._start()))
+            self._start()
         except Exception as error:  # noqa: BLE001 - top of the thread: the supervisor ends the agent with this error
             self._inbox.put(Ended(error))
 
-    def _start(self) -> Lane:
+    def _start(self) -> None:
         config, parts = self._config, self._parts
         store = Store(config.paths.models)
         core = open_core(config.devices.aliases)
         card = catalogue.network(config.model.name)
-        self._link.announce(self._topics.info, info_message(config, list_devices(core), _models(store)).encode())
+        self._link.announce(self._topics.info, info_message(config, list_devices(core), tuple(_models(store))).encode())
+        xml = store.variant(card.name, config.inference.precision)
         source = open_source(config.camera, resolve_clip=store.clip, notify=self._inbox.put)
         self._source = parts.enter_context(closing(source))
         first = _first_frame(source, config.camera.open_timeout_s)
@@ -201,17 +229,22 @@ class Agent:
             card, person_score_min=config.model.person_score_min, persons_max=config.model.persons_max
         )
         spec = _engine_spec(config, input_size(config.model.input, card, first))
-        xml = store.variant(card.name, spec.precision)
         cache = config.paths.cache if config.inference.cache else None
-        engine = parts.enter_context(build_engine(core, card, xml, spec, decoder.roles, cache))
+        try:
+            engine = parts.enter_context(build_engine(core, card, xml, spec, decoder.roles, cache))
+        except EngineError:
+            store.verify(card.name)  # a damaged file explains it better, and has a cure
+            raise
         publish = self._publisher()
         lane = Lane(engine, decoder)
         pipeline = Pipeline(
             source, lane, publish=publish, timed=self._telemetry.add, on_end=lambda error: self._inbox.put(Ended(error))
         )
         parts.callback(pipeline.stop)
-        pipeline.start(first)
-        return lane
+        self._inbox.put(Ready(lane))  # before the pipeline's first word, which may be its last
+        self._telemetry.take()
+        if not self._stopping.is_set():
+            pipeline.start(first)
 
     def _publisher(self) -> Publish:
         link, device_id, output = self._link, self._config.device_id, self._config.output
@@ -226,12 +259,13 @@ class Agent:
         return both
 
 
-def _models(store: Store) -> tuple[ModelInfo, ...]:
-    return tuple(
-        ModelInfo(name=name, precisions=store.precisions(name))
-        for name in store.names()
-        if isinstance(catalogue.cards().get(name), catalogue.NetworkCard)
-    )
+def _models(store: Store) -> Iterator[ModelInfo]:
+    for name in store.names():
+        if isinstance(catalogue.cards().get(name), catalogue.NetworkCard):
+            try:
+                yield ModelInfo(name=name, precisions=store.precisions(name))
+            except ModelError as error:  # it may be another one that we are to run
+                log.warning("model.unreadable", model=name, error=str(error), hint=error.hint)
 
 
 def _engine_spec(config: Config, size: tuple[int, int]) -> EngineSpec:

@@ -4,8 +4,11 @@ import json
 import os
 import signal
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -26,7 +29,7 @@ CONFIG_OPTION = click.option(
 def agent() -> None:
     """Find every person's pose in a camera's picture and publish it over MQTT.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted while starting.
+    Exit codes: 0 done or asked to stop, 1 failed, 2 wrong usage.
     """
 
 
@@ -37,22 +40,15 @@ def run(config_file: Path | None) -> None:
     from agent import logs  # noqa: PLC0415
     from agent.config_file import load  # noqa: PLC0415
 
+    # Until there is an agent nobody has been told of it: there is nothing to end but the process.
+    _on_signals(lambda _reason: _leave(0))
     config = load(config_file)
     logs.setup(config.log)
     from agent.app import Agent  # noqa: PLC0415 - takes most of the start; a bad configuration is told before it
 
     running = Agent(config)
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        running.stop(signal.Signals(number).name)
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    code = running.run()
-    sys.stderr.flush()
-    if running.starting:
-        os._exit(code)  # a compile in C++ cannot be interrupted, and must not hold up the end
-    sys.exit(code)
+    _on_signals(running.stop)
+    _leave(running.run())
 
 
 @agent.command()
@@ -68,7 +64,12 @@ def demo(seconds: float | None, model: str | None, port: int, video: Path | None
     """Show poses flowing: sample clip, embedded broker, live table. No camera, GPU or broker needed."""
     from agent.demo import run_demo  # noqa: PLC0415
 
-    sys.exit(run_demo(seconds=seconds, model=model, port=port, video=video))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = run_demo(seconds=seconds, model=model, port=port, video=video)
+    except KeyboardInterrupt:  # while it starts or ends
+        code = 0
+    _leave(code)
 
 
 @agent.command("check-config")
@@ -99,8 +100,7 @@ def doctor(config_file: Path | None, *, as_json: bool) -> None:
         click.echo(checks.as_json(found))
     else:
         Console().print(checks.as_table(found))
-    sys.stdout.flush()
-    os._exit(checks.exit_code(found))  # a check that hangs in a driver must not hold up the end
+    _leave(checks.exit_code(found))
 
 
 @agent.command()
@@ -112,6 +112,25 @@ def schema() -> None:
     click.echo(json.dumps({kind.__name__.lower(): kind.model_json_schema() for kind in kinds}, indent=2))
 
 
+def _on_signals(stop: Callable[[str], None]) -> None:
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        stop(signal.Signals(number).name)
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once.
+
+    A thread may still be in a compile or a driver. It cannot be interrupted, must not hold up the end, and would crash
+    in an interpreter that is being taken down around it.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def main() -> None:
     """Entry point: a known fault is one line and its cure, never a traceback."""
     try:
@@ -120,4 +139,6 @@ def main() -> None:
         click.echo(f"error: {error}", err=True)
         if error.hint:
             click.echo(f"hint: {error.hint}", err=True)
-        sys.exit(1)
+    except Exception:  # noqa: BLE001 - top of the main thread
+        traceback.print_exc()
+    _leave(1)

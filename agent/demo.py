@@ -3,8 +3,11 @@
 What the table shows has been through the broker and was read by the controller's own client, as a dashboard would.
 """
 
+import logging
 import queue
+import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -15,6 +18,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import structlog
 from iotcore import Broker
 from rich.console import Console, Group
 from rich.live import Live
@@ -26,13 +30,16 @@ from agent.app import Agent
 from agent.config import Config
 from agent.config_file import load
 from agent.errors import EdgeposeError
-from agent.wire.messages import Keypoints, Metrics, State
+from agent.wire.messages import Keypoints, MessageError, Metrics, State
 from agent.wire.topics import Topics
 from controller.address import Address
 from controller.client import Client, Received
+from controller.errors import ControllerError
 from models import catalogue
 from models.fetch import fetch
 from models.store import Store
+
+log = structlog.get_logger()
 
 LOOPBACK = "127.0.0.1"
 BROKER_TOML = """\
@@ -76,7 +83,7 @@ class Seen:
     began_s: float = field(default_factory=time.monotonic)
 
     def take(self, message: Received, topics: Topics) -> bool:
-        """Count one message; true when it was a metrics summary."""
+        """Count one message; true when it was a metrics summary. Raises MessageError."""
         if message.topic == topics.keypoints:
             self.latest = Keypoints.decode(message.payload)
             self.frames += 1
@@ -97,18 +104,31 @@ def run_demo(*, seconds: float | None, model: str | None, port: int, video: Path
         config = _configuration(mqtt5, model, video)
         logs.setup(config.log)
         store = Store(config.paths.models)
-        for name in (config.model.name, config.camera.source.removeprefix("clip:")):
+        wanted = [config.model.name]
+        if config.camera.source.startswith("clip:"):
+            wanted.append(config.camera.source.removeprefix("clip:"))
+        for name in wanted:
             fetch(catalogue.card(name), store)
         agent = Agent(config)
         ended: queue.SimpleQueue[int] = queue.SimpleQueue()
-        threading.Thread(target=lambda: ended.put(agent.run()), name="agent", daemon=True).start()
+        threading.Thread(target=_run, args=(agent, ended), name="agent", daemon=True).start()
         console = Console()
         try:
             seen = _watch(config, console, seconds, ended, (mqtt5, mqtt311))
+        except ControllerError as error:
+            raise EdgeposeError(str(error), hint=error.hint) from error
         finally:
             agent.stop("end of the demo")
             code = ended.get(timeout=AGENT_END_S)
     return code or _conclude(seen, console)
+
+
+def _run(agent: Agent, ended: "queue.SimpleQueue[int]") -> None:
+    try:
+        ended.put(agent.run())
+    except Exception:
+        log.exception("agent.crashed")
+        ended.put(1)
 
 
 @contextmanager
@@ -124,8 +144,23 @@ def embedded_broker(wanted: int) -> Iterator[tuple[int, int]]:
     with tempfile.TemporaryDirectory(prefix="edgepose-demo-") as folder:
         path = Path(folder) / "broker.toml"
         path.write_text(text, encoding="utf-8")
-        with Broker(config_path=str(path), listen=LOOPBACK, port=mqtt5):
+        broker = Broker(config_path=str(path), listen=LOOPBACK, port=mqtt5)
+        _start(broker)
+        try:
             yield mqtt5, mqtt311
+        finally:
+            broker.stop()
+
+
+def _start(broker: Broker) -> None:
+    # A terminal sends Ctrl-C to the broker's process as well. It inherits the mask and outlives the agent's goodbye.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        broker.start()
+    except (OSError, RuntimeError) as error:
+        raise EdgeposeError(f"the embedded broker does not start: {error}", hint="try another --port") from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _free_port(wanted: int) -> int:
@@ -134,7 +169,7 @@ def _free_port(wanted: int) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((LOOPBACK, port))
-            except OSError:
+            except (OSError, OverflowError):  # taken, or beyond the last port
                 continue
             return int(probe.getsockname()[1])
     raise EdgeposeError("no free port on loopback for the embedded broker")
@@ -164,12 +199,15 @@ def _watch(
     deadline = time.monotonic() + (seconds or float("inf"))
     with (
         Client(Address(LOOPBACK, ports[0]), timeout_s=5.0) as client,
-        Live(console=console, auto_refresh=False, transient=False) as live,
+        Live(console=console, auto_refresh=False, redirect_stderr=sys.stderr.isatty()) as live,
     ):
+        _log_above_the_table()
         client.subscribe([topics.keypoints, topics.metrics, topics.state])
         try:
             while time.monotonic() < deadline and ended.empty():
-                news = [seen.take(message, topics) for message in client.messages(time.monotonic() + DRAW_EVERY_S)]
+                news = [
+                    _understood(seen, message, topics) for message in client.messages(time.monotonic() + DRAW_EVERY_S)
+                ]
                 if console.is_terminal:
                     live.update(_table(seen, ports), refresh=True)
                 elif any(news) and seen.metrics is not None:
@@ -179,6 +217,21 @@ def _watch(
         except KeyboardInterrupt:
             pass
     return seen
+
+
+def _log_above_the_table() -> None:
+    """Let what is logged go through the Live display, which now stands before sys.stderr, and not into the table."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(sys.stderr)
+
+
+def _understood(seen: Seen, message: Received, topics: Topics) -> bool:
+    try:
+        return seen.take(message, topics)
+    except MessageError as error:  # the broker is open to everybody on this machine
+        log.warning("message.not_understood", topic=message.topic, reason=error.reason)
+        return False
 
 
 def _line(metrics: Metrics, seen: Seen) -> str:
