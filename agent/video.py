@@ -16,7 +16,11 @@ CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 
 
 class AnnotatedVideo:
-    """Writes every result, drawn, to a video file. The file opens with the first frame, whose size it takes."""
+    """Writes every result, drawn, to a video file.
+
+    The file opens with the first frame and takes its size, cut to even sides, which codecs want; later frames of
+    another size are scaled to it.
+    """
 
     def __init__(self, path: Path, fps: float) -> None:
         if path.suffix not in CODECS:
@@ -34,11 +38,11 @@ class AnnotatedVideo:
         if self._writer is None:
             self._open((image.shape[1], image.shape[0]))
         assert self._writer is not None
-        if (image.shape[1], image.shape[0]) != self._size:
-            image = cv2.resize(image, self._size).astype(image.dtype)
         span = self._moments[-1] - self._moments[0]
         rate = f"{(len(self._moments) - 1) / span:.1f} FPS" if span > 0 else ""
-        self._writer.write(draw(image, result.poses, range(len(result.poses)), rate))
+        drawn = draw(image, result.poses, range(len(result.poses)), rate)
+        same_size = (image.shape[1], image.shape[0]) == self._size
+        self._writer.write(drawn if same_size else cv2.resize(drawn, self._size))
 
     def _open(self, size: tuple[int, int]) -> None:
         codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix])

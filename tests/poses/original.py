@@ -30,11 +30,11 @@ class Selection:
     def person_scores(self, joint_scores: Numbers) -> Numbers:
         """(6,): the centre's score times the mean of the joints that are seen."""
         seen = joint_scores > JOINT_SEEN
-        return self.centers * (joint_scores * seen).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+        return np.asarray(self.centers * (joint_scores * seen).sum(axis=1) / np.maximum(seen.sum(axis=1), 1))
 
 
 def sigmoid(values: Numbers) -> Numbers:
-    return 1 / (1 + np.exp(-values))
+    return np.asarray(1 / (1 + np.exp(-values)))
 
 
 def select(heads: Heads) -> Selection:
@@ -43,15 +43,15 @@ def select(heads: Heads) -> Selection:
     center = sigmoid(heads.center[0, ..., 0])
     peaks = np.where(np.abs(center - cv2.dilate(center, np.ones((5, 5)))) < 1e-6, center, 0)
     best: Numbers = np.argsort(-peaks.ravel(), kind="stable")[:PEOPLE]
-    y, x = best // columns, best % columns
+    place = np.stack((best // columns, best % columns), axis=1)
+    y, x = place.T
 
-    place = np.stack((y, x), axis=1)
     guesses = place[:, None] + heads.keypoint_regress[0, y, x].reshape(PEOPLE, 17, 2)
     middle = place + heads.box_offset[0, y, x]
     half = np.maximum(heads.box_scale[0, y, x], 0) / 2
     top_left, bottom_right = (np.clip(middle + sign * half, 0, (rows, columns)) for sign in (-1, 1))
 
-    cells = np.stack(np.mgrid[:rows, :columns], axis=-1)  # (rows, columns, 2)
+    cells = np.moveaxis(np.indices((rows, columns)), 0, -1)  # (rows, columns, 2)
     inside = ((cells >= top_left[:, None, None]) & (cells < bottom_right[:, None, None])).all(axis=-1)
     distance = np.square(cells[None, :, :, None] - guesses[:, None, None]).sum(axis=-1)  # (6, rows, columns, 17)
     weights = sigmoid(heads.keypoint_heatmap[0]) * np.exp(-distance / (VARIANCE * min(rows, columns)))

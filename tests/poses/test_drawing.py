@@ -1,0 +1,65 @@
+"""Promises of the drawing."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.poses.drawing import JOINT_DRAWN, PALETTE, draw
+from agent.poses.skeleton import LIMBS, Poses
+from tests.poses.people import anybody, standing
+
+GREY = np.full((240, 320, 3), 90, np.uint8)
+
+
+@given(anybody(), st.integers(8, 300), st.integers(8, 300))
+def test_anybody_can_be_drawn(poses: Poses, rows: int, columns: int) -> None:
+    """People at the border, outside the picture and far away neither fail nor touch the picture they are drawn on."""
+    image = np.full((rows, columns, 3), 90, np.uint8)
+    canvas = draw(image, poses, range(len(poses)), "12.3 FPS")
+    assert (canvas.shape, canvas.dtype) == (image.shape, image.dtype)
+    assert not np.shares_memory(canvas, image)
+    assert (image == 90).all()
+
+
+def test_nobody_is_drawn_as_nothing() -> None:
+    """Without people and caption the copy is the picture."""
+    assert (draw(GREY, Poses.nobody(), ()) == GREY).all()
+
+
+@pytest.mark.parametrize("identity", [0, 1, 7, 8, 1000])
+def test_joints_and_limbs_have_the_colour_of_the_id(identity: int) -> None:
+    """Every joint and the middle of every limb is painted, in BGR, with the one colour that goes with the id."""
+    poses = standing(100, 40)
+    canvas = draw(GREY, poses, [identity])
+    colour = PALETTE[identity % len(PALETTE)][::-1]
+    joints = poses.keypoints[0, :, :2]
+    middles = [(joints[first] + joints[second]) / 2 for first, second in LIMBS]
+    for x, y in np.rint([*joints, *middles]).astype(int):
+        near = canvas[y - 1 : y + 2, x - 1 : x + 2].reshape(-1, 3).astype(int)
+        assert (np.abs(near - colour).max(axis=1) < 40).any(), f"nothing of {colour} at {x}, {y}"
+
+
+def test_unseen_joints_are_not_drawn() -> None:
+    """A joint below the threshold, and the limbs that end in it, are left out; the id alone is written."""
+    poses = standing(100, 40, score=JOINT_DRAWN - 0.01)
+    changed = np.argwhere((draw(GREY, poses, [0]) != GREY).any(axis=-1))
+    assert len(changed), "the id is missing"
+    assert changed[:, 0].max() <= 40, "something is drawn below the id, which stands above the box"
+
+
+def test_people_are_told_apart_by_id_not_by_place() -> None:
+    """The same person under another id looks different, under the same id the same."""
+    poses = standing(100, 40)
+    assert (draw(GREY, poses, [3]) == draw(GREY, poses, [3])).all()
+    assert (draw(GREY, poses, [3]) != draw(GREY, poses, [4])).any()
+    # Ids that share a colour still differ in the number beside the head.
+    assert (draw(GREY, poses, [3]) != draw(GREY, poses, [3 + len(PALETTE)])).any()
+
+
+def test_caption_is_written_in_the_corner() -> None:
+    """A caption changes the top left corner and nothing else."""
+    changed = np.argwhere((draw(GREY, Poses.nobody(), (), "12.3 FPS") != GREY).any(axis=-1))
+    assert changed.min() >= 0
+    assert changed[:, 0].max() < 40
+    assert changed[:, 1].max() < 120
