@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def summarise(rows: list[Timing], since: float, now: float) -> Summary:
         return Summary(window_s, 0, figures, None, None)
 
     figures["fps_mean"] = len(rows) / window_s
-    figures["fps_min"], figures["fps_max"] = _fps_range(np.array([row.finished_s for row in rows]), since, window_s)
+    figures["fps_min"], figures["fps_max"] = _fps_range(np.array([row.finished_s - since for row in rows]), window_s)
     latency = np.array([row.infer_ms for row in rows])
     figures["latency_ms_mean"] = float(latency.mean())
     figures["latency_ms_min"] = float(latency.min())
@@ -94,13 +95,16 @@ def summarise(rows: list[Timing], since: float, now: float) -> Summary:
     return Summary(window_s, len(rows), figures, float(np.mean(persons)), max(persons))
 
 
-def _fps_range(
-    finished: np.ndarray[tuple[int], np.dtype[np.float64]], since: float, window_s: float
-) -> tuple[float, float]:
-    """Lowest and highest number of frames in one whole second; the mean rate twice where the window is shorter."""
+def _fps_range(finished_s: NDArray[np.float64], window_s: float) -> tuple[float, float]:
+    """Lowest and highest number of frames in one whole second; the mean rate twice where the window is shorter.
+
+    ``finished_s`` counts from the beginning of the window.
+    """
     seconds = int(window_s)
     if seconds < 1:
-        rate = len(finished) / window_s
+        rate = len(finished_s) / window_s
         return rate, rate
-    counts, _ = np.histogram(finished - since, bins=seconds, range=(0, seconds))
+    # A frame can finish just before the window begins and be added just after.
+    numbers = np.maximum(finished_s, 0).astype(np.intp)
+    counts = np.bincount(numbers, minlength=seconds)[:seconds]
     return float(counts.min()), float(counts.max())

@@ -48,6 +48,17 @@ def test_unseen_joints_are_not_drawn() -> None:
     assert changed[:, 0].max() <= 40, "something is drawn below the id, which stands above the box"
 
 
+def test_limbs_to_an_unseen_joint_are_not_drawn() -> None:
+    """Where one wrist is unseen, nothing leads to it, while the rest of the person is drawn."""
+    poses = standing(100, 40)
+    left_wrist = 9
+    poses.keypoints[0, left_wrist, 2] = 0
+    canvas = draw(GREY, poses, [0])
+    x, y = poses.keypoints[0, left_wrist, :2].astype(int)
+    assert (canvas[y - 8 : y + 8, x - 8 : x + 8] == GREY[:16, :16]).all()
+    assert (canvas[y, : x - 20] != GREY[y, : x - 20]).any()
+
+
 def test_people_are_told_apart_by_id_not_by_place() -> None:
     """The same person under another id looks different, under the same id the same."""
     poses = standing(100, 40)
