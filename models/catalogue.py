@@ -4,11 +4,11 @@ import difflib
 import functools
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, TypeAdapter, ValidationError, model_validator
 
 from agent.errors import ModelError
 
@@ -59,7 +59,7 @@ class File(Part):
 
 
 class Input(Part):
-    """What the network takes: one picture, float 0..255."""
+    """What the network takes: one picture of float 0..255, unless ``mean`` and ``scale`` say otherwise."""
 
     name: str
     layout: Literal["NHWC", "NCHW"]
@@ -70,6 +70,10 @@ class Input(Part):
     width: int = Field(gt=0)
     resizable: bool
     """Whether another height and width may be chosen."""
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Taken from each channel, in the network's own colour order."""
+    scale: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
+    """What each channel is divided by after that: 255 for a network that takes 0..1."""
 
     @model_validator(mode="after")
     def _multiples(self) -> Self:
@@ -84,14 +88,18 @@ class Output(Part):
     tensor: str
     """Its name in the IR."""
     channels: int = Field(gt=0)
+    axis: int | None = None
+    """Where the channels stand; None is where the input has them."""
 
 
 class Decoder(Part):
     """How the outputs become poses."""
 
-    family: Literal["movenet", "openpose"]
-    stride: int = Field(ge=1)
+    family: Literal["movenet", "openpose", "yolo", "rtmo"]
+    stride: int = Field(default=1, ge=1)
     """Pixels of the input per cell of the output."""
+    nms_iou: float = Field(default=0.7, gt=0, le=1)
+    """yolo: boxes that overlap more than this are one person. The other families need none."""
     heads: dict[str, Output]
     """What each role is played by."""
 
@@ -128,12 +136,20 @@ class IrConversion(Part):
     """The .xml of each precision; its .bin lies beside it."""
 
 
+class OwnConversion(Part):
+    """The user's own files, installed by `models add`: IR or ONNX, which OpenVINO reads alike."""
+
+    kind: Literal["own"]
+    network: dict[Precision, RelativePath] = Field(min_length=1)
+    """The file of each precision, below the folder given to `models add`."""
+
+
 class _Card(Part):
     name: Name
     title: str
     licence: str
     origin: str
-    files: tuple[File, ...] = Field(min_length=1)
+    files: tuple[File, ...]
     packages: dict[str, int] = Field(default_factory=dict)
     """Download size in bytes of the packages that sources refer to, to show before they are fetched."""
 
@@ -142,9 +158,10 @@ class NetworkCard(_Card):
     """A network."""
 
     kind: Literal["network"]
+    files: tuple[File, ...] = ()
     input: Input
     decoder: Decoder
-    conversion: Annotated[TfjsConversion | FrozenConversion | IrConversion, Field(discriminator="kind")]
+    conversion: Annotated[TfjsConversion | FrozenConversion | IrConversion | OwnConversion, Field(discriminator="kind")]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -156,7 +173,11 @@ class NetworkCard(_Card):
                 needed = {graph}
             case IrConversion(xml=xml):
                 needed = set(xml.values()) | {path.removesuffix(".xml") + ".bin" for path in xml.values()}
-        cut = None if isinstance(self.conversion, IrConversion) else self.conversion.cut
+            case OwnConversion():
+                needed = set()
+                if known:
+                    raise ValueError("a network of your own is not downloaded: it has no files")
+        cut = getattr(self.conversion, "cut", None)
         if cut is not None and set(cut) != set(self.decoder.heads):
             raise ValueError("conversion.cut and decoder.heads must name the same roles")
         if missing := sorted(needed - known):
@@ -202,9 +223,9 @@ def card(name: str) -> Card:
     return _choose(name, cards(), "network or clip")
 
 
-def network(name: str) -> NetworkCard:
-    """Return the card of a network. Raises ModelError for an unknown name."""
-    return _choose(name, {n: c for n, c in cards().items() if isinstance(c, NetworkCard)}, "network")
+def network(name: str, others: Iterable[str] = ()) -> NetworkCard:
+    """Return the card of a network. Raises ModelError for an unknown name, which also offers ``others``."""
+    return _choose(name, {n: c for n, c in cards().items() if isinstance(c, NetworkCard)}, "network", others)
 
 
 def clip(name: str) -> ClipCard:
@@ -212,9 +233,10 @@ def clip(name: str) -> ClipCard:
     return _choose(name, {n: c for n, c in cards().items() if isinstance(c, ClipCard)}, "clip")
 
 
-def _choose(name: str, among: Mapping[str, C], what: str) -> C:
+def _choose(name: str, among: Mapping[str, C], what: str, others: Iterable[str] = ()) -> C:
     if name in among:
         return among[name]
-    near = difflib.get_close_matches(name, among, n=1, cutoff=0.5)
+    known = [*among, *others]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     guess = f"did you mean {near[0]}? " if near else ""
-    raise ModelError(f"there is no {what} called {name!r}", hint=f"{guess}known: {', '.join(among)}")
+    raise ModelError(f"there is no {what} called {name!r}", hint=f"{guess}known: {', '.join(known)}")

@@ -31,10 +31,13 @@ class Slot:
         self._request = request
         self.input: Image = request.get_input_tensor().data[0]
         """uint8 (H, W, 3) BGR, memory of the request."""
-        # Bound once, so that reading a result costs no call into OpenVINO and no device may move it.
-        self.outputs: tuple[Floats, ...] = tuple(np.empty(list(output.shape), np.float32) for output in outputs)
+        # A network that selects people itself has as many rows as it found: those are read after each inference.
+        self._unbound = outputs if any(output.partial_shape.is_dynamic for output in outputs) else ()
+        # The others are bound once, so that reading costs no call into OpenVINO and no device may move them.
+        bound = () if self._unbound else outputs
+        self.outputs: tuple[Floats, ...] = tuple(np.empty(list(output.shape), np.float32) for output in bound)
         """float32, in the order of the decoder's roles; valid from wait until the slot is released."""
-        for output, array in zip(outputs, self.outputs, strict=True):
+        for output, array in zip(bound, self.outputs, strict=True):
             request.set_tensor(output, ov.Tensor(array, shared_memory=True))
 
     def start(self) -> None:
@@ -47,6 +50,8 @@ class Slot:
             self._request.wait()
         except RuntimeError as error:
             raise EngineError(f"inference failed: {first_line(error)}") from error
+        if self._unbound:
+            self.outputs = tuple(np.array(self._request.get_tensor(port).data, np.float32) for port in self._unbound)
 
     @property
     def latency_ms(self) -> float:
@@ -63,7 +68,7 @@ class Engine:
     """
 
     def __init__(
-        self, spec: EngineSpec, compiled: ov.CompiledModel, roles: tuple[str, ...], facts: EngineFacts
+        self, spec: EngineSpec, compiled: ov.CompiledModel, tensors: tuple[str, ...], facts: EngineFacts
     ) -> None:
         self.spec = spec
         self.facts = facts
@@ -71,7 +76,7 @@ class Engine:
         """Grows by one at every switch; the pipeline stamps results with it."""
         self._compiled = compiled
         self._idle: queue.SimpleQueue[Slot] = queue.SimpleQueue()
-        outputs = [compiled.output(role) for role in roles]
+        outputs = [compiled.output(tensor) for tensor in tensors]
         for _ in range(facts.infer_requests):
             self._idle.put(Slot(compiled.create_infer_request(), outputs))
 
@@ -124,7 +129,8 @@ def build_engine(
         first_infer_ms = _first_inference(compiled)
     except RuntimeError as error:
         raise EngineError(f"{spec.device} cannot run {spec.model} at {spec.precision}: {first_line(error)}") from error
-    return Engine(spec, compiled, roles, _facts(compiled, spec, compile_ms, first_infer_ms))
+    tensors = tuple(card.decoder.outputs[role] for role in roles)
+    return Engine(spec, compiled, tensors, _facts(compiled, spec, compile_ms, first_infer_ms))
 
 
 def with_preprocessing(network: ov.Model, card: NetworkCard, spec: EngineSpec) -> ov.Model:
@@ -136,6 +142,10 @@ def with_preprocessing(network: ov.Model, card: NetworkCard, spec: EngineSpec) -
     steps.input().preprocess().convert_element_type(ov.Type.f32)
     if card.input.colour == "RGB":
         steps.input().preprocess().convert_color(ColorFormat.RGB)
+    if any(card.input.mean):
+        steps.input().preprocess().mean(list(card.input.mean))
+    if any(divisor != 1 for divisor in card.input.scale):
+        steps.input().preprocess().scale(list(card.input.scale))
     steps.input().model().set_layout(ov.Layout(card.input.layout))
     return steps.build()
 

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from agent.errors import ModelError
 from agent.inference.letterbox import Letterbox
 from agent.poses.movenet import MoveNetDecoder
+from agent.poses.rtmo import RtmoDecoder
 from agent.poses.skeleton import Poses
+from agent.poses.yolo import YoloDecoder
 from models.catalogue import NetworkCard
 
 
@@ -27,5 +29,10 @@ def decoder_for(card: NetworkCard, *, person_score_min: float, persons_max: int)
     match card.decoder.family:
         case "movenet":
             return MoveNetDecoder(person_score_min=person_score_min, persons_max=persons_max)
+        case "yolo":
+            iou = card.decoder.nms_iou
+            return YoloDecoder(person_score_min=person_score_min, persons_max=persons_max, nms_iou=iou)
+        case "rtmo":
+            return RtmoDecoder(person_score_min=person_score_min, persons_max=persons_max)
         case family:
             raise ModelError(f"{card.name} needs a decoder for {family}, which this version does not have")

@@ -10,7 +10,7 @@ DECODER = RtmoDecoder(person_score_min=0.2, persons_max=50)
 
 
 def draw_people(people: Floats, scores: Floats) -> tuple[Floats, Floats]:
-    """dets (1, N + 1, 5) and keypoints (1, N + 1, 17, 3) for ``people``, and a row of padding at the end."""
+    """Draw dets (1, N + 1, 5) and keypoints (1, N + 1, 17, 3) for ``people``, and a row of padding at the end."""
     dets = np.concatenate((corners_of(people), scores[:, None]), axis=1)
     padding = np.array([[3, 4, 50, 60, 0.02]], np.float32)
     return np.concatenate((dets, padding))[None], np.concatenate((people, np.ones((1, 17, 3), np.float32)))[None]
