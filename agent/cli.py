@@ -29,6 +29,8 @@ CONFIG_OPTION = click.option(
 def agent() -> None:
     """Find every person's pose in a camera's picture and publish it over MQTT.
 
+    New here? `agent demo` shows it at work; `agent doctor` says what a box still lacks.
+
     Exit codes: 0 done or asked to stop, 1 failed, 2 wrong usage.
     """
 
@@ -36,7 +38,10 @@ def agent() -> None:
 @agent.command()
 @CONFIG_OPTION
 def run(config_file: Path | None) -> None:
-    """Run the agent until SIGTERM or Ctrl-C, or until a file that does not loop ends."""
+    """Run the agent until it is stopped.
+
+    SIGTERM and Ctrl-C stop it, and so does the end of a video file or folder that does not loop.
+    """
     from agent import logs  # noqa: PLC0415
     from agent.config_file import load  # noqa: PLC0415
 
@@ -53,15 +58,23 @@ def run(config_file: Path | None) -> None:
 
 @agent.command()
 @click.option("--seconds", type=click.FloatRange(min=1), help="End by itself after this long.")
-@click.option("--model", default=None, help="A network of the catalogue (`models list`).")
+@click.option("--model", default=None, help="A network of the catalogue; `models list` shows them.")
 @click.option(
-    "--port", type=click.IntRange(1, 65535), default=1883, show_default=True, help="Where the broker listens."
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=1883,
+    show_default=True,
+    help="Where the demo's broker listens; another port is taken where it is busy.",
 )
 @click.option(
     "--video", type=click.Path(dir_okay=False, path_type=Path), help="Also write the annotated clip to this file."
 )
 def demo(seconds: float | None, model: str | None, port: int, video: Path | None) -> None:
-    """Show poses flowing: sample clip, embedded broker, live table. No camera, GPU or broker needed."""
+    """Show poses flowing, with nothing but this machine.
+
+    Runs an agent on the sample clip and a broker of its own, and shows live what comes over it. Needs no camera, GPU
+    or broker; the first run downloads the network and the clip.
+    """
     from agent.demo import run_demo  # noqa: PLC0415
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -75,7 +88,10 @@ def demo(seconds: float | None, model: str | None, port: int, video: Path | None
 @agent.command("check-config")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def check_config(file: Path) -> None:
-    """Say what is wrong in a configuration file, and where; exit 0 if nothing is."""
+    """Say what is wrong in a configuration file.
+
+    Tells every fault at once, with its place and what was expected. Exit code 0 if there is none.
+    """
     from agent.config_file import load  # noqa: PLC0415
 
     load(file)
@@ -86,7 +102,10 @@ def check_config(file: Path) -> None:
 @CONFIG_OPTION
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for machines.")
 def doctor(config_file: Path | None, *, as_json: bool) -> None:
-    """Check camera, devices, broker, models, disk and clock, and say the cure for what is wrong."""
+    """Say what is wrong on this box, and the cure.
+
+    Tries camera, GPU runtime, devices, broker, network, disk, clock and processor. Exit code 1 if one of them fails.
+    """
     from rich.console import Console  # noqa: PLC0415
 
     from agent import doctor as checks  # noqa: PLC0415
@@ -105,7 +124,7 @@ def doctor(config_file: Path | None, *, as_json: bool) -> None:
 
 @agent.command()
 def schema() -> None:
-    """Print the JSON Schemas of every message on the wire."""
+    """Print the JSON Schemas of all messages."""
     from agent.wire import messages  # noqa: PLC0415
 
     kinds = sorted(messages.Message.__subclasses__(), key=lambda kind: kind.__name__)
