@@ -1,0 +1,127 @@
+"""A program under test: started, listened to, signalled, and always ended."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, Final, Self
+
+ROOT: Final = Path(__file__).parents[2]
+DEMO: Final = ROOT / "configs" / "demo.toml"
+BIN: Final = Path(sys.executable).parent
+
+Entry = dict[str, Any]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Ours without what would change the program's mind, and with what the test says."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("EDGEPOSE_")} | variables
+
+
+class Process:
+    """A command in a session of its own, as a context manager. Leaving kills what it left behind.
+
+    Both outputs are read as they come. A line of standard error that is a JSON object is an entry of the log.
+    """
+
+    def __init__(self, command: list[str | Path], **variables: str) -> None:
+        self._command = command
+        self._environment = environment(**variables)
+        self._news = threading.Condition()
+        self.out: list[str] = []
+        self.errors: list[str] = []
+        self._popen: subprocess.Popen[str] | None = None
+        self._readers: list[threading.Thread] = []
+
+    def __enter__(self) -> Self:
+        self._popen = subprocess.Popen(
+            self._command,
+            env=self._environment,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        for pipe, lines in ((self._popen.stdout, self.out), (self._popen.stderr, self.errors)):
+            assert pipe is not None
+            reader = threading.Thread(target=self._read, args=(pipe, lines), daemon=True)
+            reader.start()
+            self._readers.append(reader)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.popen.poll() is None:
+            os.killpg(self.popen.pid, signal.SIGKILL)
+            self.popen.wait(10)
+        for reader in self._readers:
+            reader.join(10)
+
+    @property
+    def popen(self) -> subprocess.Popen[str]:
+        assert self._popen is not None
+        return self._popen
+
+    def _read(self, pipe: IO[str], lines: list[str]) -> None:
+        with pipe:
+            for line in pipe:
+                with self._news:
+                    lines.append(line.rstrip("\n"))
+                    self._news.notify_all()
+
+    @property
+    def log(self) -> list[Entry]:
+        """The log so far."""
+        return [json.loads(line) for line in list(self.errors) if line.startswith("{")]
+
+    @property
+    def plain_errors(self) -> str:
+        """What standard error holds beside the log."""
+        return "\n".join(line for line in list(self.errors) if not line.startswith("{"))
+
+    def wait_log(self, event: str, wanted: Callable[[Entry], bool] = lambda _: True, timeout_s: float = 30.0) -> Entry:
+        """Return the first such entry of the log, past or future."""
+
+        def found() -> Entry | None:
+            return next((entry for entry in self.log if entry.get("event") == event and wanted(entry)), None)
+
+        with self._news:
+            self._news.wait_for(lambda: found() is not None, timeout_s)
+        entry = found()
+        assert entry is not None, f"no {event} among {self.errors}"
+        return entry
+
+    def wait_out(self, wanted: str, timeout_s: float = 60.0) -> None:
+        """Wait for a text on standard output."""
+        with self._news:
+            seen = self._news.wait_for(lambda: any(wanted in line for line in self.out), timeout_s)
+        assert seen, f"no {wanted!r} in {self.out}, {self.errors}"
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process alone."""
+        self.popen.send_signal(number)
+
+    def end(self, timeout_s: float = 30.0) -> int:
+        """Wait for the exit code and for the last line."""
+        code = self.popen.wait(timeout_s)
+        for reader in self._readers:
+            reader.join(10)
+        return code
+
+
+def agent(port: int, *, config: Path | None = DEMO, **variables: str) -> Process:
+    """`agent run` against a broker on loopback."""
+    options: list[str | Path] = [] if config is None else ["--config", config]
+    given = {"EDGEPOSE_MQTT__HOST": "127.0.0.1", "EDGEPOSE_MQTT__PORT": str(port)} | variables
+    return Process([sys.executable, "-m", "agent", "run", *options], **given)
+
+
+def finished(*command: str | Path, **variables: str) -> Process:
+    """Run a command to its end."""
+    with Process(list(command), **variables) as process:
+        process.end(60)
+    return process
