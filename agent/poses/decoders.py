@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from agent.errors import ModelError
 from agent.inference.letterbox import Letterbox
 from agent.poses.movenet import MoveNetDecoder
+from agent.poses.openpose import OpenPoseDecoder
 from agent.poses.rtmo import RtmoDecoder
 from agent.poses.skeleton import Poses
 from agent.poses.yolo import YoloDecoder
@@ -29,6 +30,13 @@ def decoder_for(card: NetworkCard, *, person_score_min: float, persons_max: int)
     match card.decoder.family:
         case "movenet":
             return MoveNetDecoder(person_score_min=person_score_min, persons_max=persons_max)
+        case "openpose":
+            return OpenPoseDecoder(
+                layout=card.input.layout,
+                stride=card.decoder.stride,
+                person_score_min=person_score_min,
+                persons_max=persons_max,
+            )
         case "yolo":
             iou = card.decoder.nms_iou
             return YoloDecoder(person_score_min=person_score_min, persons_max=persons_max, nms_iou=iou)

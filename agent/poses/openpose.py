@@ -1,0 +1,203 @@
+"""OpenPose networks, decoded from heatmaps and part affinity fields.
+
+The algorithm is that of Cao, Simon, Wei and Sheikh, "Realtime Multi-Person 2D Pose Estimation using Part Affinity
+Fields" (2017):
+
+- a joint is a local maximum of its heatmap;
+- a limb between two joints is worth the mean of its field along the line between them, where most of the line agrees;
+- people grow from the best limb to the worst; no joint and no limb end is used twice.
+
+Where this differs: heatmaps are not enlarged. A parabola through a maximum and its neighbours finds the place inside
+the cell as well as enlarging fourfold and smoothing does, at a tenth of the cost, and the fields are read between
+cells. All limbs compete at once instead of one kind after the other.
+"""
+
+from typing import Final, Literal, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.inference.letterbox import Letterbox
+from agent.poses.skeleton import Poses
+
+Floats = NDArray[np.float32]
+Indices = NDArray[np.intp]
+
+JOINTS = 18
+"""Nose, neck, right arm, left arm, right leg, left leg, eyes and ears, right before left."""
+LIMBS: Final = (
+    (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 2), (2, 3), (3, 4), (2, 16),
+    (1, 5), (5, 6), (6, 7), (5, 17), (1, 0), (0, 14), (0, 15), (14, 16), (15, 17),
+)  # fmt: skip
+"""The joints each pair of field channels (x, y) leads from and to, in the order of the channels."""
+REDUNDANT: Final = (9, 13)
+"""Limbs beyond the tree, shoulder to ear: they confirm or extend a person, and never begin one."""
+COCO: Final = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10)
+"""Which of the eighteen joints each of COCO's seventeen is; the neck has no place there."""
+
+PEAK_MIN = np.float32(0.1)
+"""Weaker maxima of a heatmap are noise."""
+SAMPLES = 10
+"""Points of a limb at which its field is read."""
+AGREES = np.float32(0.05)
+"""A point agrees when the field along the limb is above this; the constants of the published implementation."""
+AGREEING = 0.8
+"""Share of the points that must agree."""
+JOINTS_MIN = 3
+"""Fewer joints are a fragment, not a person."""
+PEAKS_MAX = 40
+"""Of one joint, the strongest: bounds the time a noisy picture takes, and OpenCV's remap takes 32767 rows at most."""
+# A maximum is not below what comes later and above what came before, or a plateau of two cells would be two joints.
+LATER = np.array([[0, 0, 0], [0, 1, 1], [1, 1, 1]], np.uint8)
+EARLIER = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]], np.uint8)
+LIMB_BETWEEN = np.full((JOINTS, JOINTS), -1, np.intp)
+for _limb, _ends in enumerate(LIMBS):
+    LIMB_BETWEEN[_ends] = _limb
+ALONG: Floats = np.linspace(0, 1, SAMPLES, dtype=np.float32)
+
+
+class Peaks(NamedTuple):
+    """Candidates for joints."""
+
+    joint: Indices
+    """(P,): which of the eighteen."""
+    places: Floats
+    """(P, 2): x, y in cells."""
+    scores: Floats
+    """(P,): 0..1."""
+
+
+class Limbs(NamedTuple):
+    """Candidates for limbs, best first, redundant kinds last."""
+
+    kind: Indices
+    """(L,): index into LIMBS."""
+    ends: Indices
+    """(L, 2): the peaks it leads from and to."""
+
+
+class OpenPoseDecoder:
+    """Heatmaps and fields to poses. ``person_score_min`` 0..1 and ``persons_max`` bound what is reported.
+
+    ``layout`` is that of the outputs, ``stride`` their pixels of the input per cell.
+    """
+
+    roles: tuple[str, ...] = ("heatmaps", "affinity")
+    """Eighteen joints and the background, (1, H, W, 19); x and y along each limb, (1, H, W, 38); or channels second."""
+
+    def __init__(
+        self, *, layout: Literal["NHWC", "NCHW"], stride: int, person_score_min: float, persons_max: int
+    ) -> None:
+        self._channels_last = layout == "NHWC"
+        self._stride = np.float32(stride)
+        self._score_min = person_score_min
+        self._persons_max = persons_max
+
+    def decode(self, raw: tuple[Floats, ...], letterbox: Letterbox) -> Poses:
+        """Poses in pixels of the original frame, best first. A person's score is the mean of all eighteen joints'."""
+        heatmaps, affinity = raw[0][0], raw[1][0]
+        # OpenCV finds maxima in interleaved channels, and reads all fields at once when they stand in one column.
+        if self._channels_last:
+            rows, columns = heatmaps.shape[:2]
+            fields = affinity.reshape(rows, columns, -1, 2).transpose(2, 0, 1, 3)
+        else:
+            rows, columns = heatmaps.shape[1:]
+            heatmaps = heatmaps.transpose(1, 2, 0)
+            fields = affinity.reshape(-1, 2, rows, columns).transpose(0, 2, 3, 1)
+        peaks = find_peaks(np.ascontiguousarray(heatmaps[..., :JOINTS]))
+        people = assemble(peaks, find_limbs(peaks, np.ascontiguousarray(fields)))
+        return self._report(peaks, people, letterbox)
+
+    def _report(self, peaks: Peaks, people: Indices, letterbox: Letterbox) -> Poses:
+        scores = np.where(people >= 0, peaks.scores.take(people, mode="clip") if len(peaks.scores) else 0, 0)
+        order = (-scores.sum(axis=1)).argsort(kind="stable")[: self._persons_max]
+        scores, people = scores[order].astype(np.float32), people[order]
+        means = scores.mean(axis=1)
+        kept = means >= self._score_min
+        if not kept.any():
+            return Poses.nobody()
+        found, scores = people[kept][:, COCO], scores[kept][:, COCO]
+        seen = (found >= 0)[..., None]
+        # The centre of a cell is what a cell stands for.
+        pixels = (peaks.places[found] + np.float32(0.5)) * self._stride - np.float32(0.5)
+        places = letterbox.to_frame(pixels)
+        low = np.where(seen, places, np.float32(np.inf)).min(axis=1)
+        high = np.where(seen, places, np.float32(-np.inf)).max(axis=1)
+        keypoints = np.concatenate((np.where(seen, places, np.float32(0)), scores[..., None]), axis=2)
+        return Poses(keypoints, np.concatenate((low, high - low), axis=1), means[kept])
+
+
+def find_peaks(heatmaps: Floats) -> Peaks:
+    """Local maxima of (H, W, 18), placed inside their cells by a parabola through their neighbours."""
+    maximum = heatmaps >= np.maximum(cv2.dilate(heatmaps, LATER), PEAK_MIN)
+    maximum &= heatmaps > cv2.dilate(heatmaps, EARLIER)
+    row, column, joint = maximum.nonzero()
+    scores = heatmaps[row, column, joint]
+    if len(scores) > PEAKS_MAX:
+        strongest = (-scores).argsort(kind="stable")
+        kept = np.concatenate([strongest[joint[strongest] == each][:PEAKS_MAX] for each in range(JOINTS)])
+        row, column, joint, scores = row[kept], column[kept], joint[kept], scores[kept]
+    rows, columns = heatmaps.shape[0] - 1, heatmaps.shape[1] - 1
+    # Beyond the border the map is mirrored, so a maximum there stays where it is.
+    above, below = np.abs(row - 1), rows - np.abs(rows - row - 1)
+    left, right = np.abs(column - 1), columns - np.abs(columns - column - 1)
+    x = column + _vertex(heatmaps[row, left, joint], scores, heatmaps[row, right, joint])
+    y = row + _vertex(heatmaps[above, column, joint], scores, heatmaps[below, column, joint])
+    return Peaks(joint, np.stack((x, y), axis=1).astype(np.float32), np.minimum(scores, np.float32(1)))
+
+
+def _vertex(before: Floats, middle: Floats, after: Floats) -> Floats:
+    """Where the parabola through three neighbours is highest: -0.5..0.5 from the middle one, the highest of them."""
+    vertex: Floats = (before - after) / np.minimum(2 * (before + after - 2 * middle), np.float32(-1e-6))
+    return vertex
+
+
+def find_limbs(peaks: Peaks, fields: Floats) -> Limbs:
+    """Pairs of peaks that a limb can join and that (19, H, W, 2) supports."""
+    kinds, rows, columns = fields.shape[:3]
+    kind = LIMB_BETWEEN[peaks.joint[:, None], peaks.joint]
+    ends = np.argwhere(kind >= 0)
+    if not len(ends):
+        return Limbs(np.empty(0, np.intp), ends)
+    kind = kind[ends[:, 0], ends[:, 1]]
+    start = peaks.places[ends[:, 0]]
+    span = peaks.places[ends[:, 1]] - start
+    line = start[:, :, None] + span[:, :, None] * ALONG
+    x = line[:, 0].clip(0, columns - 1)
+    y = line[:, 1].clip(0, rows - 1) + (kind * rows)[:, None].astype(np.float32)
+    read = cv2.remap(fields.reshape(kinds * rows, columns, 2), x, y, cv2.INTER_LINEAR).reshape(-1, SAMPLES, 2)
+    length = np.sqrt(np.square(span).sum(axis=1, keepdims=True))
+    along = np.matmul(read, (span / np.maximum(length, np.float32(1e-6)))[..., None])[..., 0]
+
+    support = along.mean(axis=1)
+    agreed = np.flatnonzero((along > AGREES).mean(axis=1) >= AGREEING)
+    # No support reaches 4: the redundant kinds come after all others.
+    rank = np.where(np.isin(kind, REDUNDANT), 4, 0) - support
+    agreed = agreed[rank[agreed].argsort(kind="stable")]
+    return Limbs(kind[agreed], ends[agreed])
+
+
+def assemble(peaks: Peaks, limbs: Limbs) -> Indices:
+    """People, (N, 18): the peak of each joint, -1 where unseen. Limbs are taken in order while they contradict none."""
+    joints = peaks.joint.tolist()
+    person_of: dict[int, dict[int, int]] = {}
+    taken: set[tuple[int, int]] = set()
+    for kind, (first, second) in zip(limbs.kind.tolist(), limbs.ends.tolist(), strict=True):
+        # One peak ends several kinds of limbs, and each kind once.
+        if (kind, first) in taken or (kind, second) in taken:
+            continue
+        one = person_of.get(first, {joints[first]: first})
+        other = person_of.get(second, {joints[second]: second})
+        if one is not other:
+            if one.keys() & other.keys() or (kind in REDUNDANT and len(one) == len(other) == 1):
+                continue
+            one.update(other)
+            person_of.update(dict.fromkeys(one.values(), one))
+        taken |= {(kind, first), (kind, second)}
+    each = {id(person): person for person in person_of.values()}.values()
+    people = np.full((len(each), JOINTS), -1, np.intp)
+    for index, person in enumerate(each):
+        people[index, list(person)] = list(person.values())
+    whole: Indices = people[(people[:, COCO] >= 0).sum(axis=1) >= JOINTS_MIN]
+    return whole
