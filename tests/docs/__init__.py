@@ -1,0 +1,1 @@
+"""What the documentation shows, and the tests that keep it true."""
