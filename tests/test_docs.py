@@ -1,0 +1,270 @@
+"""The documentation is true: commands exist and run, topics, keys and links lead somewhere, examples are messages."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from pydantic import BaseModel
+
+from agent.capture import frame as capture
+from agent.cli import agent
+from agent.config import Config
+from agent.errors import ModelError
+from agent.poses.decoders import decoder_for
+from agent.wire import messages
+from agent.wire.topics import Topics
+from controller.cli import cli as controller
+from models import catalogue
+from models.cli import cli as models
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "systemd/README.md", ROOT / "agent/capture/README.md", *ROOT.glob("docs/*.md")]
+)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROGRAMS: dict[str, click.Group] = {"agent": agent, "controller": controller, "models": models}
+KINDS = {kind.model_fields["schema_"].default: kind for kind in messages.Message.__subclasses__()}
+TOPICS = Topics("hall")
+LEAVES = {getattr(TOPICS, name) for name, value in vars(Topics).items() if isinstance(value, property)}
+# What costs nothing and changes nothing is run for real.
+RUN = [
+    *([program, "--help"] for program in PROGRAMS),
+    *([program, command, "--help"] for program, group in PROGRAMS.items() for command in group.commands),
+    ["agent", "check-config", "configs/agent.toml"],
+    ["agent", "check-config", "configs/demo.toml"],
+    ["agent", "schema"],
+    ["models", "list"],
+]
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def fenced(page: Path, *languages: str) -> list[str]:
+    found = re.findall(r"^```(\w+)\n(.*?)^```", text_of(page), re.MULTILINE | re.DOTALL)
+    return [body for language, body in found if language in languages]
+
+
+def commands(*programs: str) -> Iterator[tuple[Path, list[str]]]:
+    """Every command line of the pages whose program is one of these, in words: from blocks and from running text."""
+    for page in PAGES:
+        blocks = [line.removeprefix("$ ") for block in fenced(page, "console", "sh") for line in block.splitlines()]
+        prose = re.sub(r"^```.*?^```", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
+        for line in [*blocks, *re.findall(r"`([^`\n]+)`", prose)]:
+            words = _words(line)
+            if len(words) > 1 and (program := words[0].rpartition("/")[2]) in programs:
+                yield page, [program, *words[1:]]
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:  # an apostrophe in an output line
+        return []
+
+
+def documented(*programs: str) -> list[object]:
+    return [pytest.param(words, id=f"{page.name}: {shlex.join(words)}") for page, words in commands(*programs)]
+
+
+def names_of(command: click.Command) -> set[str]:
+    """Options of a command, --help included."""
+    context = click.Context(command)
+    return {name for parameter in command.get_params(context) for name in (*parameter.opts, *parameter.secondary_opts)}
+
+
+@pytest.mark.parametrize("words", documented(*PROGRAMS))
+def test_every_command_of_the_pages_exists(words: list[str]) -> None:
+    """Whatever command and option a page names, the program has."""
+    group = PROGRAMS[words[0]]
+    options = {word.partition("=")[0] for word in words[1:] if word.startswith("-")}
+    # The words of a running text may be nothing but an option: `models --help`.
+    plain = [word for word in words[1:] if re.fullmatch(r"[a-z][a-z-]*", word)]
+    named = [word for word in plain if word in group.commands]
+    if plain:
+        assert named, f"{words[0]} has no command {plain[0]}"
+    known = names_of(group).union(*(names_of(group.commands[name]) for name in named[:1]))
+    assert options <= known
+
+
+@pytest.mark.parametrize("words", RUN, ids=shlex.join)
+def test_cheap_commands_run(words: list[str]) -> None:
+    """Help, the catalogue, the schemas and the check of the shipped configurations work as a user starts them."""
+    program = Path(sys.executable).with_name(words[0])
+    done = subprocess.run([program, *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("words", documented("mosquitto_sub", "mosquitto_pub"))
+def test_the_broker_tools_know_their_options(words: list[str]) -> None:
+    """A line with mosquitto's clients uses options those clients have."""
+    if shutil.which(words[0]) is None:
+        pytest.skip(f"{words[0]} is not installed")
+    told = subprocess.run([words[0], "--help"], capture_output=True, text=True, check=False).stdout
+    for option in (word for word in words[1:] if word.startswith("-")):
+        assert re.search(rf"[\s\[{{]{re.escape(option)}\b", told), f"{words[0]} has no {option}"
+
+
+def test_two_commands_set_everything_up() -> None:
+    """The first block of the README is the whole set-up: make demo and make test."""
+    first, *_ = fenced(ROOT / "README.md", "console")
+    assert first.splitlines() == ["$ make demo", "$ make test"]
+
+
+@pytest.mark.parametrize("words", documented("make"))
+def test_every_target_exists(words: list[str]) -> None:
+    """Every `make` target a page names is in the Makefile."""
+    target = words[1]
+    assert re.search(rf"^{re.escape(target)}:", text_of(ROOT / "Makefile"), re.MULTILINE)
+
+
+def test_the_table_of_topics_is_the_wires() -> None:
+    """The README's table has every topic of the agent and no other."""
+    assert set(re.findall(r"^\| `(edgepose/\S+)` \|", README, re.MULTILINE)) == LEAVES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """Links to files of the repository resolve, their anchors too."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", text_of(page)):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.exists(), f"{target} is not there"
+        assert path.is_relative_to(ROOT)
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", text_of(path), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\s-]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def tables(model: type[BaseModel] = Config) -> Iterator[type[BaseModel]]:
+    yield model
+    for field in model.model_fields.values():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from tables(field.annotation)
+
+
+def _resolves(key: str) -> bool:
+    model: type[BaseModel] | None = Config
+    for step in key.split("."):
+        if model is None or step not in model.model_fields:
+            return False
+        inner = model.model_fields[step].annotation
+        model = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
+    return True
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_key_with_its_table_exists(page: Path) -> None:
+    """A dotted name that begins with a table of the configuration is a key of it; so with the state message."""
+    for key in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)(?: = [^`]*)?`", text_of(page)):
+        head, _, rest = key.partition(".")
+        if head == "state":
+            assert rest in messages.State.model_fields, key
+        elif head in Config.model_fields and not (head == "camera" and rest in CAMERA_CODES):
+            assert _resolves(key), f"{key} is no key of the configuration"
+
+
+CAMERA_CODES = {code.removeprefix("camera.") for code in capture.CaptureCode.__args__}  # type: ignore[attr-defined]
+
+
+def test_every_key_of_the_guide_exists() -> None:
+    """A name with an underscore in the guide to the configuration is a key of one of its tables."""
+    keys = {name for table in tables() for name in table.model_fields}
+    assert set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text_of(ROOT / "docs/configuration.md"))) <= keys
+
+
+def test_every_event_of_the_camera_is_told() -> None:
+    """The page of the wire names each code a camera can send."""
+    named = re.findall(r"`(camera\.\w+)`", text_of(ROOT / "docs/wire.md"))
+    assert {name.removeprefix("camera.") for name in named} == CAMERA_CODES
+
+
+@pytest.mark.parametrize("schema", sorted(KINDS))
+def test_examples_are_messages(schema: str) -> None:
+    """The page of the wire has one example of each message: all of its fields, no other, values as they are sent."""
+    examples = [block for block in fenced(ROOT / "docs/wire.md", "json") if json.loads(block)["schema"] == schema]
+    assert len(examples) == 1
+    made = KINDS[schema].model_validate_json(examples[0])  # strict: an unknown field is refused
+    assert json.loads(made.encode()) == json.loads(examples[0])
+
+
+def test_the_page_of_the_wire_has_every_status() -> None:
+    """Each status the state can have is named."""
+    assert set(messages.Status) <= set(re.findall(r"`(\w+)`", text_of(ROOT / "docs/wire.md")))
+
+
+def test_every_metric_that_is_explained_exists() -> None:
+    """The table of definitions explains figures of the metrics message and leaves no number of its own out."""
+    page = text_of(ROOT / "docs/architecture.md")
+    section = page[page.index("## What a metric means") :]
+    named = re.findall(r"`([a-z*_\d]+)`", section[: section.index("Time on the wire")])
+    patterns = [re.compile(name.replace("*", r"\w+")) for name in named]
+    fields = set(messages.Metrics.model_fields)
+    assert [p.pattern for p in patterns if not any(p.fullmatch(field) for field in fields)] == []
+    timed = {field for field in fields if re.match(r"fps|latency|age|stage|frames", field)}
+    assert {field for field in timed if not any(p.fullmatch(field) for p in patterns)} == set()
+
+
+def test_the_figures_are_those_of_the_benchmark() -> None:
+    """Each measured figure of the README names the key under which `make bench` prints it."""
+    printed = text_of(ROOT / "tests/benchmarks/bench.py").replace("{key}", "fp32")
+    named = re.findall(r"^\| [^`|]+ \| [^|]+ \| [^|]+ \| `(\w+)` \|$", README, re.MULTILINE)
+    assert len(named) == 8
+    for key in named:
+        assert key.replace("bf16", "fp32") in printed
+
+
+def test_the_page_of_networks_has_the_whole_catalogue() -> None:
+    """Every card is in the table, and "decoded" is yes exactly where the agent has a decoder."""
+    table = dict(
+        re.findall(r"^\| `([a-z\d-]+)` \|.*\| *(\S[^|]*?)? *\|$", text_of(ROOT / "docs/models.md"), re.MULTILINE)
+    )
+    assert set(table) == set(catalogue.cards())
+    for name, decoded in table.items():
+        card = catalogue.card(name)
+        assert decoded == ("" if not isinstance(card, catalogue.NetworkCard) else _decoded(card)), name
+
+
+def _decoded(card: catalogue.NetworkCard) -> str:
+    try:
+        decoder_for(card, person_score_min=0.2, persons_max=20)
+    except ModelError:
+        return "not yet"
+    return "yes"
+
+
+def test_pictures_load_nothing() -> None:
+    """The pictures are small, and the drawn one names no address but that of SVG itself."""
+    svg = text_of(ROOT / "docs/demo.svg")
+    assert set(re.findall(r"https?://[^\"'\s)<]+", svg)) == {"http://www.w3.org/2000/svg"}
+    assert (ROOT / "docs/demo.png").stat().st_size < 300_000
+
+
+def systemd_analyze(*arguments: str) -> None:
+    command = ["systemd-analyze", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Of other units of this machine it may complain.
+    assert "edgepose" not in done.stderr
+
+
+def test_the_unit_is_sound(tmp_path: Path) -> None:
+    """The unit has no fault for systemd, which rates its exposure at most medium."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    text = text_of(ROOT / "systemd/edgepose-agent@.service")
+    unit = tmp_path / "edgepose-agent@hall.service"
+    unit.write_text(text.replace("/opt/edgepose/bin/agent", str(Path(sys.executable).with_name("agent"))))
+    systemd_analyze("verify", "--man=no", str(unit))
+    systemd_analyze("security", "--offline=true", "--threshold=50", str(unit))
