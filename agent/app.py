@@ -17,6 +17,7 @@ import cv2
 import structlog
 
 from agent.capture import open_source
+from agent.capture.first import FirstFrames
 from agent.capture.frame import CaptureCounts, CaptureEvent, EndOfSource, Frame, Source
 from agent.config import Config
 from agent.errors import EdgeposeError, EngineError, ModelError
@@ -27,7 +28,7 @@ from agent.inference.spec import EngineSpec, input_size
 from agent.link import Link
 from agent.pipeline import Lane, Pipeline, Result
 from agent.poses.decoders import decoder_for
-from agent.publish import encode_keypoints
+from agent.publish import Outlet, encode_keypoints
 from agent.reporter import Standing, event_message, info_message, metrics_message
 from agent.telemetry import Telemetry
 from agent.video import AnnotatedVideo
@@ -72,9 +73,12 @@ ENGINE_LOGGED = ("execution_devices", "inference_precision", "infer_requests", "
 
 
 class Agent:
-    """One agent, from configuration to exit code."""
+    """One agent, from configuration to exit code.
 
-    def __init__(self, config: Config) -> None:
+    What it says goes to the broker, or to another ``outlet``; it ends after ``frames_max`` frames, if given.
+    """
+
+    def __init__(self, config: Config, *, outlet: Outlet | None = None, frames_max: int | None = None) -> None:
         self._config = config
         self._topics = Topics(config.device_id, config.mqtt.prefix)
         self._inbox: queue.SimpleQueue[Happening] = queue.SimpleQueue()
@@ -83,7 +87,8 @@ class Agent:
         self._standing = Standing(config)
         self._counted = CaptureCounts(0, 0)
         self._source: Source | None = None
-        self._link = Link(config.mqtt, self._topics)
+        self._link = outlet or Link(config.mqtt, self._topics)
+        self._frames_max = frames_max
         self._starter = threading.Thread(target=self._run_starter, name="starter", daemon=True)
         self._stopping = threading.Event()
         self._parts = ExitStack()
@@ -223,6 +228,8 @@ class Agent:
         self._link.announce(self._topics.info, info_message(config, list_devices(core), tuple(_models(store))).encode())
         xml = store.variant(card.name, config.inference.precision)
         source = open_source(config.camera, resolve_clip=store.clip, notify=self._inbox.put)
+        if self._frames_max is not None:
+            source = FirstFrames(source, self._frames_max)
         self._source = parts.enter_context(closing(source))
         first = _first_frame(source, config.camera.open_timeout_s)
         decoder = decoder_for(
@@ -250,7 +257,7 @@ class Agent:
         link, device_id, output = self._link, self._config.device_id, self._config.output
         if output.video_file is None:
             return lambda result: link.keypoints(encode_keypoints(result, device_id))
-        video = self._parts.enter_context(AnnotatedVideo(output.video_file, output.video_fps or 10.0))
+        video = self._parts.enter_context(AnnotatedVideo(output.video_file, output.video_fps or 10.0, blur=output.blur))
 
         def both(result: Result) -> None:
             link.keypoints(encode_keypoints(result, device_id))

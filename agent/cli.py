@@ -57,6 +57,44 @@ def run(config_file: Path | None) -> None:
 
 
 @agent.command()
+@CONFIG_OPTION
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="FILE.jsonl: the messages of the wire, one per line. FILE.json: COCO's results, `seq` as image_id.",
+)
+@click.option("--video", type=click.Path(path_type=Path), help="Also write the annotated video to this file.")
+@click.option("--frames", type=click.IntRange(min=1), help="End after so many frames.")
+@click.option("--force", is_flag=True, help="Replace the file of --out.")
+def record(config_file: Path | None, out: Path, video: Path | None, frames: int | None, *, force: bool) -> None:
+    """Write the poses of the configured source to a file, without a broker.
+
+    Of a file or folder every frame is taken once, as fast as it goes; a camera is recorded until Ctrl-C.
+    """
+    from agent import logs  # noqa: PLC0415
+    from agent.config_file import load  # noqa: PLC0415
+    from agent.wire.recording import Recording, RecordingError  # noqa: PLC0415
+
+    _on_signals(lambda _reason: _leave(0))
+    # A video that the file names belongs to the agent that may be running with it.
+    config = load(config_file, overrides={"output.video_file": str(video or "")})
+    logs.setup(config.log)
+    try:
+        recording = Recording(out, replace=force)
+    except RecordingError as error:
+        raise click.UsageError(f"{error}\n{error.cure}".rstrip()) from error
+    from agent.record import recording_agent, recording_faults  # noqa: PLC0415
+
+    running = recording_agent(config, recording, frames)
+    _on_signals(running.stop)
+    with recording_faults(), recording:
+        code = running.run()
+    click.echo(f"{out}: {recording.tally}" if recording.tally.frames else "no frame came, nothing is written", err=True)
+    _leave(code)
+
+
+@agent.command()
 @click.option("--seconds", type=click.FloatRange(min=1), help="End by itself after this long.")
 @click.option("--model", default=None, help="A network of the catalogue; `models list` shows them.")
 @click.option(

@@ -226,6 +226,7 @@ class Output(Table):
 
     video_file: Annotated[NewFile | None, EmptyIsNone] = None
     video_fps: Annotated[FramesPerSecond | None, ZeroIsNone] = None
+    blur: bool = False
 
 
 class MetricsTable(Table):

@@ -1,8 +1,9 @@
-"""Results to messages."""
+"""Results to messages, and where messages go."""
 
 import time
 from datetime import UTC, datetime
-from typing import Final
+from types import TracebackType
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,25 @@ from agent.wire.messages import rfc3339
 SCHEMA: Final = "edgepose.keypoints/1"
 KEYPOINT_STEPS: Final = np.array((10.0, 10.0, 1000.0))
 """Coordinates are sent with one decimal, scores with three."""
+
+
+class Outlet(Protocol):
+    """Where the agent's messages go, as a context manager: :class:`agent.link.Link`, or a file."""
+
+    def announce(self, leaf_topic: str, payload: bytes) -> None:
+        """Take the newest word on a retained topic."""
+
+    def event(self, payload: bytes) -> None:
+        """Take what happened."""
+
+    def keypoints(self, payload: bytes) -> None:
+        """Take the people of one frame."""
+
+    def __enter__(self) -> Any: ...  # noqa: ANN401
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 def encode_keypoints(result: Result, device_id: str) -> bytes:

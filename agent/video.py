@@ -6,23 +6,29 @@ from types import TracebackType
 from typing import Self
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
+from agent.capture.frame import Image
 from agent.errors import ConfigError
 from agent.pipeline import Result
-from agent.poses.drawing import draw
+from agent.poses.drawing import blur_people, draw, person_regions
+from agent.poses.skeleton import Poses
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 """Codec per file ending; all of them are built into OpenCV's wheel."""
+BLUR_FRAMES = 10
+"""People stay blurred where they were this many frames ago: a network misses somebody for a frame or two."""
 
 
 class AnnotatedVideo:
     """Writes every result, drawn, to a video file.
 
     The file opens with the first frame and takes its size, cut to even sides, which codecs want; later frames of
-    another size are scaled to it.
+    another size are scaled to it. With ``blur`` nobody who was found can be recognised.
     """
 
-    def __init__(self, path: Path, fps: float) -> None:
+    def __init__(self, path: Path, fps: float, *, blur: bool = False) -> None:
         if path.suffix not in CODECS:
             raise ConfigError(f"output.video_file {path}: expected a name ending in {', '.join(CODECS)}")
         self._path = path
@@ -30,6 +36,9 @@ class AnnotatedVideo:
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._moments: deque[float] = deque(maxlen=30)
+        self._blur = blur
+        self._covered: deque[NDArray[np.float32]] = deque(maxlen=BLUR_FRAMES)
+        self._shape: tuple[int, ...] = ()
 
     def write(self, result: Result) -> None:
         """Append one frame. Raises ConfigError when the file cannot be written."""
@@ -40,9 +49,18 @@ class AnnotatedVideo:
         assert self._writer is not None
         span = self._moments[-1] - self._moments[0]
         rate = f"{(len(self._moments) - 1) / span:.1f} FPS" if span > 0 else ""
+        if self._blur:
+            image = self._blurred(image, result.poses)
         drawn = draw(image, result.poses, range(len(result.poses)), rate)
         same_size = (image.shape[1], image.shape[0]) == self._size
         self._writer.write(drawn if same_size else cv2.resize(drawn, self._size))
+
+    def _blurred(self, image: Image, poses: Poses) -> Image:
+        if image.shape != self._shape:  # where people were is told in pixels of the former picture
+            self._covered.clear()
+            self._shape = image.shape
+        self._covered.append(person_regions(poses))
+        return blur_people(image, np.concatenate(self._covered))
 
     def _open(self, size: tuple[int, int]) -> None:
         codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix])

@@ -7,14 +7,16 @@ wait for its reply in :mod:`controller.client`.
 import contextlib
 import itertools
 import json
+import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from controller.errors import ControllerError
-from controller.options import DeviceType, Given, connection
+from controller.options import FILE, DeviceType, Given, connection
 
 # Rich, paho and the wire's models are imported by the command that needs them: --help and completion stay quick.
 if TYPE_CHECKING:
@@ -123,6 +125,65 @@ def watch(given: Given, device: str, count: int | None, seconds: float | None) -
         with Live(console=report.console(), get_renderable=lambda: report.live(agent)):
             for _message in messages:
                 pass
+
+
+@cli.command()
+@click.argument("device", type=DeviceType())
+@click.option(
+    "--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Ends in .jsonl or .json (COCO)."
+)
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N messages.")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="End after S seconds.")
+@click.option("--force", is_flag=True, help="Replace FILE.")
+@connection()
+@click.pass_obj
+def record(given: Given, device: str, out: Path, count: int | None, seconds: float | None, *, force: bool) -> None:
+    """Write the keypoints of DEVICE to a file, until Ctrl-C.
+
+    FILE.jsonl takes the messages as they stand on the wire, one per line; FILE.json the results format of COCO, with
+    the frame's `seq` as image_id.
+    """
+    from controller import record as recorder  # noqa: PLC0415
+
+    recording = recorder.new_recording(out, replace=force)
+    with _until_ended(), _session(given) as session:
+        tally = recorder.record(session, device, recording, seconds=seconds, count=count, tell=_tell)
+        if given.json:
+            _print_json(tally.figures())
+
+
+@cli.command()
+@click.argument("file", type=FILE)
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    metavar="FACTOR",
+    help="2 is twice as fast, 0 as fast as possible. Default: 1, as recorded.",
+)
+@click.option("--loop", is_flag=True, help="Start again at the end.")
+@click.option("--as", "device", type=DeviceType(), metavar="DEVICE", help="The device it appears as. Default: its own.")
+@click.option("--force", is_flag=True, help="Also beside a live device of that name.")
+@connection()
+@click.pass_obj
+def replay(given: Given, file: Path, speed: float, device: str | None, *, loop: bool, force: bool) -> None:
+    """Publish the recording FILE.jsonl as its device would, until its end or Ctrl-C."""
+    from controller import replay as player  # noqa: PLC0415
+
+    with _until_ended():
+        player.replay(given, file, device=device, speed=speed, loop=loop, force=force, tell=_tell)
+
+
+@contextlib.contextmanager
+def _until_ended() -> Iterator[None]:
+    """Ctrl-C is the usual end, and SIGTERM says the same."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        yield
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 @contextlib.contextmanager

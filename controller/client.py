@@ -1,6 +1,6 @@
 """The broker as the controller sees it. The only file of the controller that imports paho.
 
-Commands will be published from here: a request with its reply topic, and the wait for the reply.
+Replays are published from here; so will commands be: a request with its reply topic, and the wait for the reply.
 """
 
 import time
@@ -36,10 +36,11 @@ class Received:
 class Client:
     """One connection to the broker, as a context manager; entering connects.
 
-    Everything runs in the caller's thread. Raises :class:`BrokerUnreachableError` whenever the broker cannot be had.
+    Everything runs in the caller's thread. ``will`` is a topic, and what the broker retains there when we vanish.
+    Raises :class:`BrokerUnreachableError` whenever the broker cannot be had.
     """
 
-    def __init__(self, address: Address, *, timeout_s: float) -> None:
+    def __init__(self, address: Address, *, timeout_s: float, will: tuple[str, bytes] | None = None) -> None:
         self._address = address
         self._timeout_s = timeout_s
         self._paho = PahoClient(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
@@ -47,8 +48,13 @@ class Client:
         self._paho.on_connect = self._on_connect
         self._paho.on_subscribe = self._on_subscribe
         self._paho.on_message = self._on_message
+        self._paho.on_publish = self._on_publish
+        if will is not None:
+            self._paho.will_set(*will, qos=1, retain=True)
         self._answer: int | None = None
         self._granted: list[ReasonCode] | None = None
+        self._awaited: int | None = None
+        self._acknowledged: ReasonCode | None = None
         self._received: deque[Received] = deque()
         self._quiet_s = QUIET_MIN_S
 
@@ -68,13 +74,34 @@ class Client:
         self._granted = None
         self._paho.subscribe([(topic, 0) for topic in topics])
         while self._granted is None:
-            self._turn(began + self._timeout_s)
-            if time.monotonic() > began + self._timeout_s:
-                raise self._unreachable(broker.silent(self._timeout_s))
+            self._turn_in_time(began + self._timeout_s)
         refusals = [code for code in self._granted if code.is_failure]
         if refusals:
             raise self._unreachable(broker.refused(refusals[0].value))
         self._quiet_s = max(QUIET_MIN_S, QUIET_ROUND_TRIPS * (time.monotonic() - began))
+
+    def announce(self, topic: str, payload: bytes) -> None:
+        """Publish retained with QoS 1 and wait until the broker has it."""
+        deadline = time.monotonic() + self._timeout_s
+        self._acknowledged = None
+        self._awaited = self._paho.publish(topic, payload, qos=1, retain=True).mid
+        while self._acknowledged is None:
+            self._turn_in_time(deadline)
+        if self._acknowledged.is_failure:
+            raise self._unreachable(broker.refused(self._acknowledged.value))
+
+    def send(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 0; returns when it has left, so that a slow broker slows the caller."""
+        deadline = time.monotonic() + self._timeout_s
+        self._paho.publish(topic, payload)
+        self._turn(0.0)
+        while self._paho.want_write():
+            self._turn_in_time(deadline)
+
+    def idle(self, until: float) -> None:
+        """Keep the connection alive until a moment on the monotonic clock."""
+        while time.monotonic() < until:
+            self._turn(until)
 
     def messages(self, deadline: float) -> Iterator[Received]:
         """Yield messages as they come, until ``deadline`` on the monotonic clock."""
@@ -130,6 +157,11 @@ class Client:
         if self._paho.socket() is None:
             raise self._unreachable(broker.refused(128))
 
+    def _turn_in_time(self, deadline: float) -> None:
+        self._turn(deadline)
+        if time.monotonic() > deadline:
+            raise self._unreachable(broker.silent(self._timeout_s))
+
     def _unreachable(self, error: BrokerError) -> BrokerUnreachableError:
         return BrokerUnreachableError(f"broker {self._address}: {error.cause}", hint=error.cure)
 
@@ -140,6 +172,10 @@ class Client:
         self, _client: PahoClient, _data: object, _mid: int, reasons: list[ReasonCode], *_: object
     ) -> None:
         self._granted = reasons
+
+    def _on_publish(self, _client: PahoClient, _data: object, mid: int, reason: ReasonCode, *_: object) -> None:
+        if mid == self._awaited:
+            self._acknowledged = reason
 
     def _on_message(self, _client: PahoClient, _data: object, message: MQTTMessage) -> None:
         self._received.append(Received(message.topic, bytes(message.payload), message.retain))

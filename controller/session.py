@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Self
 
-from agent.wire.messages import Message
+from agent.wire.messages import Keypoints, Message
 from agent.wire.topics import Topics, every_device
 from controller.address import Address
 from controller.client import Client
@@ -23,14 +23,9 @@ class Session:
     """A context manager; entering connects. Raises :class:`ControllerError`."""
 
     def __init__(self, given: Given, *, complain: Callable[[str], None]) -> None:
-        options = {"password": os.environ.get("EDGEPOSE_BROKER_PASSWORD")} | given.values
-        try:
-            address = Address.of(options.get("broker", "localhost"), options)
-        except ValueError as error:
-            raise UsageError(f"--broker or EDGEPOSE_BROKER: {error}") from error
         self._prefix = given.prefix
         self._timeout_s = given.timeout_s
-        self._client = Client(address, timeout_s=given.timeout_s)
+        self._client = Client(address_of(given), timeout_s=given.timeout_s)
         self._fleet = Fleet(given.prefix, complain)
 
     def __enter__(self) -> Self:
@@ -87,6 +82,24 @@ class Session:
         known = [message for message in (availability, agent.state, agent.metrics) if message is not None]
         return agent, itertools.chain(known, self._live(device, deadline))
 
+    def keypoints(self, device: str, *, seconds: float | None) -> tuple[Agent, Iterator[bytes]]:
+        """Return the device, and its keypoints messages as they stand on the wire; for ever without ``seconds``.
+
+        Raises :class:`NoAnswerError` when it is unknown.
+        """
+        known = self.snapshot([every_device("availability", self._prefix)], enough=lambda fleet: device in fleet.agents)
+        agent = known.require(device)
+        topic = Topics(device, self._prefix).keypoints
+        self._client.subscribe([topic])
+        deadline = time.monotonic() + (math.inf if seconds is None else seconds)
+
+        def payloads() -> Iterator[bytes]:
+            for received in self._client.messages(deadline):
+                if isinstance(self._fleet.take(received), Keypoints) and received.topic == topic:
+                    yield received.payload
+
+        return agent, payloads()
+
     def _live(self, device: str, deadline: float) -> Iterator[Availability | Message]:
         for received in self._client.messages(deadline):
             message = self._fleet.take(received)
@@ -100,6 +113,15 @@ class Session:
 
     def _deadline(self) -> float:
         return time.monotonic() + self._timeout_s
+
+
+def address_of(given: Given) -> Address:
+    """Return the broker the options name. Raises :class:`UsageError` when they name none."""
+    options = {"password": os.environ.get("EDGEPOSE_BROKER_PASSWORD")} | given.values
+    try:
+        return Address.of(options.get("broker", "localhost"), options)
+    except ValueError as error:
+        raise UsageError(f"--broker or EDGEPOSE_BROKER: {error}") from error
 
 
 def as_json(message: Availability | Message) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.capture.frame import Image
 from agent.poses.skeleton import LIMBS, Poses
@@ -15,6 +16,10 @@ PALETTE = (
 """RGB of Okabe and Ito, told apart by colour-blind people as well; one per id, in turn."""
 JOINT_DRAWN = 0.2
 """Joints below this score are not drawn."""
+FACE = slice(0, 5)
+"""Nose, eyes and ears among the joints."""
+BLUR_CELLS = 4
+"""Squares along the long side of a blurred person: even a face that fills the region is four by four."""
 
 
 def draw(image: Image, poses: Poses, ids: Sequence[int], caption: str = "") -> Image:
@@ -29,6 +34,40 @@ def draw(image: Image, poses: Poses, ids: Sequence[int], caption: str = "") -> I
     if caption:
         _write(canvas, caption, (6, 6 + 14 * thickness), thickness)
     return canvas
+
+
+def blur_people(image: Image, regions: NDArray[np.float32]) -> Image:
+    """A copy of ``image``, uint8 (H, W, 3) BGR, with a coarse mosaic over each of :func:`person_regions`."""
+    canvas = image.copy()
+    height, width = image.shape[:2]
+    corners = np.column_stack([np.floor(regions[:, :2]), np.ceil(regions[:, 2:])])
+    for left, top, right, bottom in np.clip(corners, 0, (width, height, width, height)).astype(int).tolist():
+        if left < right and top < bottom:
+            inside = canvas[top:bottom, left:right]
+            cell = max(inside.shape[:2]) / BLUR_CELLS
+            columns, rows = (max(1, round(side / cell)) for side in (right - left, bottom - top))
+            # The mean of a square: nothing finer is left to be sharpened again.
+            coarse = cv2.resize(inside, (columns, rows), interpolation=cv2.INTER_AREA)
+            inside[:] = cv2.resize(coarse, (right - left, bottom - top), interpolation=cv2.INTER_NEAREST)
+    return canvas
+
+
+def person_regions(poses: Poses) -> NDArray[np.float32]:
+    """What people cover for certain, float32 (N, 4): left, top, right, bottom in pixels of the original frame.
+
+    Box and joints with a margin. Joints end at eyes and ears and a box may be drawn around them alone, so the margin
+    grows with the face: skull and chin reach out less than one and a half times the span of its joints.
+    """
+    regions = np.zeros((len(poses), 4), np.float32)
+    for person, (joints, (x, y, width, height)) in enumerate(zip(poses.keypoints, poses.boxes, strict=True)):
+        seen = joints[:, 2] > 0
+        points = np.vstack([joints[seen, :2], [(x, y), (x + width, y + height)]])
+        face = joints[FACE][seen[FACE], :2]
+        span = np.ptp(face, axis=0).max() if len(face) else 0.0
+        low, high = points.min(axis=0), points.max(axis=0)
+        margin = max(0.15 * (high - low).max(), 1.5 * span)
+        regions[person] = *(low - margin), *(high + margin)
+    return regions
 
 
 def _draw_person(canvas: Image, poses: Poses, person: int, colour: tuple[int, int, int], thickness: int) -> None:

@@ -1,0 +1,55 @@
+"""`agent record`: the agent without a broker, its keypoints into a file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from agent.app import Agent
+from agent.config import Config
+from agent.errors import EdgeposeError
+from agent.wire.recording import Recording, RecordingError
+
+
+class FileOutlet:
+    """Puts keypoints into a recording, which belongs to the caller; nobody hears the other messages."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+
+    def announce(self, leaf_topic: str, payload: bytes) -> None:
+        """Drop it."""
+
+    def event(self, payload: bytes) -> None:
+        """Drop it: the agent's log tells it as well."""
+
+    def keypoints(self, payload: bytes) -> None:
+        """Append one message. Raises EdgeposeError when the file cannot be written."""
+        with recording_faults():
+            self._recording.add(payload)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+@contextmanager
+def recording_faults() -> Iterator[None]:
+    """Turn what is wrong with a recording into an error of the agent."""
+    try:
+        yield
+    except RecordingError as error:
+        raise EdgeposeError(str(error), hint=error.cure) from error
+
+
+def recording_agent(config: Config, recording: Recording, frames_max: int | None) -> Agent:
+    """Make the agent that records: of a file or folder every frame, once and as fast as it goes."""
+    camera = config.camera
+    if not camera.live:
+        camera = camera.model_copy(update={"lossless": True, "pace": "fast", "loop": False})
+    config = config.model_copy(update={"camera": camera})
+    return Agent(config, outlet=FileOutlet(recording), frames_max=frames_max)
