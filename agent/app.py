@@ -186,12 +186,13 @@ class Agent:
         self._announce()
 
     def _fail(self, error: BaseException) -> None:
-        hint = getattr(error, "hint", "")
+        told, hint = str(error), getattr(error, "hint", "")
         if isinstance(error, EdgeposeError):
-            log.error("agent.failed", error=str(error), hint=hint)
+            log.error("agent.failed", error=told, hint=hint)
         else:
-            log.error("agent.failed", error=repr(error), exc_info=error)
-        self._standing.last_error = f"{error} ({hint})" if hint else str(error) or repr(error)
+            told = f"{type(error).__name__}: {error}"
+            log.error("agent.failed", error=told, exc_info=error)
+        self._standing.last_error = f"{told} ({hint})" if hint else told
         self._event("agent.failed", Severity.ERROR, self._standing.last_error, {})
 
     def _event(self, code: str, severity: Severity, message: str, facts: Facts) -> None:

@@ -191,12 +191,16 @@ class Link:
         return self._stop.is_set() and self._say_goodbye(session)
 
     def _say_goodbye(self, session: Session) -> bool:
-        self.announce(self._topics.availability, OFFLINE)
-        deadline = time.monotonic() + FAREWELL_S
+        # `offline` is the last word. Said beside the rest it would overtake what waits for an acknowledgement.
+        deadline, said = time.monotonic() + FAREWELL_S, False
         while session.alive and (left_s := deadline - time.monotonic()) > 0:
-            if self._hand_over(session):
+            if not self._hand_over(session):
+                session.turn(left_s)
+            elif said:
                 return True
-            session.turn(left_s)
+            else:
+                self.announce(self._topics.availability, OFFLINE)
+                said = True
         return False
 
     def _hand_over(self, session: Session) -> bool:

@@ -83,6 +83,23 @@ def test_only_a_said_goodbye_cancels_the_will(logs: Logs) -> None:
             assert not stream.read().endswith(b"\xe0\x00")
 
 
+def test_the_goodbye_is_the_last_word(logs: Logs) -> None:
+    """`offline` does not overtake the final state, which waits until the state before it is acknowledged."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf, link_to(deaf.getsockname()[1]) as link:
+        taken, _address = deaf.accept()
+        with taken:
+            taken.sendall(b"\x20\x03\x00\x00\x00")
+            logs.wait("broker.connected")
+            link.announce(TOPICS.state, b"running")
+            received = b""
+            while b"running" not in received:
+                received += taken.recv(4096)
+            link.announce(TOPICS.state, b"stopping")
+            link.close()
+            with taken.makefile("rb") as stream:
+                assert b"offline" not in stream.read()
+
+
 def test_a_goodbye_under_a_stall_arrives(broker: Broker, states: States) -> None:
     """A link that is closed while it stalls is offline when the network is back."""
     with Listener(broker.port, TOPICS.availability) as listener, Proxy(broker.port) as proxy:

@@ -113,11 +113,10 @@ class Process:
         return code
 
 
-def agent(port: int, *, config: Path | None = DEMO, **variables: str) -> Process:
-    """`agent run` against a broker on loopback."""
-    options: list[str | Path] = [] if config is None else ["--config", config]
+def agent(port: int, **variables: str) -> Process:
+    """`agent run` on the demo's configuration, against a broker on loopback."""
     given = {"EDGEPOSE_MQTT__HOST": "127.0.0.1", "EDGEPOSE_MQTT__PORT": str(port)} | variables
-    return Process([sys.executable, "-m", "agent", "run", *options], **given)
+    return Process([sys.executable, "-m", "agent", "run", "--config", DEMO], **given)
 
 
 def finished(*command: str | Path, **variables: str) -> Process:

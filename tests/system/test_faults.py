@@ -51,8 +51,8 @@ def failure(broker: Broker, process: Process) -> str:
         listener.wait_for(TOPICS.availability, b"offline")
         state = State.decode(listener.payloads(TOPICS.state)[-1])
         assert state.status is Status.FAILED
-        assert state.last_error is not None
-        assert state.last_error in failed["error"] + f" ({failed.get('hint')})" or repr(state.last_error)
+        hint = failed.get("hint")
+        assert state.last_error == (f"{failed['error']} ({hint})" if hint else failed["error"])
         events = [Event.decode(payload) for payload in listener.payloads(TOPICS.event)]
         assert (events[-1].code, events[-1].severity, events[-1].message) == ("agent.failed", "error", state.last_error)
         assert listener.messages[-1].payload == b"offline", "something was said after the goodbye"

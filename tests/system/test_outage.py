@@ -35,26 +35,29 @@ def test_a_broker_that_comes_late_and_dies(tmp_path: Path) -> None:
 
     Meanwhile it goes on looking at its camera.
     """
-    with MjpegCamera() as camera, Broker(tmp_path, start=False) as broker:
-        with agent(broker.port, **seen_by(camera)) as process:
-            process.wait_log("engine.ready")
-            broker.start()
-            with Listener(broker.port) as listener:
-                wait_for_all(listener)
-                last = Keypoints.decode(listener.payloads(TOPICS.keypoints)[-1])
-            broker.kill()
-            process.wait_log("broker.lost")
-            camera.wait_for_number(camera.number + 75)
-            broker.start()
-            with Listener(broker.port) as listener:
-                wait_for_all(listener)
-                first = Keypoints.decode(listener.payloads(TOPICS.keypoints)[0])
-                meanwhile = Metrics.decode(listener.payloads(TOPICS.metrics)[0])
-            assert first.seq >= last.seq + 50
-            assert meanwhile.sent_at < first.sent_at
-            assert meanwhile.frames_processed > 0
-            process.signal(signal.SIGTERM)
-            assert process.end() == 0
+    with (
+        MjpegCamera() as camera,
+        Broker(tmp_path, start=False) as broker,
+        agent(broker.port, **seen_by(camera)) as process,
+    ):
+        process.wait_log("engine.ready")
+        broker.start()
+        with Listener(broker.port) as listener:
+            wait_for_all(listener)
+            last = Keypoints.decode(listener.payloads(TOPICS.keypoints)[-1])
+        broker.kill()
+        process.wait_log("broker.lost")
+        camera.wait_for_number(camera.number + 75)
+        broker.start()
+        with Listener(broker.port) as listener:
+            wait_for_all(listener)
+            first = Keypoints.decode(listener.payloads(TOPICS.keypoints)[0])
+            meanwhile = Metrics.decode(listener.payloads(TOPICS.metrics)[0])
+        assert first.seq >= last.seq + 50
+        assert meanwhile.sent_at < first.sent_at
+        assert meanwhile.frames_processed > 0
+        process.signal(signal.SIGTERM)
+        assert process.end() == 0
 
 
 def test_a_camera_that_comes_late(broker: Broker) -> None:
@@ -65,10 +68,10 @@ def test_a_camera_that_comes_late(broker: Broker) -> None:
 
             def state(wanted: Status) -> State:
                 seen = listener.wait(lambda seen: seen.topic == TOPICS.state and wanted.value.encode() in seen.payload)
-                return State.decode(seen.payload)
+                return State.decode(bytes(seen.payload))
 
             def event(code: str) -> Event:
-                return Event.decode(listener.wait(lambda seen: f'"{code}"'.encode() in seen.payload).payload)
+                return Event.decode(bytes(listener.wait(lambda seen: f'"{code}"'.encode() in seen.payload).payload))
 
             assert "cannot be reached" in event("camera.lost").message
             lost = state(Status.CAMERA_LOST)

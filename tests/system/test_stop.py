@@ -35,14 +35,14 @@ def followed(broker: Broker, number: signal.Signals, **variables: str) -> Iterat
             stop(process, number)
         listener.wait_for(TOPICS.availability, b"offline")
         last_state = max(at for at, seen in enumerate(listener.messages) if seen.topic == TOPICS.state)
-        assert State.decode(listener.messages[last_state].payload).status is Status.STOPPING
+        assert State.decode(bytes(listener.messages[last_state].payload)).status is Status.STOPPING
         assert listener.messages[-1].payload == b"offline", "something was said after the goodbye"
     with Listener(broker.port) as listener:
         assert listener.wait_for(TOPICS.availability, b"offline").retain
 
 
 def status(wanted: Status, listener: Listener) -> None:
-    listener.wait(lambda seen: seen.topic == TOPICS.state and State.decode(seen.payload).status is wanted)
+    listener.wait(lambda seen: seen.topic == TOPICS.state and State.decode(bytes(seen.payload)).status is wanted)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -76,11 +76,11 @@ def test_gaps_in_seq_are_counted_drops(heard: Listener) -> None:
     missing, dropped, last = 0, 0, -1
     for message in list(heard.messages):
         if message.topic == TOPICS.keypoints:
-            seq = Keypoints.decode(message.payload).seq
+            seq = Keypoints.decode(bytes(message.payload)).seq
             assert seq > last
             missing, last = missing + seq - last - 1, seq
         elif message.topic == TOPICS.metrics:
-            dropped += Metrics.decode(message.payload).frames_dropped
+            dropped += Metrics.decode(bytes(message.payload)).frames_dropped
             assert missing <= dropped
     assert last > 0
 
@@ -165,7 +165,7 @@ def test_a_killed_agent_is_offline_until_it_is_back(broker: Broker) -> None:
         listener.wait_for(TOPICS.availability, b"offline")
     with Listener(broker.port) as listener:
         assert listener.wait_for(TOPICS.availability, b"offline").retain
-        before = State.decode(listener.wait(lambda seen: seen.topic == TOPICS.state).payload)
+        before = State.decode(bytes(listener.wait(lambda seen: seen.topic == TOPICS.state).payload))
         assert before.status is Status.RUNNING  # it could not say more
         with agent(broker.port):
             listener.wait(lambda seen: seen.topic == TOPICS.keypoints)
