@@ -92,8 +92,9 @@ def test_the_goodbye_is_the_last_word(logs: Logs) -> None:
             logs.wait("broker.connected")
             link.announce(TOPICS.state, b"running")
             received = b""
-            while b"running" not in received:
+            while b"online" not in received or b"running" not in received:
                 received += taken.recv(4096)
+            taken.sendall(b"\x40\x02\x00\x01")  # `online` is acknowledged, and nothing else
             link.announce(TOPICS.state, b"stopping")
             link.close()
             with taken.makefile("rb") as stream:
