@@ -68,7 +68,7 @@ def run(config_file: Path | None) -> None:
 @click.option("--frames", type=click.IntRange(min=1), help="End after so many frames.")
 @click.option("--force", is_flag=True, help="Replace the file of --out.")
 def record(config_file: Path | None, out: Path, video: Path | None, frames: int | None, *, force: bool) -> None:
-    """Write the poses of the configured source to a file, without a broker.
+    """Write the source's poses to a file, without a broker.
 
     Of a file or folder every frame is taken once, as fast as it goes; a camera is recorded until Ctrl-C.
     """
