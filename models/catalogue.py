@@ -108,6 +108,11 @@ class Decoder(Part):
         """Role to output tensor name."""
         return {role: head.tensor for role, head in self.heads.items()}
 
+    @property
+    def selects(self) -> bool:
+        """Whether the network selects the people itself: its outputs have as many rows as it found."""
+        return self.family == "rtmo"
+
 
 class TfjsConversion(Part):
     """A TensorFlow.js graph model: becomes a frozen graph, then IR cut at the heads."""

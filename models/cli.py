@@ -4,13 +4,16 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from agent.errors import EdgeposeError
 from models import catalogue
 from models.store import Store, models_dir
+
+if TYPE_CHECKING:
+    from agent.config import InputSize
 
 # OpenVINO, rich and requests are imported by the commands that need them: help answers at once.
 
@@ -27,7 +30,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for mac
 
 @click.group()
 def cli() -> None:
-    """Networks and sample clips: list, fetch, inspect, evaluate."""
+    """Networks and sample clips: list, fetch, add, inspect, evaluate, compare."""
 
 
 @cli.command("list")
@@ -46,7 +49,7 @@ def list_(models_dir: Path, as_json: bool) -> None:
             "installed": card.name in installed,
             "precisions": list(store.precisions(card.name)) if card.name in installed else [],
         }
-        for card in catalogue.cards().values()
+        for card in [*catalogue.cards().values(), *map(store.card, store.own())]
     ]
     if as_json:
         _print_json(rows)
@@ -93,8 +96,8 @@ def inspect(name: str, height: int | None, width: int | None, models_dir: Path, 
 
     from models.inspect import inspect as inspect_network  # noqa: PLC0415
 
-    card = catalogue.network(name)
     store = Store(models_dir)
+    card = store.card(name)
     store.verify(name)
     summary = inspect_network(card, store, height, width)
     if as_json:
@@ -112,49 +115,123 @@ def inspect(name: str, height: int | None, width: int | None, models_dir: Path, 
 
 
 @cli.command()
+@click.argument("card", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--from",
+    "origin",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of the files the card names, by default the card's own.",
+)
+@_FOLDER
+def add(card: Path, origin: Path | None, models_dir: Path) -> None:
+    """Install a network of your own: a card, and the IR or ONNX files it names. See docs/bring-your-own.md."""
+    from models.own import add as add_own  # noqa: PLC0415
+
+    store = Store(models_dir)
+    added = add_own(card, origin or card.parent, store)
+    click.echo(f"{added.name}: {' '.join(store.precisions(added.name))} ready in {store.network(added.name)}")
+
+
+@cli.command()
 @click.argument("name")
 @click.option("--images", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--annotations", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
-@click.option("--precision", type=click.Choice(catalogue.PRECISIONS, case_sensitive=False), default="FP32")
-@click.option("--device", default="CPU", show_default=True)
 @click.option(
-    "--long-side", type=click.IntRange(32, 4096), default=384, show_default=True, help="Of the input, pixels."
+    "--precision",
+    "precisions",
+    type=click.Choice(catalogue.PRECISIONS, case_sensitive=False),
+    multiple=True,
+    help="May be given several times; by default all that are present.",
 )
+@click.option("--device", default="CPU", show_default=True)
+@click.option("--long-side", type=click.IntRange(32, 4096), help="Of the input, pixels; 384 where it may be chosen.")
+@click.option("--height", type=click.IntRange(32, 4096), help="Of the input, together with --width instead.")
+@click.option("--width", type=click.IntRange(32, 4096))
 @_FOLDER
 @_JSON
 def evaluate(  # noqa: PLR0913, PLR0917 - one parameter per option
     name: str,
     images: Path,
     annotations: Path,
-    precision: catalogue.Precision,
+    precisions: tuple[catalogue.Precision, ...],
     device: str,
-    long_side: int,
+    long_side: int | None,
+    height: int | None,
+    width: int | None,
     models_dir: Path,
     as_json: bool,
 ) -> None:
     """Print a network's OKS average precision on COCO-annotated pictures (needs the extra `evaluate`)."""
     from dataclasses import asdict  # noqa: PLC0415
 
-    from agent.config import InputSize  # noqa: PLC0415
     from models.evaluate import evaluate as measure  # noqa: PLC0415
 
-    size = InputSize(long_side=long_side) if catalogue.network(name).input.resizable else InputSize()
-    found = measure(
-        name,
-        Store(models_dir),
-        precision=precision,
-        device=device,
-        size=size,
-        images=images,
-        annotations=annotations,
+    store = Store(models_dir)
+    size = _input_size(store.card(name), long_side, height, width)
+    found = [
+        measure(name, store, precision=precision, device=device, size=size, images=images, annotations=annotations)
+        for precision in precisions or store.precisions(name)
+    ]
+    if as_json:
+        _print_json([asdict(row) for row in found])
+        return
+    header = ("network", "precision", "runs in", "device", "input", "pictures", "AP", "AP50", "AP75", "AR")
+    _print_table(
+        header,
+        (
+            [row.network, row.precision, row.inference_precision, row.device, row.input, str(row.pictures)]
+            + [f"{figure:.3f}" for figure in (row.ap, row.ap50, row.ap75, row.ar)]
+            for row in found
+        ),
     )
+
+
+def _input_size(
+    card: catalogue.NetworkCard, long_side: int | None, height: int | None, width: int | None
+) -> "InputSize":
+    from agent.config import InputSize  # noqa: PLC0415
+
+    if (height is None) != (width is None) or (long_side and height):
+        raise click.UsageError("give --height and --width, or --long-side alone")
+    if not (long_side or height) and card.input.resizable:
+        long_side = 384
+    return InputSize(long_side=long_side, height=height, width=width)
+
+
+@cli.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@click.option("--clip", required=True, help="A video file or folder of pictures, or the name of a sample clip.")
+@click.option("--frames", type=click.IntRange(min=1), help="Compare so many frames, by default all.")
+@click.option("--device", default="CPU", show_default=True)
+@_FOLDER
+@_JSON
+def compare(
+    first: str, second: str, clip: str, frames: int | None, device: str, models_dir: Path, as_json: bool
+) -> None:
+    """Tell where two networks, precisions or input sizes disagree about the people of a clip.
+
+    A and B are NAME[@PRECISION][:LONG_SIDE], for example movenet-multipose@INT8:384. FP32 and the network's own input
+    size are the defaults. Missed are people of A at score 0.3 or more of whom B has nobody at score 0.2 or more with
+    an OKS of 0.5 or more; invented is the reverse.
+    """
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from agent import logs  # noqa: PLC0415
+    from agent.config import Log  # noqa: PLC0415
+    from models.compare import compare as measure  # noqa: PLC0415
+    from models.compare import parse_side  # noqa: PLC0415
+
+    logs.setup(Log(level="warning"))
+    store = Store(models_dir)
+    found = measure(parse_side(first), parse_side(second), store, clip=clip, frames=frames, device=device)
     if as_json:
         _print_json(asdict(found))
         return
-    header = ("network", "precision", "runs in", "device", "input", "pictures", "AP", "AP50", "AP75", "AR")
-    figures = [f"{figure:.3f}" for figure in (found.ap, found.ap50, found.ap75, found.ar)]
-    row = [found.network, found.precision, found.inference_precision, found.device, found.input, str(found.pictures)]
-    _print_table(header, [row + figures])
+    header = ("A", "B", "frames", "people A", "people B", "matched", "mean OKS", "missed", "invented")
+    mean = "-" if found.mean_oks is None else f"{found.mean_oks:.3f}"
+    counts = [found.frames, found.people_a, found.people_b, found.matched, mean, found.missed, found.invented]
+    _print_table(header, [[found.a, found.b, *map(str, counts)]])
 
 
 def _print_json(value: object) -> None:

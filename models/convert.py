@@ -4,6 +4,7 @@ import errno
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -11,7 +12,15 @@ from numpy.typing import NDArray
 
 from agent.errors import ModelError
 from models import golden, graphdef, tfjs
-from models.catalogue import FrozenConversion, IrConversion, NetworkCard, Precision, TfjsConversion
+from models.catalogue import (
+    FrozenConversion,
+    IrConversion,
+    NetworkCard,
+    Output,
+    OwnConversion,
+    Precision,
+    TfjsConversion,
+)
 from models.graphdef import Graph
 from models.store import GOLDEN, ORIGINAL, WHOLE
 
@@ -36,11 +45,23 @@ def convert(card: NetworkCard, downloaded: Downloaded, built: Path) -> dict[Prec
             variants = from_graph(card, conversion, whole, built)
         case IrConversion() as conversion:
             variants = _from_ir(card, conversion, downloaded, built)
+        case OwnConversion():
+            raise ModelError(f"{card.name} is a network of the user's own", hint="models add installs it")
+    finish(card, variants, built)
+    return variants
+
+
+def finish(card: NetworkCard, variants: Mapping[Precision, str], built: Path) -> None:
+    """Check what lies in the folder ``built`` against the card and record the golden outputs. Raises ModelError."""
     for xml in variants.values():
         check(card, built / xml)
     first = variants.get("FP32") or next(iter(variants.values()))
-    golden.save(built / GOLDEN, run(card, built / first, golden.golden_input(card)))
-    return variants
+    outputs = run(card, built / first, golden.golden_input(card))
+    for role, head in card.decoder.heads.items():
+        if (found := outputs[role].shape[_channel_axis(card, head)]) != head.channels:
+            raise ModelError(f"{first}: {head.tensor} has {found} channels, the card says {head.channels}")
+    if not card.decoder.selects:
+        golden.save(built / GOLDEN, outputs)
 
 
 def from_graph(card: NetworkCard, conversion: Cut, whole: Graph, built: Path) -> dict[Precision, str]:
@@ -48,7 +69,7 @@ def from_graph(card: NetworkCard, conversion: Cut, whole: Graph, built: Path) ->
     (built / WHOLE).write_bytes(whole.SerializeToString(deterministic=True))
     heads = tfjs.cut(whole, conversion.cut.values())
     (built / ORIGINAL).write_bytes(heads.SerializeToString(deterministic=True))
-    model = _read(built / ORIGINAL)
+    model = read(built / ORIGINAL)
     _name_tensors(model, card, conversion)
     variants: dict[Precision, str] = {"FP32": f"FP32/{card.name}.xml", "FP16": f"FP16/{card.name}.xml"}
     for precision, xml in variants.items():
@@ -86,30 +107,40 @@ def _from_ir(card: NetworkCard, conversion: IrConversion, downloaded: Downloaded
 
 def check(card: NetworkCard, xml: Path) -> None:
     """Raise ModelError unless the network's input and outputs are what the card promises."""
-    model = _read(xml)
+    model = read(xml)
     if card.input.name not in (names := model.input().get_names()):
         raise ModelError(f"{xml.name}: the input is called {', '.join(sorted(names))}, the card says {card.input.name}")
-    axis = card.input.layout.index("C")
     for role, head in card.decoder.heads.items():
         try:
-            channels = model.output(head.tensor).get_partial_shape()[axis]
+            channels = model.output(head.tensor).get_partial_shape()[_channel_axis(card, head)]
         except RuntimeError as error:
-            raise ModelError(f"{xml.name} has no output {head.tensor}, which the card names as {role}") from error
-        if channels != head.channels:
+            present = ", ".join(
+                f"{name} {port.get_partial_shape()}" for port in model.outputs for name in port.get_names()
+            )
+            raise ModelError(
+                f"{xml.name} has no output {head.tensor}, which the card names as {role}", hint=f"it has {present}"
+            ) from error
+        if channels.is_static and channels != head.channels:
             raise ModelError(f"{xml.name}: {head.tensor} has {channels} channels, the card says {head.channels}")
+
+
+def _channel_axis(card: NetworkCard, head: Output) -> int:
+    return card.input.layout.index("C") if head.axis is None else head.axis
 
 
 def run(card: NetworkCard, xml: Path, picture: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
     """Compute the outputs by role for ``picture``, uint8 (H, W, 3) BGR of an accepted size, at f32 on the CPU."""
-    model = _read(xml)
-    data = picture[..., ::-1] if card.input.colour == "RGB" else picture
+    model = read(xml)
+    data: NDArray[Any] = picture[..., ::-1] if card.input.colour == "RGB" else picture
+    data = (data - np.array(card.input.mean, np.float32)) / np.array(card.input.scale, np.float32)
     data = data if card.input.layout == "NHWC" else data.transpose(2, 0, 1)
     compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     results = compiled(np.ascontiguousarray(data[None], np.float32))
     return {role: np.array(results[tensor]) for role, tensor in card.decoder.outputs.items()}
 
 
-def _read(path: Path) -> ov.Model:
+def read(path: Path) -> ov.Model:
+    """Read a network from IR, ONNX or a frozen graph. Raises ModelError."""
     try:
         return ov.Core().read_model(path)
     except RuntimeError as error:

@@ -1,6 +1,6 @@
 """Accuracy as a command: OKS average precision of a network on a folder of COCO-annotated pictures.
 
-The pictures go the way frames go in the agent: the same letterbox, engine and decoder. The metric is pycocotools' own.
+The metric is pycocotools' own.
 """
 
 import contextlib
@@ -18,20 +18,13 @@ from pycocotools.cocoeval import COCOeval
 from agent.capture.frame import Frame
 from agent.config import InputSize
 from agent.errors import ModelError
-from agent.inference.devices import open_core
-from agent.inference.engine import Engine, build_engine
-from agent.inference.letterbox import prepare
-from agent.inference.spec import EngineSpec, input_size
-from agent.poses.decoders import Decoder, decoder_for
 from agent.poses.skeleton import Poses
-from models import catalogue
 from models.catalogue import Precision
+from models.run import Runner, describe
 from models.store import Store
 
 SCORE_MIN = 0.01
 """Average precision integrates over all scores: a threshold would only cut its tail."""
-PERSONS_MAX = 20
-"""pycocotools' own limit for keypoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,47 +48,26 @@ def evaluate(
 ) -> Accuracy:
     """Run ``name`` over the pictures and compare with the annotations. Raises ModelError for data that does not fit."""
     truth = _load(annotations)
-    card = catalogue.network(name)
-    decoder = decoder_for(card, person_score_min=SCORE_MIN, persons_max=PERSONS_MAX)
-    core = open_core({})
-    engines: dict[tuple[int, int], Engine] = {}
     results: list[dict[str, Any]] = []
-    pictures = 0
-    for image_id, frame in _pictures(truth, images):
-        height, width = input_size(size, card, frame)
-        if (height, width) not in engines:
-            spec = EngineSpec(name, device, precision, height, width)
-            xml = store.variant(name, precision)
-            engines[height, width] = build_engine(core, card, xml, spec, decoder.roles, cache=None)
-        results += _as_coco(image_id, infer(engines[height, width], decoder, frame))
-        pictures += 1
-    engine = next(iter(engines.values()))
+    with Runner(name, store, precision=precision, device=device, size=size, score_min=SCORE_MIN) as runner:
+        pictures = 0
+        for image_id, frame in _pictures(truth, images):
+            results += _as_coco(image_id, runner.poses(frame))
+            pictures += 1
+        facts = runner.facts
     ap, ap50, ap75, ar = _score(truth, results)
     return Accuracy(
         network=name,
         precision=precision,
-        inference_precision=engine.facts.inference_precision,
+        inference_precision=facts.inference_precision,
         device=device,
-        input=f"{size.long_side or max(engine.spec.height, engine.spec.width)} px",
+        input=describe(size, store.card(name)),
         pictures=pictures,
         ap=ap,
         ap50=ap50,
         ap75=ap75,
         ar=ar,
     )
-
-
-def infer(engine: Engine, decoder: Decoder, frame: Frame) -> Poses:
-    """One frame, start to poses, nothing else in flight."""
-    slot = engine.acquire(timeout_s=60.0)
-    if slot is None:
-        raise ModelError(f"{engine.spec.device} did not answer within 60 s")
-    letterbox = prepare(frame, slot.input)
-    slot.start()
-    slot.wait()
-    poses = decoder.decode(slot.outputs, letterbox)
-    engine.release(slot)
-    return poses
 
 
 def _load(annotations: Path) -> COCO:

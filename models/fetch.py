@@ -1,6 +1,7 @@
 """Fetch a network or clip: files from their sources, converted, moved into the cache in one step."""
 
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,7 +11,7 @@ import openvino
 import agent
 from agent.errors import FetchError
 from models.at_hand import take
-from models.catalogue import Card, File, NetworkCard
+from models.catalogue import Card, File, NetworkCard, Precision
 from models.convert import convert
 from models.download import download, is_intact
 from models.packages import Packages, split
@@ -88,20 +89,26 @@ def _forget_downloads(card: Card, store: Store) -> None:
 
 
 def _build(card: Card, downloaded: dict[str, Path], built: Path, say: Reporter) -> Manifest:
-    manifest = Manifest(
+    if isinstance(card, NetworkCard):
+        with say.task(f"{card.name}: converting"):
+            variants = convert(card, downloaded, built)
+        return manifest(card, built, source_checksums(card), variants)
+    shutil.copyfile(downloaded[card.files[0].name], built / card.files[0].name)
+    return manifest(card, built, source_checksums(card)).model_copy(update={"clip": card.files[0].name})
+
+
+def manifest(
+    card: Card, built: Path, sources: Mapping[str, str], variants: Mapping[Precision, str] | None = None
+) -> Manifest:
+    """Describe what lies in the folder ``built``, complete but for the manifest itself."""
+    return Manifest(
         name=card.name,
         licence=card.licence,
         origin=card.origin,
-        sources=source_checksums(card),
-        files={},
+        sources=dict(sources),
+        files={str(path.relative_to(built)): digest(path) for path in sorted(built.rglob("*")) if path.is_file()},
+        variants=dict(variants or {}),
+        openvino_version=openvino.__version__ if variants else None,
         edgepose_version=agent.__version__,
         created_at=datetime.now(UTC),
     )
-    if isinstance(card, NetworkCard):
-        with say.task(f"{card.name}: converting"):
-            found = {"variants": convert(card, downloaded, built), "openvino_version": openvino.__version__}
-    else:
-        shutil.copyfile(downloaded[card.files[0].name], built / card.files[0].name)
-        found = {"clip": card.files[0].name}
-    files = {str(path.relative_to(built)): digest(path) for path in sorted(built.rglob("*")) if path.is_file()}
-    return manifest.model_copy(update={**found, "files": files})

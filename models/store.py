@@ -2,6 +2,7 @@
 
 <folder>/<name>/manifest.json      written last, so a folder without one is not installed
 <folder>/<name>/FP32/<name>.xml    a variant, its .bin beside it
+<folder>/<name>/card.toml          the card of a network of the user's own
 <folder>/.building/                what is being installed, moved to its place when complete
 <folder>/.downloads/               what a broken download can resume from
 <folder>/.locks/                   one fetch of a name at a time, across processes
@@ -21,12 +22,14 @@ from platformdirs import PlatformDirs
 from pydantic import AwareDatetime, Field, ValidationError
 
 from agent.errors import ModelError
-from models.catalogue import PRECISIONS, Card, Part, Precision
+from models import catalogue
+from models.catalogue import PRECISIONS, Card, NetworkCard, Part, Precision
 
 MANIFEST = "manifest.json"
 ORIGINAL = "original.pb"
 WHOLE = "whole.pb"
 GOLDEN = "golden.npz"
+CARD = "card.toml"
 
 
 def models_dir() -> Path:
@@ -72,6 +75,23 @@ class Store:
     def names(self) -> tuple[str, ...]:
         """List what is installed."""
         return tuple(sorted(path.parent.name for path in self.folder.glob(f"[!.]*/{MANIFEST}")))
+
+    def own(self) -> tuple[str, ...]:
+        """List the networks of the user's own."""
+        return tuple(sorted(path.parent.name for path in self.folder.glob(f"[!.]*/{CARD}")))
+
+    def card(self, name: str) -> NetworkCard:
+        """Return the card of a network: the user's own, or the catalogue's. Raises ModelError for an unknown name."""
+        if name not in (own := self.own()):
+            return catalogue.network(name, own)
+        path = self.folder / name / CARD
+        try:
+            card = catalogue.parse(path.read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelError(f"{path} cannot be read: {error}", hint=f"models add the card of {name} again") from error
+        if not isinstance(card, NetworkCard) or card.name != name:
+            raise ModelError(f"{path} is not the card of {name}", hint=f"models add the card of {name} again")
+        return card
 
     def network(self, name: str) -> Path:
         """Return the folder of an installed network or clip."""

@@ -74,7 +74,7 @@ def test_joints_the_reference_does_not_see_do_not_count() -> None:
 
 
 def test_larger_people_may_be_further_off() -> None:
-    """The area is that part of the box which COCO's people cover on average."""
+    """Distances count by the area of the person, taken as a part of the box."""
     area = np.array([40 * 100], np.float32) * AREA_OF_BOX
     one, other = standing(10), standing(13)
     assert similarity(one, other, 0.2) == pytest.approx(oks(one.keypoints, area, other.keypoints))
