@@ -34,7 +34,6 @@ from agent.telemetry import Telemetry
 from agent.video import AnnotatedVideo
 from agent.wire.messages import ModelInfo, Severity, Status
 from agent.wire.topics import Topics
-from models import catalogue
 from models.store import Store
 
 log = structlog.get_logger()
@@ -225,7 +224,7 @@ class Agent:
         config, parts = self._config, self._parts
         store = Store(config.paths.models)
         core = open_core(config.devices.aliases)
-        card = catalogue.network(config.model.name)
+        card = store.card(config.model.name)
         self._link.announce(self._topics.info, info_message(config, list_devices(core), tuple(_models(store))).encode())
         xml = store.variant(card.name, config.inference.precision)
         source = open_source(config.camera, resolve_clip=store.clip, notify=self._inbox.put)
@@ -269,11 +268,13 @@ class Agent:
 
 def _models(store: Store) -> Iterator[ModelInfo]:
     for name in store.names():
-        if isinstance(catalogue.cards().get(name), catalogue.NetworkCard):
-            try:
-                yield ModelInfo(name=name, precisions=store.precisions(name))
-            except ModelError as error:  # it may be another one that we are to run
-                log.warning("model.unreadable", model=name, error=str(error), hint=error.hint)
+        try:
+            precisions = store.precisions(name)
+        except ModelError as error:  # it may be another one that we are to run
+            log.warning("model.unreadable", model=name, error=str(error), hint=error.hint)
+            continue
+        if precisions:  # a clip has none
+            yield ModelInfo(name=name, precisions=precisions)
 
 
 def _engine_spec(config: Config, size: tuple[int, int]) -> EngineSpec:
