@@ -11,11 +11,13 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from pydantic import BaseModel
 
 from agent.capture import frame as capture
 from agent.cli import agent
 from agent.config import Config
+from agent.config_file import load
 from agent.wire import messages
 from agent.wire.topics import Topics
 from controller.cli import cli as controller
@@ -34,7 +36,6 @@ LEAVES = {getattr(TOPICS, name) for name, value in vars(Topics).items() if isins
 # What costs nothing and changes nothing is run for real.
 RUN = [
     *([program, "--help"] for program in PROGRAMS),
-    *([program, command, "--help"] for program, group in PROGRAMS.items() for command in group.commands),
     ["agent", "check-config", "configs/agent.toml"],
     ["agent", "check-config", "configs/demo.toml"],
     ["agent", "schema"],
@@ -108,6 +109,14 @@ def test_cheap_commands_run(words: list[str]) -> None:
     assert done.stdout
 
 
+@pytest.mark.parametrize("words", [(name, command) for name, group in PROGRAMS.items() for command in group.commands])
+def test_every_command_has_help(words: tuple[str, str]) -> None:
+    """Each command explains itself, in a first line that ends with a full stop."""
+    shown = CliRunner().invoke(PROGRAMS[words[0]], [words[1], "--help"])
+    assert shown.exit_code == 0
+    assert (PROGRAMS[words[0]].commands[words[1]].help or "").split("\n\n")[0].endswith(".")
+
+
 @pytest.mark.parametrize("words", documented("mosquitto_sub", "mosquitto_pub"))
 def test_the_broker_tools_know_their_options(words: list[str]) -> None:
     """A line with mosquitto's clients uses options those clients have."""
@@ -116,6 +125,14 @@ def test_the_broker_tools_know_their_options(words: list[str]) -> None:
     told = subprocess.run([words[0], "--help"], capture_output=True, text=True, check=False).stdout
     for option in (word for word in words[1:] if word.startswith("-")):
         assert re.search(rf"[\s\[{{]{re.escape(option)}\b", told), f"{words[0]} has no {option}"
+
+
+@pytest.mark.parametrize("text", fenced(ROOT / "README.md", "toml"))
+def test_the_configuration_of_the_readme_loads(text: str, tmp_path: Path) -> None:
+    """What the README shows as a configuration is one."""
+    path = tmp_path / "box.toml"
+    path.write_text(text, encoding="utf-8")
+    load(path, environ={})
 
 
 def test_two_commands_set_everything_up() -> None:

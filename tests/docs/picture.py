@@ -28,8 +28,8 @@ from agent.poses.decoders import decoder_for
 from agent.poses.drawing import draw
 from agent.poses.skeleton import Poses
 from models import catalogue
-from models.evaluate import infer
 from models.fetch import fetch
+from models.run import infer
 from models.store import Store, models_dir
 
 DOCS = Path(__file__).parents[2] / "docs"
