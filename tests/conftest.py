@@ -26,3 +26,14 @@ def shared_data() -> Path:
     if not (SHARED_DATA / "README.md").is_file():
         pytest.skip(f"no test data: {SHARED_DATA}/README.md is missing")
     return SHARED_DATA.resolve()
+
+
+@pytest.fixture(scope="session")
+def openpose_store(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Fill a cache of its own with the OpenPose network, from the file beside the checkout."""
+    path = shared_data / "models" / "openpose-mobilenet-v2-small.pb"
+    if not path.is_file():
+        pytest.skip(f"no test data: {path} is missing")
+    store = Store(tmp_path_factory.mktemp("openpose"))
+    fetch(catalogue.card("openpose-mobilenet-v2-small"), store, origin=path)
+    return store

@@ -138,12 +138,10 @@ def find_peaks(heatmaps: Floats) -> Peaks:
         strongest = (-scores).argsort(kind="stable")
         kept = np.concatenate([strongest[joint[strongest] == each][:PEAKS_MAX] for each in range(JOINTS)])
         row, column, joint, scores = row[kept], column[kept], joint[kept], scores[kept]
-    rows, columns = heatmaps.shape[0] - 1, heatmaps.shape[1] - 1
     # Beyond the border the map is mirrored, so a maximum there stays where it is.
-    above, below = np.abs(row - 1), rows - np.abs(rows - row - 1)
-    left, right = np.abs(column - 1), columns - np.abs(columns - column - 1)
-    x = column + _vertex(heatmaps[row, left, joint], scores, heatmaps[row, right, joint])
-    y = row + _vertex(heatmaps[above, column, joint], scores, heatmaps[below, column, joint])
+    around = cv2.copyMakeBorder(heatmaps, 1, 1, 1, 1, cv2.BORDER_REFLECT_101).astype(np.float32, copy=False)
+    x = column + _vertex(around[row + 1, column, joint], scores, around[row + 1, column + 2, joint])
+    y = row + _vertex(around[row, column + 1, joint], scores, around[row + 2, column + 1, joint])
     return Peaks(joint, np.stack((x, y), axis=1).astype(np.float32), np.minimum(scores, np.float32(1)))
 
 
