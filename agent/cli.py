@@ -113,10 +113,10 @@ def demo(seconds: float | None, model: str | None, port: int, video: Path | None
     Runs an agent on the sample clip and a broker of its own, and shows live what comes over it. Needs no camera, GPU
     or broker; the first run downloads the network and the clip.
     """
-    from agent.demo import run_demo  # noqa: PLC0415
-
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        from agent.demo import run_demo  # noqa: PLC0415
+
         code = run_demo(seconds=seconds, model=model, port=port, video=video)
     except KeyboardInterrupt:  # while it starts or ends
         code = 0

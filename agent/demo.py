@@ -80,6 +80,7 @@ class Seen:
     latest: Keypoints | None = None
     metrics: Metrics | None = None
     state: State | None = None
+    interrupted: bool = False
     began_s: float = field(default_factory=time.monotonic)
 
     def take(self, message: Received, topics: Topics) -> bool:
@@ -104,7 +105,7 @@ def run_demo(*, seconds: float | None, model: str | None, port: int, video: Path
         config = _configuration(mqtt5, model, video)
         logs.setup(config.log)
         store = Store(config.paths.models)
-        wanted = [config.model.name]
+        wanted = [] if config.model.name in store.own() else [config.model.name]
         if config.camera.source.startswith("clip:"):
             wanted.append(config.camera.source.removeprefix("clip:"))
         for name in wanted:
@@ -145,8 +146,8 @@ def embedded_broker(wanted: int) -> Iterator[tuple[int, int]]:
         path = Path(folder) / "broker.toml"
         path.write_text(text, encoding="utf-8")
         broker = Broker(config_path=str(path), listen=LOOPBACK, port=mqtt5)
-        _start(broker)
         try:
+            _start(broker)
             yield mqtt5, mqtt311
         finally:
             broker.stop()
@@ -215,7 +216,7 @@ def _watch(
                 if not seen.frames and time.monotonic() - seen.began_s > FIRST_NEWS_S:
                     raise EdgeposeError(f"no pose arrived within {FIRST_NEWS_S:.0f} s", hint="run `agent doctor`")
         except KeyboardInterrupt:
-            pass
+            seen.interrupted = True
     return seen
 
 
@@ -275,6 +276,9 @@ def _to_try(ports: tuple[int, int]) -> str:
 
 
 def _conclude(seen: Seen, console: Console) -> int:
+    if seen.interrupted and not seen.frames_with_people:
+        console.print("Ended before anybody was found.")
+        return 0
     if not seen.frames_with_people:
         console.print("No people were found: that is not what the clip shows. Run `agent doctor`.")
         return 1

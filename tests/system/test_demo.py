@@ -1,0 +1,101 @@
+"""`agent demo`, as the newcomer starts it."""
+
+import re
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.broker import Listener, free_port, publish
+from tests.system.conftest import TOPICS
+from tests.system.process import Process
+from tests.system.terminal import Terminal
+from tests.system.test_files import count
+
+TITLE = "edgepose demo: poses over MQTT"
+CTRL_C = b"\x03"
+
+
+def demo(*options: str) -> list[str | Path]:
+    return [sys.executable, "-m", "agent", "demo", *options]
+
+
+def test_the_demo_shows_people(tmp_path: Path) -> None:
+    """Without a terminal, a network, a package manager or its wanted port, it finds people and writes them to a video.
+
+    What it needs has been fetched before.
+    """
+    nowhere, video = f"http://127.0.0.1:{free_port()}", tmp_path / "demo.mp4"
+    proxies = {name: nowhere for base in ("http_proxy", "https_proxy", "all_proxy") for name in (base, base.upper())}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = demo("--seconds", "8", "--port", str(taken.getsockname()[1]), "--video", str(video))
+        with Process(command, PATH=str(tmp_path), **proxies) as process:
+            assert process.end(60) == 0, process.errors
+    assert process.errors == []
+    assert len([line for line in process.out if re.search(r"\d FPS .* ms inference .* persons", line)]) >= 2
+    frames, with_people, at_once = map(int, re.findall(r"\d+", process.out[-1]))
+    assert process.out[-1].endswith("at once.")
+    assert 20 <= with_people <= frames <= 100
+    assert at_once >= 2
+    assert count(video) >= frames
+
+
+def test_the_demo_on_a_terminal() -> None:
+    """A table shows what comes over the broker, no log line cuts through it, and Ctrl-C ends all with exit code 0."""
+    port = free_port()
+    with Terminal(demo("--port", str(port))) as terminal:
+        shown = terminal.wait(lambda shown: "with people" in shown and "frames per second" in shown)
+        assert shown.count(TITLE) == 1
+        assert f"--broker localhost:{port} list" in shown
+        publish(port, "edgepose/demo/state", b"nonsense")
+        terminal.wait(lambda shown: "message.not_understood" in shown)
+        processes = psutil.Process(terminal.popen.pid).children(recursive=True)
+        assert processes, "the broker is a process of its own"
+        terminal.press(CTRL_C)
+        assert terminal.end(5) == 0
+        shown = terminal.shown
+    assert shown.count(TITLE) == 1
+    assert re.search(r"^\S+ \[warning +\] message.not_understood", shown, re.MULTILINE)
+    assert "Traceback" not in shown
+    assert shown.rstrip().endswith("at once.")
+    assert psutil.wait_procs(processes, timeout=5)[1] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_is_stopped_while_it_starts(number: signal.Signals, tmp_path: Path) -> None:
+    """A signal before the first pose ends the demo cleanly too, its broker with it."""
+    cold = {"EDGEPOSE_PATHS__CACHE": str(tmp_path), "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "1024"}
+    port, pause = free_port(), threading.Event()
+    with Process(demo("--port", str(port)), **cold) as process:
+        while not accepts(port):
+            assert process.popen.poll() is None, process.errors
+            pause.wait(0.02)
+        with Listener(port) as listener:
+            listener.wait(lambda seen: seen.topic == TOPICS.info)
+            processes = psutil.Process(process.popen.pid).children(recursive=True)
+            process.signal(number)
+        assert process.end(5) == 0
+    assert process.out[-1] == "Ended before anybody was found."
+    assert process.errors == []
+    assert psutil.wait_procs(processes, timeout=5)[1] == []
+
+
+def accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_demo_that_cannot_start(tmp_path: Path) -> None:
+    """What is wrong with the options is told in one line, and the broker is not left behind."""
+    with Process(demo("--model", "nope", "--port", "65535", "--video", str(tmp_path / "demo.mp4"))) as process:
+        assert process.end() == 1
+    assert process.errors[0].startswith("error: ")
+    assert "nope" in process.errors[0]
+    assert "Traceback" not in process.plain_errors
