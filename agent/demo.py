@@ -5,7 +5,6 @@ What the table shows has been through the broker and was read by the controller'
 
 import logging
 import queue
-import signal
 import socket
 import sys
 import tempfile
@@ -154,14 +153,10 @@ def embedded_broker(wanted: int) -> Iterator[tuple[int, int]]:
 
 
 def _start(broker: Broker) -> None:
-    # A terminal sends Ctrl-C to the broker's process as well. It inherits the mask and outlives the agent's goodbye.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         broker.start()
     except (OSError, RuntimeError) as error:
         raise EdgeposeError(f"the embedded broker does not start: {error}", hint="try another --port") from error
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _free_port(wanted: int) -> int:
