@@ -26,6 +26,8 @@ from models.store import Store
 SCORE_MIN = 0.01
 """Average precision integrates over all scores: a threshold would only cut its tail."""
 
+EXPECTED = "expected COCO's person_keypoints format: images, annotations with keypoints, the category person"
+
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
@@ -52,7 +54,7 @@ def evaluate(
     with Runner(name, store, precision=precision, device=device, size=size, score_min=SCORE_MIN) as runner:
         pictures = 0
         for image_id, frame in _pictures(truth, images):
-            results += _as_coco(image_id, runner.poses(frame))
+            results += _as_coco(image_id, _person(truth), runner.poses(frame))
             pictures += 1
         facts = runner.facts
     ap, ap50, ap75, ar = _score(truth, results)
@@ -74,11 +76,31 @@ def _load(annotations: Path) -> COCO:
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
             truth = COCO(annotations)
+        _require_people(truth)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{annotations} is not COCO JSON: {error}") from error
-    if not truth.getCatIds(catNms=["person"]):
-        raise ModelError(f"{annotations} has no category `person`", hint="expected COCO's person_keypoints format")
+        raise ModelError(f"{annotations} is not COCO JSON: {error}", hint=EXPECTED) from error
+    # pycocotools takes the format for granted: what it raises depends on where a document first differs.
+    except (LookupError, TypeError, AttributeError, AssertionError) as error:
+        raise ModelError(f"{annotations} is not COCO JSON: {error!r}", hint=EXPECTED) from error
     return truth
+
+
+def _require_people(truth: COCO) -> None:
+    if not truth.getCatIds(catNms=["person"]):
+        raise ValueError("there is no category `person`")
+    people = truth.loadAnns(truth.getAnnIds(catIds=[_person(truth)]))
+    if not people:
+        raise ValueError("nobody is annotated")
+    for person in people:
+        if len(person.get("keypoints", ())) != 51 or "num_keypoints" not in person:
+            raise ValueError(f"annotation {person['id']} lacks num_keypoints or its 17 keypoints")
+    for image in truth.loadImgs(truth.getImgIds()):
+        if "file_name" not in image:
+            raise ValueError(f"image {image['id']} has no file_name")
+
+
+def _person(truth: COCO) -> int:
+    return int(truth.getCatIds(catNms=["person"])[0])
 
 
 def _pictures(truth: COCO, images: Path) -> Iterator[tuple[int, Frame]]:
@@ -90,9 +112,9 @@ def _pictures(truth: COCO, images: Path) -> Iterator[tuple[int, Frame]]:
         yield image_id, Frame(image.astype("uint8"), 0, datetime.now(UTC), 0.0, 0.0)
 
 
-def _as_coco(image_id: int, poses: Poses) -> list[dict[str, Any]]:
+def _as_coco(image_id: int, category_id: int, poses: Poses) -> list[dict[str, Any]]:
     return [
-        {"image_id": image_id, "category_id": 1, "keypoints": joints.ravel().tolist(), "score": float(score)}
+        {"image_id": image_id, "category_id": category_id, "keypoints": joints.ravel().tolist(), "score": float(score)}
         for joints, score in zip(poses.keypoints, poses.scores, strict=True)
     ]
 
@@ -102,6 +124,7 @@ def _score(truth: COCO, results: list[dict[str, Any]]) -> tuple[float, float, fl
         return 0.0, 0.0, 0.0, 0.0
     with contextlib.redirect_stdout(io.StringIO()):
         scored = COCOeval(truth, truth.loadRes(results), "keypoints")
+        scored.params.catIds = [_person(truth)]
         scored.evaluate()
         scored.accumulate()
         scored.summarize()
