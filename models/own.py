@@ -79,12 +79,12 @@ def _named(card: NetworkCard, source: Path) -> ov.Model:
         raise ModelError(f"{source.name} has {len(model.inputs)} inputs; expected one, the picture")
     model.input().get_tensor().set_names({card.input.name})
     _require_sizes(card, source, model)
-    unnamed = [port for port in model.outputs if not port.get_names()]
-    named = {name for port in model.outputs for name in port.get_names()}
-    missing = [head.tensor for head in card.decoder.heads.values() if head.tensor not in named]
-    # Exports from PyTorch often leave the outputs without a name: one alone can only be the one that is missing.
-    if len(unnamed) == len(missing) == 1:
-        unnamed[0].get_tensor().set_names(set(missing))
+    wanted = set(card.decoder.outputs.values())
+    spare = [port for port in model.outputs if not wanted & port.get_names()]
+    missing = wanted - {name for port in model.outputs for name in port.get_names()}
+    # Exports call a single output as they like, or not at all: what is left over can only be what is missing.
+    if len(spare) == len(missing) == 1:
+        spare[0].get_tensor().set_names(missing)
     return model
 
 

@@ -1,0 +1,81 @@
+"""Networks small enough to build in a test that answer as YOLO-pose and RTMO exports do.
+
+Each knows its people by heart and sees one thing: how bright the first channel of the picture is. A person's score is
+their own times that brightness, so a wrong colour order, scale or type shows in the scores.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+from openvino import opset13 as ops
+
+from tests.poses.crowds import corners_of
+from tests.poses.yolo_guesses import draw_guesses
+
+Floats = NDArray[np.float32]
+SIZE = 640
+
+
+def people() -> Floats:
+    """Three people, (3, 17, 3): x and y in pixels of the input, visibility."""
+    random = np.random.default_rng(11)
+    joints = np.array([[60, 50], [260, 300], [420, 100]])[:, None] + random.random((3, 17, 2)) * (150, 280)
+    return np.concatenate((joints, random.uniform(0.5, 1, (3, 17, 1))), axis=2).astype(np.float32)
+
+
+SCORES = np.array([0.9, 0.8, 0.7], np.float32)
+
+
+def write_yolo(xml: Path, *, size: int | None = SIZE, rows: int = 56, half: bool = False) -> None:
+    """Save an export: input "x", takes 0..1, one output without a name, (1, 56, 400), every person guessed thrice."""
+    data, brightness = _first_channel(size, "x")
+    guesses = draw_guesses(people(), SCORES, repeats=3)[:, :rows]
+    scored = np.zeros_like(guesses)
+    scored[:, 4] = guesses[:, 4]
+    guesses[:, 4] = 0
+    answer = ops.add(ops.constant(guesses), ops.multiply(ops.constant(scored), brightness))
+    _save([answer], data, xml, half=half)
+
+
+def write_rtmo(xml: Path) -> None:
+    """Save an export: input "input", takes 0..255, non-maximum suppression inside, as many rows as there are people."""
+    data, brightness = _first_channel(SIZE, "input")
+    boxes = corners_of(people())
+    scores = ops.multiply(ops.constant(SCORES[None, :, None] / np.float32(255)), brightness)
+    picked = ops.non_max_suppression(
+        ops.constant(boxes[None]),
+        ops.transpose(scores, ops.constant(np.array([0, 2, 1]))),
+        *(ops.constant(value) for value in (np.int64(200), np.float32(0.65), np.float32(0.1))),
+        box_encoding="corner",
+        output_type="i64",
+    )
+    rows = ops.squeeze(ops.gather(picked.output(0), _index([2]), _index(1)), _index([1]))
+    found = [
+        ops.gather(ops.concat([ops.constant(boxes[None]), scores], 2), rows, _index(1)),
+        ops.gather(ops.constant(people()[None]), rows, _index(1)),
+    ]
+    for node, name in zip(found, ("dets", "keypoints"), strict=True):
+        node.output(0).get_tensor().set_names({name})
+    _save(found, data, xml, half=False)
+
+
+def _index(value: Any) -> Any:
+    return ops.constant(np.array(value, np.int64))
+
+
+def _first_channel(size: int | None, name: str) -> tuple[Any, Any]:
+    side = -1 if size is None else size
+    data = ops.parameter([1, 3, side, side], np.float32, name=name)
+    data.output(0).get_tensor().set_names({name})
+    # What an export bakes in for one size, a table of anchors, is a constant that fits no other.
+    baked = data if size is None else ops.add(data, ops.constant(np.zeros((1, 1, side, 1), np.float32)))
+    first = ops.gather(baked, _index([0]), _index(1))
+    return data, ops.squeeze(ops.reduce_mean(first, _index([2, 3]), keep_dims=True), _index([3]))
+
+
+def _save(outputs: list[Any], data: Any, xml: Path, *, half: bool) -> None:
+    xml.parent.mkdir(parents=True, exist_ok=True)
+    ov.save_model(ov.Model([ops.result(node) for node in outputs], [data], "stand-in"), xml, compress_to_fp16=half)

@@ -1,0 +1,190 @@
+"""Networks of the user's own: from a card and its files to poses."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from agent.capture.frame import Frame
+from agent.config import InputSize
+from agent.errors import EdgeposeError, ModelError
+from models.catalogue import Precision
+from models.cli import cli
+from models.own import add
+from models.run import Runner
+from models.store import Store
+from tests.models.own_networks import SCORES, SIZE, people, write_rtmo, write_yolo
+
+EXAMPLES = {"my-yolo": ("yolo11n-pose.xml", write_yolo), "my-rtmo": ("end2end.onnx", write_rtmo)}
+RED, BLUE = 2, 0
+"""Channel of an OpenCV picture."""
+
+
+def example(name: str, folder: Path, *, changes: dict[str, str] | None = None) -> Path:
+    """Write one of the shipped example cards, edited as a user would."""
+    text = (files("models") / "cards" / "examples" / f"{name}.toml").read_text(encoding="utf-8")
+    for old, new in ({"end2end.onnx": "end2end.xml"} | (changes or {})).items():
+        assert old in text or old == "end2end.onnx"
+        text = text.replace(old, new)
+    card = folder / f"{name}.toml"
+    card.write_text(text, encoding="utf-8")
+    return card
+
+
+def install(name: str, folder: Path) -> Store:
+    """Install an example card with its stand-in network."""
+    _, write = EXAMPLES[name]
+    write(folder / "export" / ("yolo11n-pose.xml" if name == "my-yolo" else "end2end.xml"))
+    store = Store(folder / "store")
+    add(example(name, folder), folder / "export", store)
+    return store
+
+
+def picture(channel: int, brightness: int, side: int = 2 * SIZE) -> Frame:
+    """Make a square picture, twice as large as the input, of one colour."""
+    image = np.zeros((side, side, 3), np.uint8)
+    image[..., channel] = brightness
+    return Frame(image, 0, datetime.now(UTC), 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("name", "channel"), [("my-yolo", RED), ("my-rtmo", BLUE)])
+@pytest.mark.parametrize(("precision", "atol"), [("FP32", 1e-3), ("FP16", 0.01)])
+def test_from_card_to_poses(name: str, channel: int, precision: Precision, atol: float, tmp_path: Path) -> None:
+    """A documented card and an export become poses: colours in the network's order, values in its range."""
+    store = install(name, tmp_path)
+    size = InputSize()
+    with Runner(name, store, precision=precision, device="CPU", size=size, score_min=0.2) as runner:
+        poses = runner.poses(picture(channel, 204))
+        np.testing.assert_allclose(poses.scores, SCORES * 204 / 255, atol=atol)
+        # The picture is twice as large as the input; a pixel's centre lies half a pixel in.
+        np.testing.assert_allclose(poses.keypoints[..., :2], people()[..., :2] * 2 + 0.5, atol=1 if atol < 0.01 else 6)
+        assert len(runner.poses(picture(channel, 70))) == 2  # the third is at 0.19
+        assert len(runner.poses(picture(RED + BLUE - channel, 255))) == 0
+        assert len(runner.poses(picture(channel, 255))) == 3
+
+
+def test_user_meets_it_everywhere(tmp_path: Path) -> None:
+    """Once added, list, inspect and evaluate know it, and its accuracy on pictures of its people is perfect."""
+    write_yolo(tmp_path / "export" / "yolo11n-pose.xml")
+    card = example("my-yolo", tmp_path)
+    folder = ("--models-dir", str(tmp_path / "store"))
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(cli, [*arguments, *folder], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "my-yolo: FP32 FP16 ready" in run("add", str(card), "--from", str(tmp_path / "export"))
+    rows = {row["name"]: row for row in json.loads(run("list", "--json"))}
+    assert rows["my-yolo"]["precisions"] == ["FP32", "FP16"]
+    assert rows["my-yolo"]["licence"] == "AGPL-3.0 or Ultralytics Enterprise"
+    assert "guesses" in run("inspect", "my-yolo")
+    found = json.loads(run("evaluate", "my-yolo", *annotated(tmp_path), "--json"))
+    assert [(row["precision"], row["input"], round(row["ap"], 3)) for row in found] == [
+        ("FP32", "640x640", 1.0),
+        ("FP16", "640x640", 1.0),
+    ]
+    assert found[0]["inference_precision"] == "F32"
+
+
+def annotated(folder: Path) -> tuple[str, ...]:
+    """Write one picture and COCO annotations of the people the stand-in finds on it."""
+    joints = people() * (2, 2, 0) + (0.5, 0.5, 2)
+    boxes = [(*person.min(axis=0)[:2], *np.ptp(person, axis=0)[:2]) for person in joints]
+    annotations = [
+        {
+            "id": n + 1, "image_id": 7, "category_id": 1, "iscrowd": 0, "num_keypoints": 17,
+            "bbox": list(map(float, box)), "area": float(box[2] * box[3]), "keypoints": person.ravel().tolist(),
+        }
+        for n, (person, box) in enumerate(zip(joints, boxes, strict=True))
+    ]  # fmt: skip
+    (folder / "pictures").mkdir()
+    cv2.imwrite(str(folder / "pictures" / "red.png"), picture(RED, 255).image)
+    document: dict[str, Any] = {
+        "info": {}, "images": [{"id": 7, "file_name": "red.png", "width": 2 * SIZE, "height": 2 * SIZE}],
+        "annotations": annotations, "categories": [{"id": 1, "name": "person"}],
+    }  # fmt: skip
+    (folder / "people.json").write_text(json.dumps(document))
+    return "--images", str(folder / "pictures"), "--annotations", str(folder / "people.json")
+
+
+def test_other_sizes_where_the_export_takes_them(tmp_path: Path) -> None:
+    """A dynamic export is resizable and runs at the camera's aspect; a fixed one that claims to be is refused."""
+    flexible = example("my-yolo", tmp_path, changes={"resizable = false": "resizable = true"})
+    write_yolo(tmp_path / "yolo11n-pose.xml", size=None)
+    store = Store(tmp_path / "store")
+    add(flexible, tmp_path, store)
+    size = InputSize(long_side=320)
+    with Runner("my-yolo", store, precision="FP32", device="CPU", size=size, score_min=0.2) as runner:
+        engine = runner.engine(Frame(np.zeros((240, 640, 3), np.uint8), 0, datetime.now(UTC), 0.0, 0.0))
+        assert (engine.spec.height, engine.spec.width) == (128, 320)
+    write_yolo(tmp_path / "yolo11n-pose.xml")
+    with pytest.raises(ModelError, match="resizable = true says it takes other sizes too"):
+        add(flexible, tmp_path, store)
+
+
+def test_adding_again_replaces(tmp_path: Path) -> None:
+    """New weights under the same name take the place of the old ones."""
+    store = install("my-yolo", tmp_path)
+    before = store.manifest("my-yolo").sources
+    write_yolo(tmp_path / "export" / "yolo11n-pose.xml", half=True)
+    add(example("my-yolo", tmp_path), tmp_path / "export", store)
+    assert store.manifest("my-yolo").sources != before
+    store.verify("my-yolo")
+
+
+def spoil(xml: Path) -> None:
+    """Put something else in the file's place."""
+    xml.write_text("no network")
+
+
+FAULTS: list[tuple[dict[str, str], Callable[[Path], None], str]] = [
+    ({}, lambda xml: None, "there is no .*yolo11n-pose.xml, which my-yolo.toml names"),
+    ({}, spoil, "OpenVINO cannot read yolo11n-pose.xml"),
+    ({}, lambda xml: write_yolo(xml, rows=40), "guesses has 40 channels, the card says 56"),
+    ({}, lambda xml: write_yolo(xml, size=320), r"takes \[1,3,320,320\], not \[1, 3, 640, 640\]: the card says"),
+    ({'"NCHW"': '"NHWC"'}, write_yolo, r"not \[1, 640, 640, 3\]"),
+    ({'name = "my-yolo"': 'name = "movenet-multipose"'}, write_yolo, "the catalogue has a movenet-multipose already"),
+    ({'family = "yolo"': 'family = "rtmo"'}, write_yolo, "heads of the family rtmo are dets, keypoints"),
+    ({'kind = "own"': 'kind = "ir"'}, write_yolo, "conversion.ir"),
+    ({"scale = [255, 255, 255]": "scale = [255, 255, 0]"}, write_yolo, "input.scale.2"),
+    ({'"yolo11n-pose.xml"': '"../yolo11n-pose.xml"'}, write_yolo, "conversion.own.network.FP32"),
+]
+
+
+@pytest.mark.parametrize(("changes", "write", "reason"), FAULTS, ids=[reason for *_, reason in FAULTS])
+def test_what_does_not_fit_is_refused(
+    changes: dict[str, str], write: Callable[[Path], None], reason: str, tmp_path: Path
+) -> None:
+    """A card or file that is wrong is told in one line, and nothing is installed."""
+    store = Store(tmp_path / "store")
+    write(tmp_path / "yolo11n-pose.xml")
+    with pytest.raises(ModelError, match=reason) as caught:
+        add(example("my-yolo", tmp_path, changes=changes), tmp_path, store)
+    assert "\n" not in str(caught.value)
+    assert store.names() == store.own() == ()
+
+
+def test_names_lead_nowhere_else(tmp_path: Path) -> None:
+    """A name is looked up among what is installed, never followed as a path; the nearest own network is offered."""
+    store = install("my-yolo", tmp_path)
+    with pytest.raises(EdgeposeError, match="no network called"):
+        store.card(f"../{store.folder.name}/my-yolo")
+    with pytest.raises(EdgeposeError) as caught:
+        store.card("my-yol")
+    assert "did you mean my-yolo?" in caught.value.hint
+
+
+def test_catalogue_card_is_not_yours(tmp_path: Path) -> None:
+    """A card that would be downloaded is not added."""
+    card = tmp_path / "card.toml"
+    card.write_bytes((files("models") / "cards" / "movenet-multipose.toml").read_bytes())
+    with pytest.raises(ModelError, match="is not the card of a network of your own"):
+        add(card, tmp_path, Store(tmp_path / "store"))
