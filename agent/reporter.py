@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Literal
+from typing import Any, Literal
 
 from agent import __version__
 from agent.capture.address import redact
@@ -87,7 +87,12 @@ class Standing:
 
 
 def _effective(engine: Engine) -> Effective:
-    return Effective(**asdict(engine.facts), engine=engine.generation)
+    return Effective(**rounded(asdict(engine.facts)), engine=engine.generation)
+
+
+def rounded(figures: dict[str, Any]) -> dict[str, Any]:
+    """Figures with three decimals: microseconds where they are milliseconds, and no noise behind them."""
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in figures.items()}
 
 
 def metrics_message(
@@ -98,19 +103,19 @@ def metrics_message(
         {
             "device_id": config.device_id,
             "sent_at": datetime.now(UTC),
-            "window_s": summary.window_s,
-            **summary.figures,
+            "window_s": round(summary.window_s, 3),
+            **rounded(summary.figures),
             "frames_captured": frames.captured,
             "frames_processed": summary.frames_processed,
             "frames_dropped": frames.dropped,
-            "persons_mean": summary.persons_mean,
+            "persons_mean": summary.persons_mean and round(summary.persons_mean, 3),
             "persons_max": summary.persons_max,
             "device": engine.spec.device,
             "execution_devices": ",".join(engine.facts.execution_devices),
             "precision": engine.spec.precision,
             "model": engine.spec.model,
             "engine": engine.generation,
-            **asdict(host),
+            **rounded(asdict(host)),
         }
     )
 

@@ -51,23 +51,28 @@ def connection(*, environment: bool = False) -> Callable[[Any], Any]:
     """Decorate a command with the shared options.
 
     Only the group reads the ``environment``: a variable must not win over what was given before the command's name.
+    And only its help lists them all; that of a command would bury its own options below them.
     """
 
     def variable(name: str) -> str | None:
         return name if environment else None
 
+    rare: dict[str, Any] = {"hidden": not environment}
     options = [
         _option("--broker", metavar="HOST[:PORT]|URL", envvar=variable("EDGEPOSE_BROKER"), help="Default: localhost."),
-        _option("--username", metavar="NAME", help="The broker's user name."),
-        _option("--password-file", type=FILE, help="A file with the password."),
-        _option("--cafile", type=FILE, help="The authority that signed the broker's certificate; turns TLS on."),
-        _option("--cert", type=FILE, help="Our certificate, if the broker wants one."),
-        _option("--key", type=FILE, help="The key of our certificate."),
+        _option("--username", metavar="NAME", help="The broker's user name.", **rare),
+        _option("--password-file", type=FILE, help="A file with the password.", **rare),
+        _option(
+            "--cafile", type=FILE, help="The authority that signed the broker's certificate; turns TLS on.", **rare
+        ),
+        _option("--cert", type=FILE, help="Our certificate, if the broker wants one.", **rare),
+        _option("--key", type=FILE, help="The key of our certificate.", **rare),
         _option(
             "--prefix",
             metavar="TOPIC",
             type=PrefixType(),
             help=f"First level of the topics. Default: {DEFAULT_PREFIX}.",
+            **rare,
         ),
         _option(
             "--timeout",

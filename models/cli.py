@@ -28,16 +28,19 @@ _FOLDER = click.option(
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def cli() -> None:
-    """Networks and sample clips: list, fetch, add, inspect, evaluate, compare."""
+    """Fetch networks and sample clips, look into them, and measure them.
+
+    A newcomer needs none of this: `agent demo` fetches what it runs.
+    """
 
 
 @cli.command("list")
 @_FOLDER
 @_JSON
 def list_(models_dir: Path, as_json: bool) -> None:
-    """List the catalogue and what of it is installed."""
+    """List networks and clips, installed or not."""
     store = Store(models_dir)
     installed = set(store.names())
     rows: list[dict[str, Any]] = [
@@ -70,7 +73,10 @@ def _state(row: dict[str, Any]) -> str:
 @_FOLDER
 @_JSON
 def fetch(names: tuple[str, ...], origin: Path | None, models_dir: Path, as_json: bool) -> None:
-    """Fetch networks and clips into the cache; what is there already is checked and left alone."""
+    """Fetch networks and clips into the cache.
+
+    What is there already is checked and left alone.
+    """
     from models.fetch import fetch as fetch_card  # noqa: PLC0415
 
     store = Store(models_dir)
@@ -91,7 +97,10 @@ def fetch(names: tuple[str, ...], origin: Path | None, models_dir: Path, as_json
 @_FOLDER
 @_JSON
 def inspect(name: str, height: int | None, width: int | None, models_dir: Path, as_json: bool) -> None:
-    """Show a network's inputs, outputs, arithmetic, parameters, files and precisions."""
+    """Show what a network is made of.
+
+    Its inputs, outputs, arithmetic, parameters, files and precisions.
+    """
     from dataclasses import asdict  # noqa: PLC0415
 
     from models.inspect import inspect as inspect_network  # noqa: PLC0415
@@ -124,7 +133,9 @@ def inspect(name: str, height: int | None, width: int | None, models_dir: Path, 
 )
 @_FOLDER
 def add(card: Path, origin: Path | None, models_dir: Path) -> None:
-    """Install a network of your own: a card, and the IR or ONNX files it names. See docs/bring-your-own.md."""
+    """Install a network of your own.
+
+    A card, and the IR or ONNX files it names. See docs/bring-your-own.md."""
     from models.own import add as add_own  # noqa: PLC0415
 
     store = Store(models_dir)
@@ -134,8 +145,15 @@ def add(card: Path, origin: Path | None, models_dir: Path) -> None:
 
 @cli.command()
 @click.argument("name")
-@click.option("--images", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
-@click.option("--annotations", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@click.option(
+    "--images", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True, help="Folder of pictures."
+)
+@click.option(
+    "--annotations",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="COCO's person_keypoints JSON.",
+)
 @click.option(
     "--precision",
     "precisions",
@@ -143,7 +161,7 @@ def add(card: Path, origin: Path | None, models_dir: Path) -> None:
     multiple=True,
     help="May be given several times; by default all that are present.",
 )
-@click.option("--device", default="CPU", show_default=True)
+@click.option("--device", default="CPU", show_default=True, help="An OpenVINO device.")
 @click.option("--long-side", type=click.IntRange(32, 4096), help="Of the input, pixels; 384 where it may be chosen.")
 @click.option("--height", type=click.IntRange(32, 4096), help="Of the input, together with --width instead.")
 @click.option("--width", type=click.IntRange(32, 4096))
@@ -161,7 +179,11 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter per option
     models_dir: Path,
     as_json: bool,
 ) -> None:
-    """Print a network's OKS average precision on COCO-annotated pictures (needs the extra `evaluate`)."""
+    """Measure average precision on your pictures.
+
+    OKS average precision as pycocotools defines it, on pictures annotated in COCO's format. Needs the extra
+    `evaluate`.
+    """
     from dataclasses import asdict  # noqa: PLC0415
 
     from models.evaluate import evaluate as measure  # noqa: PLC0415
@@ -203,17 +225,17 @@ def _input_size(
 @click.argument("second", metavar="B")
 @click.option("--clip", required=True, help="A video file or folder of pictures, or the name of a sample clip.")
 @click.option("--frames", type=click.IntRange(min=1), help="Compare so many frames, by default all.")
-@click.option("--device", default="CPU", show_default=True)
+@click.option("--device", default="CPU", show_default=True, help="An OpenVINO device.")
 @_FOLDER
 @_JSON
 def compare(
     first: str, second: str, clip: str, frames: int | None, device: str, models_dir: Path, as_json: bool
 ) -> None:
-    """Tell where two networks, precisions or input sizes disagree about the people of a clip.
+    """Show where two networks or sizes disagree.
 
-    A and B are NAME[@PRECISION][:LONG_SIDE], for example movenet-multipose@INT8:384. FP32 and the network's own input
-    size are the defaults. Missed are people of A at score 0.3 or more of whom B has nobody at score 0.2 or more with
-    an OKS of 0.5 or more; invented is the reverse.
+    They look at the same clip. A and B are NAME[@PRECISION][:LONG_SIDE], for example movenet-multipose@INT8:384. FP32
+    and the network's own input size are the defaults. Missed are people of A at score 0.3 or more of whom B has nobody
+    at score 0.2 or more with an OKS of 0.5 or more; invented is the reverse.
     """
     from dataclasses import asdict  # noqa: PLC0415
 
