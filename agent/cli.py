@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -12,8 +11,7 @@ from typing import NoReturn
 
 import click
 
-from agent import __version__
-from agent.errors import EdgeposeError
+from agent import __version__, console
 
 CONFIG_OPTION = click.option(
     "--config",
@@ -189,13 +187,5 @@ def _leave(code: int) -> NoReturn:
 
 
 def main() -> None:
-    """Entry point: a known fault is one line and its cure, never a traceback."""
-    try:
-        agent()
-    except EdgeposeError as error:
-        click.echo(f"error: {error}", err=True)
-        if error.hint:
-            click.echo(f"hint: {error.hint}", err=True)
-    except Exception:  # noqa: BLE001 - top of the main thread
-        traceback.print_exc()
-    _leave(1)
+    """Entry point."""
+    _leave(console.run(agent))

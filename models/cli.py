@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.errors import EdgeposeError
+from agent import console
 from models import catalogue
 from models.store import Store, models_dir
 
@@ -135,7 +135,8 @@ def inspect(name: str, height: int | None, width: int | None, models_dir: Path, 
 def add(card: Path, origin: Path | None, models_dir: Path) -> None:
     """Install a network of your own.
 
-    A card, and the IR or ONNX files it names. See docs/bring-your-own.md."""
+    A card, and the IR or ONNX files it names. See docs/bring-your-own.md.
+    """
     from models.own import add as add_own  # noqa: PLC0415
 
     store = Store(models_dir)
@@ -271,19 +272,8 @@ def _print_table(header: tuple[str, ...], rows: Iterable[list[str]]) -> None:
 
 
 def main() -> None:
-    """Run the command; a known fault is two lines on stderr, Ctrl-C ends with 130."""
-    try:
-        sys.exit(cli(standalone_mode=False))
-    except click.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except EdgeposeError as error:
-        click.echo(f"error: {error}", err=True)
-        if error.hint:
-            click.echo(f"hint: {error.hint}", err=True)
-        sys.exit(1)
+    """Entry point."""
+    sys.exit(console.run(cli))
 
 
 if __name__ == "__main__":
