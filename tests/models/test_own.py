@@ -15,6 +15,8 @@ from click.testing import CliRunner
 from agent.capture.frame import Frame
 from agent.config import InputSize
 from agent.errors import EdgeposeError, ModelError
+from agent.inference.letterbox import prepare
+from models import golden
 from models.catalogue import Precision
 from models.cli import cli
 from models.own import add
@@ -68,6 +70,23 @@ def test_from_card_to_poses(name: str, channel: int, precision: Precision, atol:
         assert len(runner.poses(picture(channel, 70))) == 2  # the third is at 0.19
         assert len(runner.poses(picture(RED + BLUE - channel, 255))) == 0
         assert len(runner.poses(picture(channel, 255))) == 3
+
+
+def test_golden_outputs_are_what_the_engine_gives(tmp_path: Path) -> None:
+    """What is recorded at installation is computed with the card's scale and colours, as the engine does."""
+    store = install("my-yolo", tmp_path)
+    card = store.card("my-yolo")
+    frame = Frame(golden.golden_input(card), 0, datetime.now(UTC), 0.0, 0.0)
+    size = InputSize()
+    with Runner("my-yolo", store, precision="FP32", device="CPU", size=size, score_min=0.2) as runner:
+        slot = runner.engine(frame).acquire(1)
+        assert slot is not None
+        prepare(frame, slot.input)
+        slot.start()
+        slot.wait()
+        recorded = golden.load(store.golden("my-yolo"))
+        assert golden.deviation({"guesses": slot.outputs[0]}, recorded) < 1e-4
+        runner.engine(frame).release(slot)
 
 
 def test_user_meets_it_everywhere(tmp_path: Path) -> None:

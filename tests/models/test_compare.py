@@ -1,0 +1,110 @@
+"""Comparing two networks, precisions or sizes on a clip."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from agent.errors import EdgeposeError, ModelError
+from agent.poses.skeleton import Poses
+from models.cli import cli
+from models.compare import Side, best_likeness, compare, parse_side
+from models.own import add
+from models.store import Store
+from tests.models.own_networks import write_yolo
+from tests.models.test_own import RED, example, picture
+
+MOVENET = parse_side("movenet-multipose:256")
+
+
+def standing(*people: tuple[float, float]) -> Poses:
+    """People 40 wide and 100 tall, given as (left, score), all joints seen."""
+    joints = [np.stack((x + np.linspace(0, 40, 17), np.linspace(0, 100, 17), np.ones(17)), axis=1) for x, _ in people]
+    boxes = [(x, 0, 40, 100) for x, _ in people]
+    scores = [score for _, score in people]
+    return Poses(np.array(joints, np.float32), np.array(boxes, np.float32), np.array(scores, np.float32))
+
+
+def test_only_certain_people_are_asked_for_and_possible_ones_answer() -> None:
+    """Of the reference people from 0.3 count, of the others people from 0.2; the most alike is taken."""
+    reference = standing((0, 0.9), (200, 0.3), (400, 0.29))
+    others = standing((2, 0.2), (20, 0.9), (200, 0.19))
+    near, alone = best_likeness(reference, others).tolist()
+    assert near == pytest.approx(best_likeness(reference, standing((2, 0.5)))[0])
+    assert 0.9 < near < 1
+    assert alone < 0.01
+    assert best_likeness(reference, Poses.nobody()).tolist() == [0, 0]
+    assert best_likeness(Poses.nobody(), others).shape == (0,)
+
+
+def test_a_network_agrees_with_itself(store: Store) -> None:
+    """On the frames asked for and no more, nobody is missed or invented and everybody is alike."""
+    found = compare(MOVENET, MOVENET, store, clip="vtest", frames=12)
+    assert (found.frames, found.missed, found.invented) == (12, 0, 0)
+    assert found.people_a == found.people_b == found.matched > 0
+    assert found.mean_oks == pytest.approx(1)
+
+
+def test_half_precision_is_close(store: Store) -> None:
+    """A precision of the same network, named in any case, finds the same people almost in the same place."""
+    found = compare(
+        parse_side("movenet-multipose:384"),
+        parse_side("movenet-multipose@fp16:384"),
+        store,
+        clip="clip:vtest",
+        frames=12,
+    )
+    assert found.b == "movenet-multipose@FP16:384"
+    assert found.missed <= 1
+    assert found.mean_oks is not None
+    assert 0.9 < found.mean_oks < 1
+
+
+def test_missed_and_invented_people_are_told(store: Store, tmp_path: Path) -> None:
+    """People whom one network sees on a blank picture are missed by the other; the other way round they are invented."""
+    both = Store(tmp_path / "store")
+    both.folder.mkdir()
+    (both.folder / "movenet-multipose").symlink_to(store.network("movenet-multipose"))
+    write_yolo(tmp_path / "yolo11n-pose.xml")
+    add(example("my-yolo", tmp_path), tmp_path, both)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(2):
+        cv2.imwrite(str(pictures / f"{number}.png"), picture(RED, 250, side=200).image)
+
+    arguments = ["my-yolo", "movenet-multipose:256", "--clip", str(pictures), "--models-dir", str(both.folder)]
+    done = CliRunner().invoke(cli, ["compare", *arguments, "--json"], catch_exceptions=False)
+    found = json.loads(done.output)
+    assert (found["frames"], found["people_a"], found["people_b"]) == (2, 6, 0)
+    assert (found["matched"], found["mean_oks"], found["missed"], found["invented"]) == (0, None, 6, 0)
+    reverse = compare(MOVENET, parse_side("my-yolo"), both, clip=str(pictures))
+    assert (reverse.people_a, reverse.missed, reverse.invented) == (0, 0, 6)
+
+
+def test_sides_are_read() -> None:
+    """NAME[@PRECISION][:LONG_SIDE], and back to text."""
+    assert parse_side("a-net") == Side("a-net", "FP32", None)
+    assert parse_side("a-net@int8:384") == Side("a-net", "INT8", 384)
+    assert str(parse_side("a-net:384")) == "a-net@FP32:384"
+
+
+@pytest.mark.parametrize("text", ["", "A", "net@", "net@FP64", "net:", "net:16", "net:99999", "net:384@FP16", "n/t"])
+def test_wrong_sides_are_refused(text: str) -> None:
+    """Anything else is one line with an example."""
+    with pytest.raises(ModelError, match=r"is not NAME\[@PRECISION\]\[:LONG_SIDE\]") as caught:
+        parse_side(text)
+    assert "movenet-multipose@FP16:384" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("side", "clip", "reason"),
+    [("nobody", "vtest", "no network called"), ("movenet-multipose@INT8", "vtest", "has no INT8"),
+     ("movenet-multipose", "nowhere", "nowhere")],
+)  # fmt: skip
+def test_what_is_not_there_is_named(store: Store, side: str, clip: str, reason: str) -> None:
+    """An unknown network, a missing precision and an unknown clip are errors a person can read."""
+    with pytest.raises(EdgeposeError, match=reason):
+        compare(parse_side(side), MOVENET, store, clip=clip)
