@@ -42,8 +42,10 @@ SAMPLES = 10
 """Points of a limb at which its field is read."""
 AGREES = np.float32(0.05)
 """A point agrees when the field along the limb is above this; the constants of the published implementation."""
-AGREEING = 0.8
-"""Share of the points that must agree."""
+AGREEING = 8
+"""So many of the points must agree."""
+PROBED = [2, 4, 7]
+"""Points read first, one more than may disagree."""
 JOINTS_MIN = 3
 """Fewer joints are a fragment, not a person."""
 PEAKS_MAX = 40
@@ -51,7 +53,7 @@ PEAKS_MAX = 40
 # A maximum is not below what comes later and above what came before, or a plateau of two cells would be two joints.
 LATER = np.array([[0, 0, 0], [0, 1, 1], [1, 1, 1]], np.uint8)
 EARLIER = np.array([[1, 1, 1], [1, 0, 0], [0, 0, 0]], np.uint8)
-LIMB_BETWEEN = np.full((JOINTS, JOINTS), -1, np.intp)
+LIMB_BETWEEN = np.full((JOINTS, JOINTS), -1, np.int8)
 for _limb, _ends in enumerate(LIMBS):
     LIMB_BETWEEN[_ends] = _limb
 ALONG: Floats = np.linspace(0, 1, SAMPLES, dtype=np.float32)
@@ -62,8 +64,10 @@ class Peaks(NamedTuple):
 
     joint: Indices
     """(P,): which of the eighteen."""
-    places: Floats
-    """(P, 2): x, y in cells."""
+    x: Floats
+    """(P,): in cells, whole at the centre of one."""
+    y: Floats
+    """(P,): as x."""
     scores: Floats
     """(P,): 0..1."""
 
@@ -73,8 +77,10 @@ class Limbs(NamedTuple):
 
     kind: Indices
     """(L,): index into LIMBS."""
-    ends: Indices
-    """(L, 2): the peaks it leads from and to."""
+    first: Indices
+    """(L,): the peak it leads from."""
+    second: Indices
+    """(L,): the peak it leads to."""
 
 
 class OpenPoseDecoder:
@@ -120,8 +126,8 @@ class OpenPoseDecoder:
         found, scores = people[kept][:, COCO], scores[kept][:, COCO]
         seen = (found >= 0)[..., None]
         # The centre of a cell is what a cell stands for.
-        pixels = (peaks.places[found] + np.float32(0.5)) * self._stride - np.float32(0.5)
-        places = letterbox.to_frame(pixels)
+        cells = np.stack((peaks.x[found], peaks.y[found]), axis=2)
+        places = letterbox.to_frame((cells + np.float32(0.5)) * self._stride - np.float32(0.5))
         low = np.where(seen, places, np.float32(np.inf)).min(axis=1)
         high = np.where(seen, places, np.float32(-np.inf)).max(axis=1)
         keypoints = np.concatenate((np.where(seen, places, np.float32(0)), scores[..., None]), axis=2)
@@ -142,7 +148,7 @@ def find_peaks(heatmaps: Floats) -> Peaks:
     around = cv2.copyMakeBorder(heatmaps, 1, 1, 1, 1, cv2.BORDER_REFLECT_101).astype(np.float32, copy=False)
     x = column + _vertex(around[row + 1, column, joint], scores, around[row + 1, column + 2, joint])
     y = row + _vertex(around[row, column + 1, joint], scores, around[row + 2, column + 1, joint])
-    return Peaks(joint, np.stack((x, y), axis=1).astype(np.float32), np.minimum(scores, np.float32(1)))
+    return Peaks(joint, x.astype(np.float32), y.astype(np.float32), np.minimum(scores, np.float32(1)))
 
 
 def _vertex(before: Floats, middle: Floats, after: Floats) -> Floats:
@@ -153,27 +159,33 @@ def _vertex(before: Floats, middle: Floats, after: Floats) -> Floats:
 
 def find_limbs(peaks: Peaks, fields: Floats) -> Limbs:
     """Pairs of peaks that a limb can join and that (19, H, W, 2) supports."""
-    kinds, rows, columns = fields.shape[:3]
-    kind = LIMB_BETWEEN[peaks.joint[:, None], peaks.joint]
-    ends = np.argwhere(kind >= 0)
-    if not len(ends):
-        return Limbs(np.empty(0, np.intp), ends)
-    kind = kind[ends[:, 0], ends[:, 1]]
-    start = peaks.places[ends[:, 0]]
-    span = peaks.places[ends[:, 1]] - start
-    line = start[:, :, None] + span[:, :, None] * ALONG
-    x = line[:, 0].clip(0, columns - 1)
-    y = line[:, 1].clip(0, rows - 1) + (kind * rows)[:, None].astype(np.float32)
-    read = cv2.remap(fields.reshape(kinds * rows, columns, 2), x, y, cv2.INTER_LINEAR).reshape(-1, SAMPLES, 2)
-    length = np.sqrt(np.square(span).sum(axis=1, keepdims=True))
-    along = np.matmul(read, (span / np.maximum(length, np.float32(1e-6)))[..., None])[..., 0]
-
-    support = along.mean(axis=1)
-    agreed = np.flatnonzero((along > AGREES).mean(axis=1) >= AGREEING)
+    kinds = LIMB_BETWEEN.take(peaks.joint, axis=0).take(peaks.joint, axis=1)
+    first, second = (kinds >= 0).nonzero()
+    pairs = Limbs(kinds[first, second].astype(np.intp), first, second)
+    # Where this many points disagree, the others need not be read: most pairs belong to two people.
+    likely = (_along(peaks, pairs, fields, ALONG[PROBED]) > AGREES).any(axis=0)
+    pairs = Limbs(*(column[likely] for column in pairs))
+    along = _along(peaks, pairs, fields, ALONG)
+    agreed = ((along > AGREES).sum(axis=0) >= AGREEING).nonzero()[0]
     # No support reaches 4: the redundant kinds come after all others.
-    rank = np.where(np.isin(kind, REDUNDANT), 4, 0) - support
-    agreed = agreed[rank[agreed].argsort(kind="stable")]
-    return Limbs(kind[agreed], ends[agreed])
+    rank = np.isin(pairs.kind[agreed], REDUNDANT) * 4 - along[:, agreed].mean(axis=0)
+    order = agreed[rank.argsort(kind="stable")]
+    return Limbs(*(column[order] for column in pairs))
+
+
+def _along(peaks: Peaks, limbs: Limbs, fields: Floats, steps: Floats) -> Floats:
+    """(S, L): the part of the field that points along each limb, at ``steps`` 0..1 of the way."""
+    if not len(limbs.kind):
+        return np.empty((len(steps), 0), np.float32)
+    kinds, rows, columns = fields.shape[:3]
+    x, y = peaks.x.take(limbs.first), peaks.y.take(limbs.first)
+    width, height = peaks.x.take(limbs.second) - x, peaks.y.take(limbs.second) - y
+    at_x = (x + width * steps[:, None]).clip(0, columns - 1)
+    at_y = (y + height * steps[:, None]).clip(0, rows - 1) + (limbs.kind * rows).astype(np.float32)
+    read = cv2.remap(fields.reshape(kinds * rows, columns, 2), at_x, at_y, cv2.INTER_LINEAR)
+    length = np.maximum(np.sqrt(width * width + height * height), np.float32(1e-6))
+    along: Floats = (read[..., 0] * width + read[..., 1] * height) / length
+    return along
 
 
 def assemble(peaks: Peaks, limbs: Limbs) -> Indices:
@@ -181,7 +193,7 @@ def assemble(peaks: Peaks, limbs: Limbs) -> Indices:
     joints = peaks.joint.tolist()
     person_of: dict[int, dict[int, int]] = {}
     taken: set[tuple[int, int]] = set()
-    for kind, (first, second) in zip(limbs.kind.tolist(), limbs.ends.tolist(), strict=True):
+    for kind, first, second in zip(*(column.tolist() for column in limbs), strict=True):
         # One peak ends several kinds of limbs, and each kind once.
         if (kind, first) in taken or (kind, second) in taken:
             continue
