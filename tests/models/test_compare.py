@@ -17,7 +17,7 @@ from models.store import Store
 from tests.models.own_networks import write_yolo
 from tests.models.test_own import RED, example, picture
 
-MOVENET = parse_side("movenet-multipose:256")
+MOVENET = parse_side("movenet-multipose:384")
 
 
 def standing(*people: tuple[float, float]) -> Poses:
@@ -34,7 +34,7 @@ def test_only_certain_people_are_asked_for_and_possible_ones_answer() -> None:
     others = standing((2, 0.2), (20, 0.9), (200, 0.19))
     near, alone = best_likeness(reference, others).tolist()
     assert near == pytest.approx(best_likeness(reference, standing((2, 0.5)))[0])
-    assert 0.9 < near < 1
+    assert 0.8 < near < 1
     assert alone < 0.01
     assert best_likeness(reference, Poses.nobody()).tolist() == [0, 0]
     assert best_likeness(Poses.nobody(), others).shape == (0,)
@@ -50,21 +50,16 @@ def test_a_network_agrees_with_itself(store: Store) -> None:
 
 def test_half_precision_is_close(store: Store) -> None:
     """A precision of the same network, named in any case, finds the same people almost in the same place."""
-    found = compare(
-        parse_side("movenet-multipose:384"),
-        parse_side("movenet-multipose@fp16:384"),
-        store,
-        clip="clip:vtest",
-        frames=12,
-    )
+    half = parse_side("movenet-multipose@fp16:384")
+    found = compare(MOVENET, half, store, clip="clip:vtest", frames=12)
     assert found.b == "movenet-multipose@FP16:384"
     assert found.missed <= 1
     assert found.mean_oks is not None
-    assert 0.9 < found.mean_oks < 1
+    assert found.mean_oks > 0.9
 
 
 def test_missed_and_invented_people_are_told(store: Store, tmp_path: Path) -> None:
-    """People whom one network sees on a blank picture are missed by the other; the other way round they are invented."""
+    """People whom one network alone sees are missed by the other; the other way round they are invented."""
     both = Store(tmp_path / "store")
     both.folder.mkdir()
     (both.folder / "movenet-multipose").symlink_to(store.network("movenet-multipose"))
