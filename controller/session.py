@@ -89,13 +89,12 @@ class Session:
         """
         known = self.snapshot([every_device("availability", self._prefix)], enough=lambda fleet: device in fleet.agents)
         agent = known.require(device)
-        topic = Topics(device, self._prefix).keypoints
-        self._client.subscribe([topic])
+        self._client.subscribe([Topics(device, self._prefix).keypoints])
         deadline = time.monotonic() + (math.inf if seconds is None else seconds)
 
         def payloads() -> Iterator[bytes]:
             for received in self._client.messages(deadline):
-                if isinstance(self._fleet.take(received), Keypoints) and received.topic == topic:
+                if isinstance(self._fleet.take(received), Keypoints):
                     yield received.payload
 
         return agent, payloads()
