@@ -31,6 +31,7 @@ from agent.poses.decoders import decoder_for
 from agent.publish import Outlet, encode_keypoints
 from agent.reporter import Standing, event_message, info_message, metrics_message
 from agent.telemetry import Telemetry
+from agent.tracking import track_stage
 from agent.video import AnnotatedVideo
 from agent.wire.messages import ModelInfo, Severity, Status
 from agent.wire.topics import Topics
@@ -245,7 +246,12 @@ class Agent:
         publish = self._publisher()
         lane = Lane(engine, decoder)
         pipeline = Pipeline(
-            source, lane, publish=publish, timed=self._telemetry.add, on_end=lambda error: self._inbox.put(Ended(error))
+            source,
+            lane,
+            publish=publish,
+            timed=self._telemetry.add,
+            on_end=lambda error: self._inbox.put(Ended(error)),
+            track=track_stage(config.tracking, config.smoothing),
         )
         parts.callback(pipeline.stop)
         self._inbox.put(Ready(lane))  # before the pipeline's first word, which may be its last

@@ -221,11 +221,28 @@ class Devices(Table):
     aliases: dict[str, str] = Field(default_factory=dict)
 
 
+class Tracking(Table):
+    """Ids that stay with people."""
+
+    enabled: bool = True
+    similarity_min: float = Field(default=0.2, gt=0, lt=1)
+    birth_frames: int = Field(default=1, ge=1, le=100)
+    keep_s: PositiveSeconds = 2.0
+
+
+class Smoothing(Table):
+    """Joints without jitter; only people who are tracked can be smoothed."""
+
+    enabled: bool = True
+    cutoff_hz: float = Field(default=0.2, gt=0, le=1000)
+    speed_gain: float = Field(default=1.5, ge=0, le=1000)
+
+
 class Output(Table):
     """What is drawn. Nothing is, unless a file is named."""
 
     video_file: Annotated[NewFile | None, EmptyIsNone] = None
-    video_fps: Annotated[FramesPerSecond | None, ZeroIsNone] = None
+    video_fps: FramesPerSecond = 10.0
     blur: bool = False
 
 
@@ -266,6 +283,8 @@ class Config(Table):
     model: Model = Model()
     inference: Inference = Inference()
     devices: Devices = Devices()
+    tracking: Tracking = Tracking()
+    smoothing: Smoothing = Smoothing()
     output: Output = Output()
     metrics: MetricsTable = MetricsTable()
     paths: Paths = Field(default_factory=Paths)

@@ -9,11 +9,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
 from agent.capture.frame import EndOfSource, Frame, Source
+from agent.errors import EngineError
 from agent.inference.engine import Engine, Slot
 from agent.inference.letterbox import Letterbox, prepare
 from agent.poses.decoders import Decoder
@@ -59,7 +61,8 @@ class Pipeline:
     """Runs a source through an engine until the source ends, something fails, or it is told to stop.
 
     ``publish`` receives every result in order, in the finisher's thread, and its duration is the publish stage;
-    ``timed`` receives the frame's timing after it.
+    ``timed`` receives the frame's timing after it. ``track`` follows people from frame to frame: it takes poses and the
+    seconds of the scene's clock, in order.
     """
 
     def __init__(
@@ -70,12 +73,14 @@ class Pipeline:
         publish: Callable[[Result], None],
         timed: Callable[[Timing], None],
         on_end: Callable[[BaseException | None], None],
+        track: Callable[[Poses, float], Poses] | None = None,
     ) -> None:
         self._source = source
         self._lane = lane
         self._publish = publish
         self._timed = timed
         self._on_end = on_end
+        self._track = track
         self._started: queue.SimpleQueue[Started | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._first: Frame | None = None
@@ -113,18 +118,19 @@ class Pipeline:
         slot = lane.engine.acquire(POLL_S)
         if slot is None:
             return
-        frame: Frame | None = None
+        started = False
         try:
             frame, self._first = self._first or self._source.read(POLL_S), None
+            if frame is not None:
+                began = time.perf_counter()
+                letterbox = prepare(frame, slot.input)
+                prepare_ms = (time.perf_counter() - began) * 1e3
+                slot.start()
+                self._started.put(Started(frame, lane, slot, letterbox, prepare_ms))
+                started = True
         finally:
-            if frame is None:
+            if not started:
                 lane.engine.release(slot)
-        if frame is None:
-            return
-        began = time.perf_counter()
-        letterbox = prepare(frame, slot.input)
-        slot.start()
-        self._started.put(Started(frame, lane, slot, letterbox, (time.perf_counter() - began) * 1e3))
 
     def _run_finisher(self) -> None:
         try:
@@ -133,16 +139,29 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - top of the thread: the agent ends with this error
             self._failure = self._failure or error
             self._stop.set()
+            self._give_back()
         self._on_end(self._failure)
+
+    def _give_back(self) -> None:
+        """Wait for what is still on the device: an engine whose slots are lost cannot be closed or used again."""
+        while (started := self._started.get()) is not None:
+            with suppress(EngineError):
+                started.slot.wait()
+            started.lane.engine.release(started.slot)
 
     def _finish_one(self, started: Started) -> None:
         frame, lane, slot = started.frame, started.lane, started.slot
-        slot.wait()
-        infer_ms = slot.latency_ms
-        arrived = time.perf_counter()
-        poses = lane.decoder.decode(slot.outputs, started.letterbox)
-        lane.engine.release(slot)
+        try:
+            slot.wait()
+            infer_ms = slot.latency_ms
+            arrived = time.perf_counter()
+            poses = lane.decoder.decode(slot.outputs, started.letterbox)
+        finally:
+            lane.engine.release(slot)
         decoded = time.perf_counter()
+        if self._track is not None:
+            poses = self._track(poses, frame.scene_s)
+        tracked = time.perf_counter()
         self._publish(Result(frame, poses, lane.engine.generation, lane.engine.spec.model))
         finished = time.perf_counter()
         self._timed(
@@ -151,10 +170,10 @@ class Pipeline:
                 prepare_ms=started.prepare_ms,
                 infer_ms=infer_ms,
                 decode_ms=(decoded - arrived) * 1e3,
-                track_ms=0.0,
-                publish_ms=(finished - decoded) * 1e3,
+                track_ms=(tracked - decoded) * 1e3,
+                publish_ms=(finished - tracked) * 1e3,
                 age_ms=(finished - frame.captured_s) * 1e3,
                 finished_s=finished,
-                persons=len(poses),
+                persons=len(poses.certain()),
             )
         )

@@ -42,7 +42,7 @@ def encode_keypoints(result: Result, device_id: str) -> bytes:
     Built from plain values, because this runs for every frame; a test holds it to the strict
     :class:`agent.wire.messages.Keypoints`.
     """
-    frame, poses = result.frame, result.poses
+    frame, poses = result.frame, result.poses.certain()
     rows, columns = frame.image.shape[:2]
     joints = _rounded(poses.keypoints, KEYPOINT_STEPS).reshape(len(poses), 51).tolist()
     boxes = _rounded(poses.boxes, np.array(10.0)).tolist()
@@ -59,8 +59,8 @@ def encode_keypoints(result: Result, device_id: str) -> bytes:
             "model": result.model,
             "frame": {"width": columns, "height": rows},
             "persons": [
-                {"id": index, "score": score, "bbox": box, "keypoints": flat}
-                for index, (score, box, flat) in enumerate(zip(scores, boxes, joints, strict=True))
+                {"id": identity, "score": score, "bbox": box, "keypoints": flat}
+                for identity, score, box, flat in zip(poses.names(), scores, boxes, joints, strict=True)
             ],
         }
     )

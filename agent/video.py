@@ -51,7 +51,8 @@ class AnnotatedVideo:
         rate = f"{(len(self._moments) - 1) / span:.1f} FPS" if span > 0 else ""
         if self._blur:
             image = self._blurred(image, result.poses)
-        drawn = draw(image, result.poses, range(len(result.poses)), rate)
+        shown = result.poses.certain()
+        drawn = draw(image, shown, shown.names(), rate)
         same_size = (image.shape[1], image.shape[0]) == self._size
         self._writer.write(drawn if same_size else cv2.resize(drawn, self._size))
 

@@ -38,6 +38,13 @@ class Frame:
     """What reading and decoding it cost; of a live source only what followed its arrival (V4L2 decodes then)."""
     region: Region | None = None
     """Where to look for people; None is the whole frame."""
+    media_s: float | None = None
+    """Position in a file or folder that may be read faster or slower than it plays; it goes on growing in a loop."""
+
+    @property
+    def scene_s(self) -> float:
+        """Seconds of the clock by which people move: that of the file where it has one of its own."""
+        return self.captured_s if self.media_s is None else self.media_s
 
 
 CaptureCode = Literal["camera.opened", "camera.lost", "camera.frozen", "camera.back"]

@@ -70,4 +70,4 @@ class InlineSource:
             if not self._cap.admits(at_s) or (picture := self._reader.retrieve()) is None:
                 return None
             self._presence.flowing(picture, captured_s)
-            return self._framer.frame(picture, captured_s=captured_s, started_s=started_s)
+            return self._framer.frame(picture, captured_s=captured_s, started_s=started_s, media_s=at_s)

@@ -31,14 +31,14 @@ class Framer:
         self._region: Region | None = None
         self.taken = 0
 
-    def frame(self, picture: Image, *, captured_s: float, started_s: float) -> Frame:
+    def frame(self, picture: Image, *, captured_s: float, started_s: float, media_s: float | None = None) -> Frame:
         """Make the next frame of a picture that arrived at ``captured_s`` and was worked on since ``started_s``."""
         image = picture if self._rotation is None else _rotated(picture, self._rotation)
         height, width = image.shape[:2]
         if self._size != (width, height):
             self._size, self._region = (width, height), region_of(self._roi, width, height)
         capture_ms = (time.perf_counter() - started_s) * 1e3
-        frame = Frame(image, self.taken, datetime.now(UTC), captured_s, capture_ms, self._region)
+        frame = Frame(image, self.taken, datetime.now(UTC), captured_s, capture_ms, self._region, media_s)
         self.taken += 1
         return frame
 

@@ -33,6 +33,9 @@ LIMBS: Final = (
 )  # fmt: skip
 """Pairs of joints that a drawing joins."""
 
+JOINT_SEEN: Final = np.float32(0.1)
+"""Joints scored lower are guesses: who follows people takes them for unseen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Poses:
@@ -44,6 +47,9 @@ class Poses:
     """float32 (N, 4): x, y, width, height in pixels of the original frame."""
     scores: NDArray[np.float32]
     """float32 (N,): confidence in the person, 0..1."""
+    ids: NDArray[np.int32] | None = None
+    """int32 (N,): 1 and up, the same for a person from frame to frame; 0 for a newcomer who is not certain yet. None
+    where people are not tracked."""
 
     def __post_init__(self) -> None:
         people = len(self.scores)
@@ -52,9 +58,22 @@ class Poses:
                 f"wanted keypoints ({people}, 17, 3) and boxes ({people}, 4), "
                 f"got {self.keypoints.shape} and {self.boxes.shape}"
             )
+        if self.ids is not None and self.ids.shape != (people,):
+            raise ValueError(f"wanted ids ({people},), got {self.ids.shape}")
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def certain(self) -> "Poses":
+        """Those who are shown and sent: all but the newcomers who are not certain yet."""
+        if self.ids is None or self.ids.all():
+            return self
+        kept = self.ids > 0
+        return Poses(self.keypoints[kept], self.boxes[kept], self.scores[kept], self.ids[kept])
+
+    def names(self) -> list[int]:
+        """The id of each; its place in the list where people are not tracked."""
+        return list(range(len(self))) if self.ids is None else self.ids.tolist()
 
     @classmethod
     def nobody(cls) -> Self:
