@@ -121,16 +121,18 @@ def build_engine(
     Raises EngineError when the device is missing or cannot compile or run the network.
     """
     require_devices(core, spec.device)
+    if missing := set(roles) - set(card.decoder.outputs):
+        raise EngineError(f"the card of {card.name} names no output for {', '.join(sorted(missing))}")
     try:
         network = with_preprocessing(core.read_model(xml), card, spec)
         started = time.perf_counter()
         compiled = core.compile_model(network, spec.device, _properties(spec, cache))
         compile_ms = (time.perf_counter() - started) * 1e3
         first_infer_ms = _first_inference(compiled)
+        tensors = tuple(card.decoder.outputs[role] for role in roles)
+        return Engine(spec, compiled, tensors, _facts(compiled, spec, compile_ms, first_infer_ms))
     except RuntimeError as error:
         raise EngineError(f"{spec.device} cannot run {spec.model} at {spec.precision}: {first_line(error)}") from error
-    tensors = tuple(card.decoder.outputs[role] for role in roles)
-    return Engine(spec, compiled, tensors, _facts(compiled, spec, compile_ms, first_infer_ms))
 
 
 def with_preprocessing(network: ov.Model, card: NetworkCard, spec: EngineSpec) -> ov.Model:

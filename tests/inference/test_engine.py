@@ -201,14 +201,12 @@ def test_nan_is_refused(tmp_path: Path) -> None:
         build(*tiny(tmp_path, "out", broken=True))
 
 
-@pytest.mark.xfail(raises=RuntimeError, strict=True, reason="Engine looks its outputs up outside build_engine's try")
 def test_a_network_without_the_cards_outputs_is_told(tmp_path: Path) -> None:
     """Files that lack an output the card names are an error that names the output."""
     with pytest.raises(EdgeposeError, match="out"):
         build(*tiny(tmp_path, "other"))
 
 
-@pytest.mark.xfail(raises=KeyError, strict=True, reason="build_engine takes any role for one of the card's")
 def test_a_card_without_the_decoders_roles_is_told(tmp_path: Path) -> None:
     """A card that lacks a role its decoder reads is an error that names the role."""
     with pytest.raises(EdgeposeError, match="keypoint_heatmap"):

@@ -266,7 +266,6 @@ def test_a_failure_on_the_first_frame_is_told(store: Store) -> None:
         assert isinstance(run.end(), ZeroDivisionError)
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="slots in flight at a failure are never released")
 @pytest.mark.parametrize("fault", ["decode", "publish"])
 def test_a_failure_leaves_the_engine_whole(fault: str, clip: Path, store: Store) -> None:
     """After a failure every slot comes back, so that closing the engine waits for nothing."""
