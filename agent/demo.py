@@ -26,7 +26,7 @@ from rich.text import Text
 
 from agent import logs
 from agent.app import Agent
-from agent.config import Config
+from agent.config import Config, InputSize
 from agent.config_file import load
 from agent.errors import EdgeposeError
 from agent.wire.messages import Keypoints, MessageError, Metrics, State
@@ -104,6 +104,8 @@ def run_demo(*, seconds: float | None, model: str | None, port: int, video: Path
         config = _configuration(mqtt5, model, video)
         logs.setup(config.log)
         store = Store(config.paths.models)
+        if not store.card(config.model.name).input.resizable:  # the size the demo likes is not for everyone
+            config = config.model_copy(update={"model": config.model.model_copy(update={"input": InputSize()})})
         wanted = [] if config.model.name in store.own() else [config.model.name]
         if config.camera.source.startswith("clip:"):
             wanted.append(config.camera.source.removeprefix("clip:"))
