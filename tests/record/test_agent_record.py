@@ -75,14 +75,16 @@ def test_every_frame_is_recorded_once(tmp_path: Path) -> None:
 
 
 def test_a_folder_becomes_coco_results(tmp_path: Path, store: Store) -> None:
-    """A folder of pictures ends by itself; image_id is the number of the picture in it."""
+    """A folder of pictures ends by itself, also if it should loop; image_id is the number of the picture in it."""
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     clip = cv2.VideoCapture(str(store.clip("vtest")))
     for number in range(3):
         cv2.imwrite(str(pictures / f"{number}.png"), clip.read()[1])
     clip.release()
-    done = agent(tmp_path, "record", "--out", "a.json", EDGEPOSE_CAMERA__SOURCE=str(pictures))
+    done = agent(
+        tmp_path, "record", "--out", "a.json", EDGEPOSE_CAMERA__SOURCE=str(pictures), EDGEPOSE_CAMERA__LOOP="true"
+    )
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "a.json").read_bytes())
     assert {entry["image_id"] for entry in results} == {0, 1, 2}
