@@ -12,8 +12,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-import structlog
-
 from agent.capture.frame import EndOfSource, Frame, Source
 from agent.errors import EngineError
 from agent.inference.engine import Engine, Slot
@@ -21,8 +19,6 @@ from agent.inference.letterbox import Letterbox, prepare
 from agent.poses.decoders import Decoder
 from agent.poses.skeleton import Poses
 from agent.telemetry import Timing
-
-log = structlog.get_logger()
 
 POLL_S = 0.25
 """How often a waiting thread looks whether it should stop."""
@@ -108,7 +104,7 @@ class Pipeline:
             while not self._stop.is_set():
                 self._feed_one()
         except EndOfSource:
-            log.info("source.ended")
+            pass  # the finisher ends after what is on the device
         except Exception as error:  # noqa: BLE001 - top of the thread: the agent ends with this error
             self._failure = error
         self._started.put(None)
