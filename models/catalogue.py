@@ -131,6 +131,8 @@ class FrozenConversion(Part):
     graph: RelativePath
     cut: dict[str, str]
     """Role to the node of the graph that becomes an output."""
+    opencv_factors: dict[str, int] = Field(default_factory=dict)
+    """Resizes that OpenCV reads only with a factor: node to factor. It then takes fewer sizes than the IR."""
 
 
 class IrConversion(Part):

@@ -11,7 +11,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from agent.errors import ModelError
-from models import golden, graphdef, tfjs
+from models import frozen, golden, graphdef, tfjs
 from models.catalogue import (
     FrozenConversion,
     IrConversion,
@@ -43,6 +43,9 @@ def convert(card: NetworkCard, downloaded: Downloaded, built: Path) -> dict[Prec
         case FrozenConversion() as conversion:
             whole = graphdef.from_bytes(downloaded[conversion.graph].read_bytes())
             variants = from_graph(card, conversion, whole, built)
+            heads = graphdef.from_bytes((built / ORIGINAL).read_bytes())
+            frozen.resize_by_factors(heads, conversion.opencv_factors)
+            (built / ORIGINAL).write_bytes(heads.SerializeToString(deterministic=True))
         case IrConversion() as conversion:
             variants = _from_ir(card, conversion, downloaded, built)
         case OwnConversion():
@@ -71,6 +74,7 @@ def from_graph(card: NetworkCard, conversion: Cut, whole: Graph, built: Path) ->
     (built / ORIGINAL).write_bytes(heads.SerializeToString(deterministic=True))
     model = read(built / ORIGINAL)
     _name_tensors(model, card, conversion)
+    frozen.normalise_per_picture(model)
     variants: dict[Precision, str] = {"FP32": f"FP32/{card.name}.xml", "FP16": f"FP16/{card.name}.xml"}
     for precision, xml in variants.items():
         (built / xml).parent.mkdir()

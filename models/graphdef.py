@@ -177,6 +177,14 @@ def node(name: str, op: str, inputs: Iterable[str], dtype: Attr) -> Node:
     return cast(Node, made)
 
 
+def constant(name: str, value: NDArray[np.generic]) -> Node:
+    """Make a constant (float32, int32 or bool)."""
+    made = cast(Node, empty().node.add(name=name, op="Const"))  # type: ignore[attr-defined]
+    set_constant(made.attr["value"].tensor, value)
+    made.attr["dtype"].type = made.attr["value"].tensor.dtype
+    return made
+
+
 def set_constant(tensor: Tensor, value: NDArray[np.generic]) -> None:
     """Write ``value`` (float32, int32 or bool) and its shape into a constant."""
     cast(Message, tensor).Clear()
