@@ -4,15 +4,16 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 import click
 
 from agent import __version__, console
 
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 CONFIG_OPTION = click.option(
     "--config",
     "config_file",
@@ -43,14 +44,13 @@ def run(config_file: Path | None) -> None:
     from agent import logs  # noqa: PLC0415
     from agent.config_file import load  # noqa: PLC0415
 
-    # Until there is an agent nobody has been told of it: there is nothing to end but the process.
-    _on_signals(lambda _reason: _leave(0))
+    signals = _Signals()
     config = load(config_file)
     logs.setup(config.log)
     from agent.app import Agent  # noqa: PLC0415 - takes most of the start; a bad configuration is told before it
 
     running = Agent(config)
-    _on_signals(running.stop)
+    signals.then = running.stop
     _leave(running.run())
 
 
@@ -74,7 +74,7 @@ def record(config_file: Path | None, out: Path, video: Path | None, frames: int 
     from agent.config_file import load  # noqa: PLC0415
     from agent.wire.recording import Recording, RecordingError  # noqa: PLC0415
 
-    _on_signals(lambda _reason: _leave(0))
+    signals = _Signals()
     # A video that the file names belongs to the agent that may be running with it.
     config = load(config_file, overrides={"output.video_file": str(video or "")})
     logs.setup(config.log)
@@ -85,7 +85,7 @@ def record(config_file: Path | None, out: Path, video: Path | None, frames: int 
     from agent.record import recording_agent, recording_faults  # noqa: PLC0415
 
     running = recording_agent(config, recording, frames)
-    _on_signals(running.stop)
+    signals.then = running.stop
     with recording_faults(), recording:
         code = running.run()
     click.echo(f"{out}: {recording.tally}" if recording.tally.frames else "no frame came, nothing is written", err=True)
@@ -167,12 +167,23 @@ def schema() -> None:
     click.echo(json.dumps({kind.__name__.lower(): kind.model_json_schema() for kind in kinds}, indent=2))
 
 
-def _on_signals(stop: Callable[[str], None]) -> None:
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        stop(signal.Signals(number).name)
+class _Signals:
+    """SIGTERM and Ctrl-C, taken by a thread of their own; to be made before any other thread, which inherits the mask.
 
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    A handler would run in the main thread, and Python misses the signal that comes just before that thread waits on a
+    lock: it would be answered when the wait is over.
+    """
+
+    def __init__(self) -> None:
+        # Until there is an agent nobody has been told of it: there is nothing to end but the process.
+        self.then: Callable[[str], None] = lambda _reason: _leave(0)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        threading.Thread(target=self._run, name="signals", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            reason = signal.Signals(signal.sigwait(STOPPING)).name
+            self.then(reason)
 
 
 def _leave(code: int) -> NoReturn:

@@ -4,7 +4,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -55,7 +55,7 @@ def test_while_it_runs(broker: Broker, number: signal.Signals) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_while_the_camera_lets_it_wait(broker: Broker, number: signal.Signals) -> None:
     """A camera that takes the connection and says nothing does not hold up the end."""
-    with socket.create_server(("127.0.0.1", 0)) as mute:
+    with ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as mute:
         camera = {
             "EDGEPOSE_CAMERA__SOURCE": f"http://127.0.0.1:{mute.getsockname()[1]}/video",
             "EDGEPOSE_CAMERA__LOOP": "false",
@@ -63,8 +63,7 @@ def test_while_the_camera_lets_it_wait(broker: Broker, number: signal.Signals) -
         }
         with followed(broker, number, **camera) as (listener, _process):
             listener.wait(lambda seen: seen.topic == TOPICS.info)
-            connection, _ = mute.accept()
-        connection.close()
+            stack.enter_context(mute.accept()[0])
 
 
 def test_while_it_compiles(broker: Broker, tmp_path: Path) -> None:
@@ -108,7 +107,7 @@ def test_before_there_is_an_agent() -> None:
     """A stop that comes while the program is still being loaded is no failure either."""
     with agent(free_port(), EDGEPOSE_LOG__LEVEL="error") as process:
         proc, pause = Path(f"/proc/{process.popen.pid}"), threading.Event()
-        while not catches(proc, signal.SIGTERM):
+        while not takes(proc, signal.SIGTERM):
             pause.wait(0.005)
             assert process.popen.poll() is None
         assert "openvino" not in (proc / "maps").read_text()
@@ -117,7 +116,7 @@ def test_before_there_is_an_agent() -> None:
         assert process.errors == []
 
 
-def catches(proc: Path, number: signal.Signals) -> bool:
-    """Whether the process handles the signal, as the kernel tells."""
+def takes(proc: Path, number: signal.Signals) -> bool:
+    """Whether the main thread leaves the signal to another one, as the kernel tells."""
     fields = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
-    return bool(int(fields["SigCgt"], 16) >> (number - 1) & 1)
+    return bool(int(fields["SigBlk"], 16) >> (number - 1) & 1)
