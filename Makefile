@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test lint bench lock clean
+.PHONY: help venv demo test lint bench bench-decode bench-tracking bench-sizes lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -33,6 +33,15 @@ lint: $(STAMP)  ## ruff and mypy --strict
 
 bench: $(STAMP)  ## Speed, as ratios measured alternately in one run
 	$(BIN)/python -m tests.benchmarks.bench
+
+bench-decode: $(STAMP)  ## Time from a network's output to poses, by network and people
+	$(BIN)/python -m tests.benchmarks.bench_decode
+
+bench-tracking: $(STAMP)  ## Ids per person, crossings, jitter and lag on the sample clip
+	$(BIN)/python -m tests.benchmarks.bench_tracking
+
+bench-sizes: $(STAMP)  ## Accuracy, people found, speed by input size, network and precision
+	$(BIN)/python -m tests.benchmarks.input_sizes
 
 lock: $(STAMP)  ## Renew requirements.lock within the bounds of pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
