@@ -5,6 +5,7 @@ What the table shows has been through the broker and was read by the controller'
 
 import logging
 import queue
+import signal
 import socket
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -194,6 +196,7 @@ def _watch(
     """Show what comes over the wire until the time is over, Ctrl-C, or the agent ends."""
     topics = Topics(config.device_id, config.mqtt.prefix)
     seen = Seen()
+    _on_signals(seen)
     deadline = time.monotonic() + (seconds or float("inf"))
     with (
         Client(Address(LOOPBACK, ports[0]), timeout_s=5.0) as client,
@@ -201,20 +204,25 @@ def _watch(
     ):
         _log_above_the_table()
         client.subscribe([topics.keypoints, topics.metrics, topics.state])
-        try:
-            while time.monotonic() < deadline and ended.empty():
-                news = [
-                    _understood(seen, message, topics) for message in client.messages(time.monotonic() + DRAW_EVERY_S)
-                ]
-                if console.is_terminal:
-                    live.update(_table(seen, ports), refresh=True)
-                elif any(news) and seen.metrics is not None:
-                    console.print(_line(seen.metrics, seen), soft_wrap=True)
-                if not seen.frames and time.monotonic() - seen.began_s > FIRST_NEWS_S:
-                    raise EdgeposeError(f"no pose arrived within {FIRST_NEWS_S:.0f} s", hint="run `agent doctor`")
-        except KeyboardInterrupt:
-            seen.interrupted = True
+        while time.monotonic() < deadline and ended.empty() and not seen.interrupted:
+            news = [_understood(seen, message, topics) for message in client.messages(time.monotonic() + DRAW_EVERY_S)]
+            if console.is_terminal:
+                live.update(_table(seen, ports), refresh=True)
+            elif any(news) and seen.metrics is not None:
+                console.print(_line(seen.metrics, seen), soft_wrap=True)
+            if not seen.frames and time.monotonic() - seen.began_s > FIRST_NEWS_S:
+                raise EdgeposeError(f"no pose arrived within {FIRST_NEWS_S:.0f} s", hint="run `agent doctor`")
     return seen
+
+
+def _on_signals(seen: Seen) -> None:
+    """From now on a signal only asks for the end: an exception in the middle of the table would leave it in pieces."""
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        seen.interrupted = True
+
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGTERM, ask)
 
 
 def _log_above_the_table() -> None:

@@ -160,7 +160,7 @@ def test_a_killed_agent_is_offline_until_it_is_back(broker: Broker) -> None:
     """SIGKILL leaves a retained `offline`; a new start replaces it by `online` and a state of its own."""
     with Listener(broker.port) as listener:
         with agent(broker.port) as first:
-            listener.wait(lambda seen: seen.topic == TOPICS.keypoints)
+            listener.wait(running)
             first.signal(signal.SIGKILL)
             first.end()
         listener.wait_for(TOPICS.availability, b"offline")
@@ -168,9 +168,15 @@ def test_a_killed_agent_is_offline_until_it_is_back(broker: Broker) -> None:
         assert listener.wait_for(TOPICS.availability, b"offline").retain
         before = State.decode(bytes(listener.wait(lambda seen: seen.topic == TOPICS.state).payload))
         assert before.status is Status.RUNNING  # it could not say more
+        since = listener.messages[-1].timestamp
         with agent(broker.port):
+            listener.wait(lambda seen: running(seen) and seen.timestamp > since)
             listener.wait(lambda seen: seen.topic == TOPICS.keypoints)
             assert listener.payloads(TOPICS.availability)[-1] == b"online"
             after = State.decode(listener.payloads(TOPICS.state)[-1])
             assert after.status is Status.RUNNING
             assert after.since > before.since
+
+
+def running(seen: MQTTMessage) -> bool:
+    return seen.topic == TOPICS.state and State.decode(bytes(seen.payload)).status is Status.RUNNING
