@@ -141,10 +141,8 @@ def report_cost(people: int, frames: int = 1000) -> None:
     """Milliseconds a frame with so many people who cross all the time."""
     tracker, smoother = Tracker(Tracking()), Smoother(Smoothing())
     random = np.random.default_rng(people)
-    walkers = [
-        Walker(*row, height=120.0)
-        for row in random.uniform((100, 100, -30, -30), (900, 900, 30, 30), (people, 4)).tolist()
-    ]
+    rows = random.uniform((100, 100, -30, -30), (900, 900, 30, 30), (people, 4)).tolist()
+    walkers = [Walker(x, y, dx, dy, 120.0) for x, y, dx, dy in rows]
     times = []
     for index in range(frames):
         poses = crowd(walkers, np.sin(index / 30) * 3, random, noise=1.0)
