@@ -52,6 +52,10 @@ class Terminal:
     def __enter__(self) -> Self:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        # Else Ctrl-C would also throw away what was written and not yet read, which no person can press fast enough for.
+        modes = termios.tcgetattr(theirs)
+        modes[3] |= termios.NOFLSH
+        termios.tcsetattr(theirs, termios.TCSANOW, modes)
         self.popen = subprocess.Popen(
             self._command, stdin=theirs, stdout=theirs, stderr=theirs, env=self._environment, cwd=ROOT
         )
