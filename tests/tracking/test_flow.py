@@ -40,7 +40,7 @@ def test_ids_fit_the_people() -> None:
 
 
 def test_lossless_file_goes_by_its_own_clock(store: Store) -> None:
-    """However fast a 10 fps file is read, its people move by tenths of a second; a camera's by the clock on the wall."""
+    """However fast a 10 fps file is read, its people move by tenths of a second; a camera's by the wall clock."""
     camera = Camera(source=str(store.clip("vtest")), pace="fast", lossless=True)
     with closing(open_source(camera, resolve_clip=Path, notify=lambda _event: None)) as source:
         frames = [source.read(5) for _ in range(4)]
