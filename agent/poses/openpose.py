@@ -5,7 +5,7 @@ Fields" (2017):
 
 - a joint is a local maximum of its heatmap;
 - a limb between two joints is worth the mean of its field along the line between them, where most of the line agrees;
-- people grow from the best limb to the worst; no joint and no limb end is used twice.
+- people grow from the best limb to the worst; nobody has a joint twice, and no joint belongs to two.
 
 Where this differs: heatmaps are not enlarged. A parabola through a maximum and its neighbours finds the place inside
 the cell as well as enlarging fourfold and smoothing does, at a tenth of the cost, and the fields are read between
@@ -32,7 +32,7 @@ LIMBS: Final = (
 )  # fmt: skip
 """The joints each pair of field channels (x, y) leads from and to, in the order of the channels."""
 REDUNDANT: Final = (9, 13)
-"""Limbs beyond the tree, shoulder to ear: they confirm or extend a person, and never begin one."""
+"""Limbs beyond the tree, shoulder to ear: they come last, so they extend people and begin none."""
 COCO: Final = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10)
 """Which of the eighteen joints each of COCO's seventeen is; the neck has no place there."""
 
@@ -192,19 +192,12 @@ def assemble(peaks: Peaks, limbs: Limbs) -> Indices:
     """People, (N, 18): the peak of each joint, -1 where unseen. Limbs are taken in order while they contradict none."""
     joints = peaks.joint.tolist()
     person_of: dict[int, dict[int, int]] = {}
-    taken: set[tuple[int, int]] = set()
-    for kind, first, second in zip(*(column.tolist() for column in limbs), strict=True):
-        # One peak ends several kinds of limbs, and each kind once.
-        if (kind, first) in taken or (kind, second) in taken:
-            continue
+    for first, second in zip(limbs.first.tolist(), limbs.second.tolist(), strict=True):
         one = person_of.get(first, {joints[first]: first})
         other = person_of.get(second, {joints[second]: second})
-        if one is not other:
-            if one.keys() & other.keys() or (kind in REDUNDANT and len(one) == len(other) == 1):
-                continue
+        if one is not other and not one.keys() & other.keys():
             one.update(other)
             person_of.update(dict.fromkeys(one.values(), one))
-        taken |= {(kind, first), (kind, second)}
     each = {id(person): person for person in person_of.values()}.values()
     people = np.full((len(each), JOINTS), -1, np.intp)
     for index, person in enumerate(each):

@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from agent.config import InputSize
 from agent.inference.letterbox import Letterbox
 from agent.poses.decoders import decoder_for
-from agent.poses.openpose import COCO, JOINTS, JOINTS_MIN, LIMBS, PEAKS_MAX, OpenPoseDecoder
+from agent.poses.openpose import (
+    COCO,
+    JOINTS,
+    JOINTS_MIN,
+    LIMBS,
+    PEAKS_MAX,
+    Limbs,
+    OpenPoseDecoder,
+    Peaks,
+    assemble,
+    find_limbs,
+)
 from models import catalogue
 from models.evaluate import evaluate
 from models.store import Store
@@ -178,6 +189,50 @@ def test_one_maximum_on_a_border_of_cells() -> None:
     poses = decoder().decode(draw_fields(person[None], np.ones((1, JOINTS), bool), HEIGHT, WIDTH), IDENTITY)
     assert len(poses) == 1
     np.testing.assert_allclose(poses.keypoints[0, :, :2], person[list(COCO)], atol=0.01)
+
+
+def peaks_of(*joints: int) -> Peaks:
+    zeros = np.zeros(len(joints), np.float32)
+    return Peaks(np.array(joints, np.intp), zeros, zeros, zeros + 1)
+
+
+def limbs_of(*limbs: tuple[int, int, int]) -> Limbs:
+    return Limbs(*np.array(limbs, np.intp).T)
+
+
+def test_a_person_has_each_joint_once() -> None:
+    """A limb that would give somebody a second neck is refused; the better people it would have joined stay."""
+    peaks = peaks_of(1, 2, 3, 4, 1, 5, 6, 7, 2)
+    shoulder, ear = LIMBS.index((1, 2)), LIMBS.index((2, 16))
+    right = (shoulder, 0, 1), (LIMBS.index((2, 3)), 1, 2), (LIMBS.index((3, 4)), 2, 3)
+    left = (LIMBS.index((1, 5)), 4, 5), (LIMBS.index((5, 6)), 5, 6), (LIMBS.index((6, 7)), 6, 7)
+    # From the second neck to the taken shoulder, from the first neck to a second shoulder, between the two people.
+    for wrong in ((shoulder, 4, 1), (shoulder, 0, 8), (ear, 1, 5)):
+        people = assemble(peaks, limbs_of(*right, *left, wrong))
+        assert {tuple(sorted(person[person >= 0].tolist())) for person in people} == {(0, 1, 2, 3), (4, 5, 6, 7)}
+
+
+def test_redundant_limbs_extend_but_never_begin() -> None:
+    """An ear joins somebody by their shoulder; an ear and a shoulder alone are the start of nobody."""
+    peaks = peaks_of(5, 6, 7, 17, 15, 0)
+    arm = ((LIMBS.index((5, 6)), 0, 1), (LIMBS.index((6, 7)), 1, 2))
+    ear = (LIMBS.index((5, 17)), 0, 3)
+    (person,) = assemble(peaks, limbs_of(*arm, ear))
+    assert person[17] == 3
+    assert len(assemble(peaks_of(5, 17, 5), limbs_of((ear[0], 0, 1)))) == 0
+
+
+@pytest.mark.parametrize(("holes", "found"), [((), 1), ((2,), 1), ((2, 4), 1), ((2, 4, 7), 0), ((1, 5, 8), 0)])
+def test_a_limb_needs_eight_of_ten_points(holes: tuple[int, ...], found: int) -> None:
+    """A field may fail at two of a limb's ten points, wherever they are, not at three."""
+    fields = np.zeros((len(LIMBS), 3, 40, 2), np.float32)
+    fields[..., 0] = 1
+    for hole in holes:
+        fields[:, :, 3 * hole : 3 * hole + 1] = 0
+    neck, hip = LIMBS[0]
+    row = np.ones(2, np.float32)
+    peaks = Peaks(np.array((neck, hip), np.intp), np.array((0, 27), np.float32), row, row)
+    assert len(find_limbs(peaks, fields).kind) == found
 
 
 def grid(count: int) -> NDArray[np.float32]:
