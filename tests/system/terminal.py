@@ -52,7 +52,7 @@ class Terminal:
     def __enter__(self) -> Self:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        # Else Ctrl-C would also throw away what was written and not yet read, which no person can press fast enough for.
+        # Else Ctrl-C would also throw away what was written and not yet read, faster than a person can.
         modes = termios.tcgetattr(theirs)
         modes[3] |= termios.NOFLSH
         termios.tcsetattr(theirs, termios.TCSANOW, modes)
