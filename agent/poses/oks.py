@@ -17,7 +17,7 @@ SIGMAS: Final = np.array(
 ) / np.float32(1000)
 """(17,): how far people who annotate COCO differ on a joint, per square root of the person's area."""
 AREA_OF_BOX: Final = np.float32(0.53)
-"""What part of its box a person covers, as xtcocotools takes it: COCO measures by the outline, a decoder knows the box."""
+"""What a person covers of its box, as xtcocotools takes it: COCO measures the outline, a decoder knows the box."""
 
 
 def oks(reference: Floats, area: Floats, others: Floats) -> Floats:
