@@ -17,6 +17,8 @@ from controller.client import Client
 
 ROOT = Path(__file__).parents[2]
 DEVICE = "bench"
+SETTLE_S = 30
+"""Memory grows until every code path has run and every pool has its size."""
 
 
 @contextmanager
@@ -49,15 +51,15 @@ def start_seconds(port: int, rounds: int) -> list[float]:
 
 
 def resident_mb(port: int, seconds: float) -> float:
-    """Highest resident memory of the agent at full speed, after the first ten seconds; prints its slope."""
+    """Highest resident memory of the agent at full speed, once settled; prints its slope."""
     readings: list[tuple[float, float]] = []
     with agent(port, EDGEPOSE_CAMERA__PACE="fast", EDGEPOSE_CAMERA__LOSSLESS="true") as process:
         began = time.monotonic()
         watched = psutil.Process(process.pid)
-        while time.monotonic() - began < seconds + 10:
+        while time.monotonic() - began < seconds + SETTLE_S:
             time.sleep(1)
             readings.append((time.monotonic() - began, watched.memory_info().rss / 2**20))
-    settled = np.array([reading for reading in readings if reading[0] > 10])
+    settled = np.array([reading for reading in readings if reading[0] > SETTLE_S])
     slope = float(np.polyfit(settled[:, 0], settled[:, 1], 1)[0]) * 60
     highest = float(settled[:, 1].max())
     print(f"{'resident memory':34} {highest:8.1f} MB    slope {slope:+.2f} MB/min over {seconds:.0f} s")
