@@ -7,6 +7,8 @@ import click
 from agent.errors import EdgeposeError
 
 OWN_PACKAGES = frozenset({"agent", "configs", "controller", "models"})
+EXTRA_OF = {"iotcore": "demo", "pycocotools": "evaluate"}
+"""Which of the project's extras brings a package; a box's own, `agent`, brings the others."""
 
 
 def run(command: click.Command) -> int:
@@ -24,10 +26,8 @@ def run(command: click.Command) -> int:
         return _failed(str(error), error.hint)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in OWN_PACKAGES:
-            return _failed(
-                f"{error.name} is not installed",
-                "a box needs more than the controller does; in the clone: pip install '.[agent]'",
-            )
+            extra = EXTRA_OF.get(error.name or "", "agent")
+            return _failed(f"{error.name} is not installed", f"in the clone: pip install '.[{extra}]'")
         traceback.print_exc()
         return 1
     except Exception:  # noqa: BLE001 - top of the main thread: a defect, shown as one
