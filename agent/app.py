@@ -261,15 +261,16 @@ class Agent:
 
     def _publisher(self) -> Publish:
         link, device_id, output = self._link, self._config.device_id, self._config.output
-        if output.video_file is None:
-            return lambda result: link.keypoints(encode_keypoints(result, device_id))
-        video = self._parts.enter_context(AnnotatedVideo(output.video_file, output.video_fps or 10.0, blur=output.blur))
+        video: AnnotatedVideo | None = None
+        if output.video_file is not None:
+            video = self._parts.enter_context(AnnotatedVideo(output.video_file, output.video_fps, blur=output.blur))
 
-        def both(result: Result) -> None:
+        def publish(result: Result) -> None:
             link.keypoints(encode_keypoints(result, device_id))
-            video.write(result)
+            if video is not None:
+                video.write(result)
 
-        return both
+        return publish
 
 
 def _models(store: Store) -> Iterator[ModelInfo]:
