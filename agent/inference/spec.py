@@ -7,6 +7,7 @@ from typing import Literal
 from agent.capture.frame import Frame
 from agent.config import InputSize
 from agent.errors import ConfigError
+from agent.wire.affinity import Affinity
 from models.catalogue import NetworkCard, Precision
 
 Hint = Literal["latency", "throughput"]
@@ -26,6 +27,8 @@ class EngineSpec:
     requests: int | None = None
     """Infer requests in flight; None asks OpenVINO for its optimum and adds one that is being prepared."""
     threads: int | None = None
+    affinity: Affinity | None = None
+    """Which layers run on which device of a HETERO device; None is OpenVINO's own placement."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer, ValidationError
 
 CONTRACT_VERSION = 1
 MAX_MESSAGE_BYTES = 1 << 20
@@ -129,8 +129,11 @@ class Requested(Part):
     model: str
     device: str
     precision: str
-    affinity: str | None = None
+    affinity: dict[str, JsonValue] | None = None
+    """See :class:`agent.wire.affinity.Affinity`; None is OpenVINO's own placement."""
     hint: str | None = None
+    streams: int | None = None
+    requests: int | None = None
 
 
 class Effective(Part):

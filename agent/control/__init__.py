@@ -1,0 +1,1 @@
+"""What commands do: the state machine, the switch, jobs, and what survives a restart."""

@@ -1,0 +1,50 @@
+"""What is asked of the agent: the part of it that commands change."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from agent.config import Config
+from agent.wire.affinity import Affinity
+from agent.wire.messages import Requested
+from models.catalogue import Precision
+
+
+class Settings(BaseModel):
+    """What runs, as asked for; frozen, and written to disk as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    model: str
+    device: str
+    precision: Precision
+    affinity: Affinity | None = None
+    hint: Literal["latency", "throughput"] = "latency"
+    streams: int | None = None
+    requests: int | None = None
+    paused: bool = False
+
+    @classmethod
+    def of(cls, config: Config) -> "Settings":
+        """What the configuration asks for."""
+        inference = config.inference
+        return cls(
+            model=config.model.name,
+            device=inference.device,
+            precision=inference.precision,
+            hint=inference.hint,
+            streams=inference.streams,
+            requests=inference.requests,
+        )
+
+    def requested(self) -> Requested:
+        """As the state message tells it."""
+        return Requested(
+            model=self.model,
+            device=self.device,
+            precision=self.precision,
+            affinity=self.affinity.model_dump(mode="json", exclude_none=True) if self.affinity else None,
+            hint=self.hint,
+            streams=self.streams,
+            requests=self.requests,
+        )

@@ -1,0 +1,261 @@
+"""Commands and replies of the wire, version 1.
+
+:class:`Incoming` is a command as it came off the broker, nothing believed yet; :func:`agent.wire.codec.decode` makes a
+:class:`Command` of it or refuses it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, JsonValue
+
+from agent.wire.affinity import Affinity
+from agent.wire.messages import Effective, Message, Part, Requested, Timestamp
+
+COMMAND_BYTES_MAX = 16 * 1024
+
+
+class ErrorCode(StrEnum):
+    """Why a command was not done."""
+
+    INVALID_PAYLOAD = "invalid_payload"
+    UNKNOWN_COMMAND = "unknown_command"
+    UNKNOWN_DEVICE = "unknown_device"
+    UNAVAILABLE_DEVICE = "unavailable_device"
+    UNKNOWN_MODEL = "unknown_model"
+    UNAVAILABLE_PRECISION = "unavailable_precision"
+    INVALID_AFFINITY = "invalid_affinity"
+    COMPILE_FAILED = "compile_failed"
+    TRIAL_FAILED = "trial_failed"
+    ACCURACY_FAILED = "accuracy_failed"
+    BUSY = "busy"
+    EXPIRED = "expired"
+    RETAINED = "retained"
+    VERSION_CONFLICT = "version_conflict"
+    NOT_FOUND = "not_found"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal"
+
+
+class CommandError(Exception):
+    """A command cannot be done: a code, what is wrong, and what to do about it."""
+
+    def __init__(self, code: ErrorCode, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+class Args(Part):
+    """What a command takes."""
+
+
+class NoArgs(Args):
+    """Of a command that takes none."""
+
+
+class SetDevice(Args):
+    """A device string, see :mod:`agent.wire.devices`; it may be in any case."""
+
+    device: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class SetPrecision(Args):
+    """A precision."""
+
+    precision: Literal["FP32", "FP16", "INT8"]
+
+
+class SetModel(Args):
+    """A network's name, as the birth message lists them."""
+
+    model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+
+class SetAffinity(Args, Affinity):
+    """Which layers run on which device."""
+
+
+class PlanAffinity(Args, Affinity):
+    """The same, to be answered with the plan alone."""
+
+
+class SetHint(Args):
+    """What to optimise for. What is left out is left to OpenVINO."""
+
+    hint: Literal["latency", "throughput"]
+    streams: Annotated[int, Field(ge=1, le=1024)] | None = None
+    requests: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+class Quantize(Args):
+    """Make the INT8 variant of the running network, or of another, from frames of the camera."""
+
+    model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] | None = None
+    frames: Annotated[int, Field(ge=20, le=2000)] = 300
+    """Frames to record."""
+    seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
+    """At most so long."""
+
+
+class Cancel(Args):
+    """The id of a job, or of a command that waits or is being carried out."""
+
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+AnyArgs = NoArgs | SetDevice | SetPrecision | SetModel | SetAffinity | PlanAffinity | SetHint | Quantize | Cancel
+
+ARGS: dict[str, type[AnyArgs]] = {
+    "set-device": SetDevice,
+    "set-precision": SetPrecision,
+    "set-model": SetModel,
+    "set-affinity": SetAffinity,
+    "set-hint": SetHint,
+    "plan-affinity": PlanAffinity,
+    "pause": NoArgs,
+    "resume": NoArgs,
+    "snapshot": NoArgs,
+    "describe": NoArgs,
+    "quantize": Quantize,
+    "jobs": NoArgs,
+    "cancel": Cancel,
+}
+"""Every command, and what it takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A command as it came off the broker."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    received_at: datetime
+    response_topic: str | None = None
+    correlation: bytes | None = None
+    expiry_s: int | None = None
+    """What is left of the Message Expiry Interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a reply goes."""
+
+    topic: str
+    correlation: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A well-formed command."""
+
+    name: str
+    id: str
+    args: AnyArgs
+    reply_to: Address
+    expires_at: datetime | None = None
+    if_version: int | None = None
+
+
+class ReplyStatus(StrEnum):
+    """How a command ended; `accepted` when a job goes on."""
+
+    ACCEPTED = "accepted"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+
+
+class ReplyError(Part):
+    """What went wrong, and the cure."""
+
+    code: ErrorCode
+    message: str
+    hint: str = ""
+
+
+class Reply(Message):
+    """The answer to a command."""
+
+    schema_: Literal["edgepose.reply/1"] = Field(default="edgepose.reply/1", alias="schema")
+
+    id: str
+    command: str
+    status: ReplyStatus
+    error: ReplyError | None = None
+    result: dict[str, JsonValue] | None = None
+    state_version: int
+
+
+class Pace(Part):
+    """How fast the agent was, over the last seconds; None where no frame came."""
+
+    fps: float | None
+    latency: float | None
+    """Milliseconds of inference, mean."""
+
+
+class Agreement(Part):
+    """How well the people found agree with those FP32 finds on the same frames."""
+
+    frames: int
+    people: int
+    """Whom FP32 finds at score 0.3 or more."""
+    missed: int
+    """Of those, whom the other does not find at score 0.2 or more with an OKS of 0.5 or more."""
+    invented: int
+    mean_oks: float | None
+    """Of those it found; None without any."""
+
+
+class SwitchResult(Part):
+    """What a switch brought."""
+
+    requested: Requested
+    effective: Effective
+    compile_ms: float
+    first_infer_ms: float
+    gap_ms: float | None
+    """Between the last result of the old engine and the first of the new one; None where no frame came."""
+    frames_lost: int
+    """Frames dropped between those two results."""
+    before: Pace
+    after: Pace
+    agreement: Agreement | None = None
+    """Of a precision below FP32; None also where nobody has been in view to compare."""
+    plan: dict[str, JsonValue] | None = None
+    """The plan of a HETERO affinity, without its picture."""
+
+
+class JobStatus(StrEnum):
+    """Where a job stands."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Job(Message):
+    """Progress and result of something long."""
+
+    schema_: Literal["edgepose.job/1"] = Field(default="edgepose.job/1", alias="schema")
+
+    FINAL: ClassVar = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED})
+
+    id: str
+    command: str
+    status: JobStatus
+    step: str
+    """What it is doing, for people."""
+    progress: Annotated[float, Field(ge=0, le=1)]
+    started_at: Timestamp
+    finished_at: Timestamp | None = None
+    error: ReplyError | None = None
+    result: dict[str, JsonValue] | None = None
