@@ -7,29 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from agent.capture import open_source
 from agent.capture.frame import EndOfSource, Frame
 from agent.config import Camera, InputSize
 from agent.errors import ModelError
-from agent.poses.oks import similarity
-from agent.poses.skeleton import Poses
+from agent.poses.agreement import POSSIBLE, Tally
 from models.catalogue import PRECISIONS, Precision
 from models.run import Runner
 from models.store import Store
-
-Floats = NDArray[np.float32]
-
-CERTAIN = 0.3
-"""People at this score should be found by the other side as well."""
-POSSIBLE = 0.2
-"""The other side finds them at this score; somewhat less, so that no difference around one threshold counts."""
-ALIKE = 0.5
-"""OKS from which two poses are of one person; COCO's loosest step."""
-JOINT_SEEN = 0.2
-"""Joints the reference scores lower do not count in the OKS."""
 
 _SIDE = re.compile(r"(?P<name>[a-z0-9][a-z0-9-]*)(@(?P<precision>\w+))?(:(?P<long_side>\d+))?")
 
@@ -48,7 +33,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class Comparison:
     """What two sides found on the same frames."""
 
     a: str
@@ -80,38 +65,24 @@ def parse_side(text: str) -> Side:
     return Side(match["name"], cast(Precision, precision), int(match["long_side"]) if match["long_side"] else None)
 
 
-def compare(a: Side, b: Side, store: Store, *, clip: str, frames: int | None = None, device: str = "CPU") -> Agreement:
+def compare(a: Side, b: Side, store: Store, *, clip: str, frames: int | None = None, device: str = "CPU") -> Comparison:
     """Run both over the first ``frames`` frames of ``clip``: a file, a folder, or the name of a sample clip."""
-    seen = people_a = people_b = invented = 0
-    best: list[float] = []
+    tally = Tally()
     with _runner(a, store, device) as runner_a, _runner(b, store, device) as runner_b:
-        for frame in _frames(clip, store, frames):
-            found_a, found_b = runner_a.poses(frame), runner_b.poses(frame)
-            of_a, of_b = best_likeness(found_a, found_b), best_likeness(found_b, found_a)
-            seen += 1
-            people_a += len(of_a)
-            people_b += len(of_b)
-            best += of_a.tolist()
-            invented += int((of_b < ALIKE).sum())
-    matched = [likeness for likeness in best if likeness >= ALIKE]
-    return Agreement(
+        for frame in frames_of(clip, store, frames):
+            tally.add(runner_a.poses(frame), runner_b.poses(frame))
+    found = tally.agreement()
+    return Comparison(
         a=str(a),
         b=str(b),
-        frames=seen,
-        people_a=people_a,
-        people_b=people_b,
-        matched=len(matched),
-        mean_oks=float(np.mean(matched)) if matched else None,
-        missed=len(best) - len(matched),
-        invented=invented,
+        frames=found.frames,
+        people_a=found.people,
+        people_b=tally.others,
+        matched=found.people - found.missed,
+        mean_oks=found.mean_oks,
+        missed=found.missed,
+        invented=found.invented,
     )
-
-
-def best_likeness(reference: Poses, others: Poses) -> Floats:
-    """The OKS of each certain person of ``reference`` with the possible one of ``others`` most like them."""
-    certain, possible = reference.scores >= CERTAIN, others.scores >= POSSIBLE
-    table = similarity(reference, others, JOINT_SEEN)[certain][:, possible]
-    return np.asarray(table.max(axis=1, initial=0), np.float32)
 
 
 def _runner(side: Side, store: Store, device: str) -> Runner:
@@ -119,7 +90,8 @@ def _runner(side: Side, store: Store, device: str) -> Runner:
     return Runner(side.name, store, precision=side.precision, device=device, size=size, score_min=POSSIBLE)
 
 
-def _frames(clip: str, store: Store, most: int | None) -> Iterator[Frame]:
+def frames_of(clip: str, store: Store, most: int | None) -> Iterator[Frame]:
+    """The first ``most`` frames of ``clip``, all of them by default: a file, a folder, or a sample clip's name."""
     source = clip if Path(clip).exists() else f"clip:{clip.removeprefix('clip:')}"
     camera = Camera(source=source, pace="fast", lossless=True)
     with closing(open_source(camera, resolve_clip=store.clip, notify=lambda _event: None)) as frames:

@@ -4,40 +4,18 @@ import json
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from agent.errors import EdgeposeError, ModelError
-from agent.poses.skeleton import Poses
 from models.cli import cli
-from models.compare import Side, best_likeness, compare, parse_side
+from models.compare import Side, compare, parse_side
 from models.own import add
 from models.store import Store
 from tests.models.own_networks import write_yolo
 from tests.models.test_own import RED, example, picture
 
 MOVENET = parse_side("movenet-multipose:384")
-
-
-def standing(*people: tuple[float, float]) -> Poses:
-    """People 40 wide and 100 tall, given as (left, score), all joints seen."""
-    joints = [np.stack((x + np.linspace(0, 40, 17), np.linspace(0, 100, 17), np.ones(17)), axis=1) for x, _ in people]
-    boxes = [(x, 0, 40, 100) for x, _ in people]
-    scores = [score for _, score in people]
-    return Poses(np.array(joints, np.float32), np.array(boxes, np.float32), np.array(scores, np.float32))
-
-
-def test_only_certain_people_are_asked_for_and_possible_ones_answer() -> None:
-    """Of the reference people from 0.3 count, of the others people from 0.2; the most alike is taken."""
-    reference = standing((0, 0.9), (200, 0.3), (400, 0.29))
-    others = standing((2, 0.2), (20, 0.9), (200, 0.19))
-    near, alone = best_likeness(reference, others).tolist()
-    assert near == pytest.approx(best_likeness(reference, standing((2, 0.5)))[0])
-    assert 0.8 < near < 1
-    assert alone < 0.01
-    assert best_likeness(reference, Poses.nobody()).tolist() == [0, 0]
-    assert best_likeness(Poses.nobody(), others).shape == (0,)
 
 
 def test_a_network_agrees_with_itself(store: Store) -> None:
