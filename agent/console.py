@@ -7,7 +7,7 @@ import click
 from agent.errors import EdgeposeError
 
 OWN_PACKAGES = frozenset({"agent", "configs", "controller", "models"})
-EXTRA_OF = {"iotcore": "demo", "pycocotools": "evaluate"}
+EXTRA_OF = {"iotcore": "demo", "nncf": "quantize", "pycocotools": "evaluate"}
 """Which of the project's extras brings a package; a box's own, `agent`, brings the others."""
 
 
