@@ -1,11 +1,14 @@
 """Topic names of the wire, version 1."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
 DEVICE_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 DEFAULT_PREFIX: Final = "edgepose"
+_GROUPS: Final = "_group"
+"""No device id starts with an underscore."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,56 @@ class Topics:
         """:class:`agent.wire.messages.Event`."""
         return self._of("event")
 
+    def command(self, name: str) -> str:
+        """A command, to the device; ``+`` is every command."""
+        return self._of(f"command/{name}")
+
+    def reply(self, client: str) -> str:
+        """:class:`agent.wire.commands.Reply`, to the client of that name."""
+        return self._of(f"reply/{client}")
+
+    def job(self, job_id: str) -> str:
+        """:class:`agent.wire.commands.Job`, retained."""
+        return self._of(f"job/{job_id}")
+
+    def command_filters(self, groups: Collection[str] = ()) -> list[str]:
+        """Make the filters that match every command to the device and to its groups."""
+        return [self.command("+"), *(group_command(group, "+", self.prefix) for group in groups)]
+
+    def command_of(self, topic: str, groups: Collection[str] = ()) -> str | None:
+        """Read the command's name off a topic; None for one that commands neither the device nor one of its groups."""
+        head, _, name = topic.rpartition("/")
+        return name if name and f"{head}/+" in self.command_filters(groups) else None
+
+    def client_of(self, topic: str) -> str | None:
+        """Read the client's name off a reply topic of the device or of a group; None for any other topic."""
+        head = self.prefix + "/"
+        match topic.removeprefix(head).split("/") if topic.startswith(head) else ():
+            case [device_id, "reply", client] if device_id == self.device_id:
+                return client or None
+            case [groups, group, "reply", client] if groups == _GROUPS and DEVICE_ID.fullmatch(group):
+                return client or None
+        return None
+
+
+def group_command(group: str, name: str, prefix: str = DEFAULT_PREFIX) -> str:
+    """Name the topic of a command to every device of a group; ``+`` is every command."""
+    return f"{prefix}/{_GROUPS}/{_group(group)}/command/{name}"
+
+
+def group_reply(group: str, client: str, prefix: str = DEFAULT_PREFIX) -> str:
+    """Name the reply topic that a command to a group carries: each device answers on its own instead."""
+    return f"{prefix}/{_GROUPS}/{_group(group)}/reply/{client}"
+
+
+def _group(group: str) -> str:
+    if not DEVICE_ID.fullmatch(group):
+        raise ValueError(f"group {group!r} does not match [a-z0-9][a-z0-9-]{{0,62}}")
+    return group
+
 
 def every_device(leaf: str, prefix: str = DEFAULT_PREFIX) -> str:
-    """Make the filter that matches one leaf of every device of the prefix."""
+    """Make the filter that matches one leaf of every device of the prefix, such as ``state`` or ``job/+``."""
     return f"{prefix}/+/{leaf}"
 
 
