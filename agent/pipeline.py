@@ -2,7 +2,8 @@
 
 Two threads share the way of a frame. The feeder takes a frame from the source, writes it letterboxed into an idle
 infer request and starts it; the finisher waits for the oldest request, decodes its poses and hands them on. Between
-them stands one queue of started requests, which is what keeps the order, also across a change of engine.
+them stands one queue of started requests, which is what keeps the order, also across a change of engine: the feeder
+takes the next frame to the new one while the finisher still waits for the old one's last.
 """
 
 import queue
@@ -22,6 +23,8 @@ from agent.telemetry import Timing
 
 POLL_S = 0.25
 """How often a waiting thread looks whether it should stop."""
+FAILURES_MAX = 3
+"""So many inferences failed one after the other are told; a single one costs its frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,27 @@ class Result:
     model: str
 
 
+class Handover:
+    """From one engine to the next: filled in when the first result of the new one is out."""
+
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
+        self.gap_ms: float | None = None
+        """Between the last result of the old engine and the first of the new one."""
+        self.frames_lost = 0
+        """Frames that were dropped between those two."""
+        self.first_s = 0.0
+        """time.perf_counter() of the first result."""
+        self.done = threading.Event()
+
+
 class Pipeline:
     """Runs a source through an engine until the source ends, something fails, or it is told to stop.
 
     ``publish`` receives every result in order, in the finisher's thread, and its duration is the publish stage;
     ``timed`` receives the frame's timing after it. ``track`` follows people from frame to frame: it takes poses and the
-    seconds of the scene's clock, in order.
+    seconds of the scene's clock, in order. With ``on_broken`` an inference that fails costs its frame alone, and every
+    third in a row is told: whoever listens has another engine. Without, the first one ends the pipeline.
     """
 
     def __init__(
@@ -69,6 +87,7 @@ class Pipeline:
         publish: Callable[[Result], None],
         timed: Callable[[Timing], None],
         on_end: Callable[[BaseException | None], None],
+        on_broken: Callable[[EngineError], None] | None = None,
         track: Callable[[Poses, float], Poses] | None = None,
     ) -> None:
         self._source = source
@@ -76,7 +95,14 @@ class Pipeline:
         self._publish = publish
         self._timed = timed
         self._on_end = on_end
+        self._on_broken = on_broken
         self._track = track
+        self._handover: Handover | None = None
+        self._last: tuple[int, int, float] | None = None
+        self._failures = 0
+        self._flowing = threading.Event()
+        self._flowing.set()
+        self._fresh_from = 0.0
         self._started: queue.SimpleQueue[Started | None] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._first: Frame | None = None
@@ -92,9 +118,28 @@ class Pipeline:
         for thread in self._threads:
             thread.start()
 
+    def replace(self, lane: Lane) -> tuple[Lane, Handover]:
+        """Give every frame from the next one on to another engine; returns the lane that was in use until now.
+
+        Its engine may be closed at once: closing waits for what is still on the device.
+        """
+        old, handover = self._lane, Handover(lane.engine.generation)
+        self._handover, self._lane = handover, lane
+        return old, handover
+
+    def pause(self) -> None:
+        """Take no more frames; what is on the device is finished."""
+        self._flowing.clear()
+
+    def resume(self) -> None:
+        """Go on, with frames captured from now on."""
+        self._fresh_from = time.perf_counter()
+        self._flowing.set()
+
     def stop(self, timeout_s: float = 1.0) -> None:
         """End after the frames that are on the device."""
         self._stop.set()
+        self._flowing.set()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout_s)
@@ -102,7 +147,8 @@ class Pipeline:
     def _run_feeder(self) -> None:
         try:
             while not self._stop.is_set():
-                self._feed_one()
+                if self._flowing.wait(POLL_S):
+                    self._feed_one()
         except EndOfSource:
             pass  # the finisher ends after what is on the device
         except Exception as error:  # noqa: BLE001 - top of the thread: the agent ends with this error
@@ -117,7 +163,8 @@ class Pipeline:
         started = False
         try:
             frame, self._first = self._first or self._source.read(POLL_S), None
-            if frame is not None:
+            # What waited in the source through a pause is of the past.
+            if frame is not None and frame.captured_s >= self._fresh_from:
                 began = time.perf_counter()
                 letterbox = prepare(frame, slot.input)
                 prepare_ms = (time.perf_counter() - began) * 1e3
@@ -152,14 +199,23 @@ class Pipeline:
             infer_ms = slot.latency_ms
             arrived = time.perf_counter()
             poses = lane.decoder.decode(slot.outputs, started.letterbox)
+        except EngineError as error:
+            if self._on_broken is None:
+                raise
+            self._failures += 1
+            if self._failures % FAILURES_MAX == 0:
+                self._on_broken(error)
+            return
         finally:
             lane.engine.release(slot)
+        self._failures = 0
         decoded = time.perf_counter()
         if self._track is not None:
             poses = self._track(poses, frame.scene_s)
         tracked = time.perf_counter()
         self._publish(Result(frame, poses, lane.engine.generation, lane.engine.spec.model))
         finished = time.perf_counter()
+        self._hand_over(lane.engine.generation, frame.seq, finished)
         self._timed(
             Timing(
                 capture_ms=frame.capture_ms,
@@ -173,3 +229,15 @@ class Pipeline:
                 persons=len(poses.certain()),
             )
         )
+
+    def _hand_over(self, generation: int, seq: int, finished_s: float) -> None:
+        last, self._last = self._last, (generation, seq, finished_s)
+        handover = self._handover
+        if handover is None or generation != handover.generation:
+            return
+        if last is not None:
+            handover.gap_ms = (finished_s - last[2]) * 1e3
+            handover.frames_lost = seq - last[1] - 1
+        handover.first_s = finished_s
+        self._handover = None
+        handover.done.set()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,8 @@ class Timing:
     persons: int
 
 
+RECENT_FRAMES = 4096
+"""Enough for the seconds before a switch, at any rate a box reaches."""
 STAGES = ("capture", "prepare", "infer", "decode", "track", "publish")
 
 
@@ -46,6 +49,7 @@ class Telemetry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rows: list[Timing] = []
+        self._recent: deque[Timing] = deque(maxlen=RECENT_FRAMES)
         self._since = time.perf_counter()
         self.frames_total = 0
         self.last_frame_s: float | None = None
@@ -54,6 +58,7 @@ class Telemetry:
         """Record one frame."""
         with self._lock:
             self._rows.append(timing)
+            self._recent.append(timing)
             self.frames_total += 1
             self.last_frame_s = timing.finished_s
 
@@ -64,6 +69,18 @@ class Telemetry:
             rows, self._rows = self._rows, []
             since, self._since = self._since, now
         return summarise(rows, since, now)
+
+    def pace(self, since: float, until: float) -> tuple[float | None, float | None]:
+        """Frames per second, and mean milliseconds of inference, between two moments of time.perf_counter().
+
+        Of recent frames only; None where too few came to tell. Closes no window.
+        """
+        with self._lock:
+            rows = [row for row in self._recent if since <= row.finished_s <= until]
+        if len(rows) < 2:
+            return None, None
+        span_s = rows[-1].finished_s - rows[0].finished_s
+        return (len(rows) - 1) / span_s, float(np.mean([row.infer_ms for row in rows]))
 
 
 def summarise(rows: list[Timing], since: float, now: float) -> Summary:

@@ -1,0 +1,377 @@
+"""What is done when something happens: each action takes the turn and leaves the next state and its effects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+
+from pydantic import JsonValue
+
+from agent.control import journal
+from agent.control.asking import Box, asked, placed
+from agent.control.events import (
+    Abandon,
+    Asked,
+    Begin,
+    Broken,
+    Done,
+    Effect,
+    End,
+    Event,
+    Failed,
+    Flow,
+    Inform,
+    Informed,
+    Note,
+    Overdue,
+    Publish,
+    Save,
+    Send,
+    Started,
+    Swap,
+    SwapBack,
+    Work,
+)
+from agent.control.state import REPLIES_MAX, State
+from agent.wire.commands import (
+    Cancel,
+    Command,
+    CommandError,
+    ErrorCode,
+    Job,
+    JobStatus,
+    PlanAffinity,
+    Reply,
+    ReplyError,
+    ReplyStatus,
+)
+from agent.wire.messages import Severity
+
+
+@dataclass(slots=True)
+class Turn:
+    """One step under way."""
+
+    state: State
+    event: Event
+    box: Box
+    now: datetime
+    refusal: CommandError | None = None
+    effects: list[Effect] = field(default_factory=list)
+
+    def command(self) -> Command:
+        """The command that came."""
+        assert isinstance(self.event, Asked | Informed)
+        return self.event.command
+
+    def note(self, code: str, message: str, severity: Severity = Severity.INFO, **facts: str | int | None) -> None:
+        """Tell everybody."""
+        self.effects.append(Note(code, severity, message, dict(facts)))
+
+    def answer(
+        self,
+        command: Command,
+        status: ReplyStatus,
+        result: Mapping[str, JsonValue] | None = None,
+        error: CommandError | None = None,
+        *,
+        keep: bool = False,
+    ) -> None:
+        """Reply; with ``keep`` the record has the reply before it goes out, together with what it promises."""
+        reply = Reply(
+            device_id=self.box.device_id,
+            sent_at=self.now,
+            id=command.id,
+            command=command.name,
+            status=status,
+            error=ReplyError(code=error.code, message=error.message, hint=error.hint) if error else None,
+            result=dict(result) if result is not None else None,
+            state_version=self.state.record.version,
+        )
+        payload = reply.encode()
+        recent = dict(list(self.state.replies.items())[-REPLIES_MAX + 1 :]) | {command.id: payload}
+        self.state = replace(self.state, replies=MappingProxyType(recent))
+        if keep:
+            self.save(journal.remember(self.state.record, command.id, payload.decode(), self.now))
+        self.effects.append(Send(command.reply_to, payload))
+
+    def save(self, record: journal.Record) -> None:
+        """Keep a record, on disk before anything that follows."""
+        self.state = replace(self.state, record=record)
+        self.effects.append(Save(record))
+
+
+def answer_again(turn: Turn) -> None:
+    """The id has been answered: the same reply again, and nothing else."""
+    command = turn.command()
+    turn.effects.append(Send(command.reply_to, turn.state.replies[command.id]))
+
+
+def ignore(_turn: Turn) -> None:
+    """Nothing is to be done."""
+
+
+def refuse(turn: Turn) -> None:
+    """It cannot be done, or not now."""
+    assert turn.refusal is not None
+    turn.answer(turn.command(), ReplyStatus.REJECTED, error=turn.refusal)
+
+
+def inform(turn: Turn) -> None:
+    """Somebody wants to know something."""
+    turn.effects.append(Inform(turn.command()))
+
+
+def tell(turn: Turn) -> None:
+    """What somebody wanted to know is known."""
+    assert isinstance(turn.event, Informed)
+    turn.answer(turn.command(), ReplyStatus.SUCCEEDED, turn.event.result)
+
+
+def wait(turn: Turn) -> None:
+    """Its turn comes after what is being done."""
+    turn.state = replace(turn.state, waiting=(*turn.state.waiting, turn.command()))
+
+
+def toggle(turn: Turn) -> None:
+    """Pause or resume."""
+    command, record = turn.command(), turn.state.record
+    paused = command.name == "pause"
+    if paused != record.settings.paused:
+        turn.state = replace(turn.state, record=journal.with_pause(record, paused=paused))
+    turn.effects.append(Flow(paused))
+    turn.answer(command, ReplyStatus.SUCCEEDED, {"paused": paused}, keep=True)
+
+
+def begin(turn: Turn) -> None:
+    """Build another engine, or plan one, beside the one in use."""
+    command, settings = turn.command(), turn.state.record.settings
+    plan = isinstance(command.args, PlanAffinity)
+    wanted = placed(settings, command.args, turn.box) if plan else asked(settings, command.args, turn.box)  # type: ignore[arg-type]
+    _begin(turn, Work(turn.state.works + 1, command, wanted))
+    if not plan:
+        turn.note(
+            "switch.started", f"{command.name}: {wanted.model} {wanted.precision} on {wanted.device}", id=command.id
+        )
+
+
+def begin_job(turn: Turn) -> None:
+    """Start a job, which tells about itself on its own topic."""
+    command, state = turn.command(), turn.state
+    number = state.works + 1
+    job = f"{command.name}-{turn.now:%Y%m%d-%H%M%S}-{number}"
+    _begin(turn, Work(number, command, state.record.settings, job))
+    first = Job(
+        device_id=turn.box.device_id,
+        sent_at=turn.now,
+        id=job,
+        command=command.name,
+        status=JobStatus.RUNNING,
+        step="starting",
+        progress=0.0,
+        started_at=turn.now,
+    )
+    turn.state = replace(turn.state, record=journal.with_job(turn.state.record, first))
+    turn.answer(command, ReplyStatus.ACCEPTED, {"job": job}, keep=True)
+    turn.effects.append(Publish(first))
+
+
+def _begin(turn: Turn, work: Work) -> None:
+    turn.state = replace(turn.state, work=work, works=work.number)
+    if (command := work.command) is not None:
+        attempt = journal.Attempt(id=command.id, command=command.name, reply_to=command.reply_to, started_at=turn.now)
+        turn.save(journal.attempting(turn.state.record, attempt))
+    turn.effects.append(Begin(work))
+
+
+def swap(turn: Turn) -> None:
+    """The new engine is good: it gets the frames."""
+    assert turn.state.work is not None
+    turn.effects.append(Swap(turn.state.work))
+
+
+def commit(turn: Turn) -> None:
+    """The new engine has shown what it does: it is what is asked for from now on."""
+    work, record = _ended(turn)
+    assert isinstance(turn.event, Done)
+    settings = work.settings
+    turn.state = replace(turn.state, running=settings)
+    text = f"{settings.model} {settings.precision} runs on {settings.device}"
+    if work.command is None:
+        turn.note("engine.degraded", f"{text}, to which the agent went back", Severity.WARNING)
+        return
+    # A pause that came meanwhile waits its turn; what the record says of it stays.
+    kept = settings.model_copy(update={"paused": record.settings.paused})
+    turn.state = replace(turn.state, record=journal.accepted(record, kept))
+    turn.answer(work.command, ReplyStatus.SUCCEEDED, turn.event.result, keep=True)
+    turn.note("switch.done", text, id=work.command.id)
+
+
+def give_up(turn: Turn) -> None:
+    """It did not work: the old engine never stopped."""
+    work, _record = _ended(turn)
+    assert isinstance(turn.event, Failed | Overdue)
+    error = turn.event.error
+    if work.command is None:
+        turn.effects.append(End(f"{error.message}: nothing is left to go back to"))
+        return
+    status = turn.event.status if isinstance(turn.event, Failed) else ReplyStatus.TIMED_OUT
+    turn.answer(work.command, status, error=error, keep=True)
+    if work.command.name != "plan-affinity":
+        turn.note(
+            "switch.failed",
+            error.message,
+            Severity.WARNING,
+            id=work.command.id,
+            error=error.code.value,
+            hint=error.hint,
+        )
+
+
+def swap_back(turn: Turn) -> None:
+    """The new engine fails where it counts: the old one, which is still there, gets the frames back."""
+    work = turn.state.work
+    assert work is not None
+    turn.effects.append(SwapBack(work))
+    if isinstance(turn.event, Broken):
+        error = CommandError(ErrorCode.TRIAL_FAILED, f"in use it fails: {turn.event.reason}", "see the agent's log")
+        turn.event = Failed(work.number, ReplyStatus.FAILED, error)
+    give_up(turn)
+
+
+def give_up_overdue(turn: Turn) -> None:
+    """It takes too long, and goes on in its thread."""
+    _stray(turn)
+    give_up(turn)
+
+
+def report(turn: Turn) -> None:
+    """The plan is made."""
+    work, _record = _ended(turn)
+    assert isinstance(turn.event, Done)
+    assert work.command is not None
+    turn.answer(work.command, ReplyStatus.SUCCEEDED, turn.event.result, keep=True)
+
+
+def cancel_work(turn: Turn) -> None:
+    """Somebody takes back what is being done."""
+    _stray(turn)
+    work, _record = _ended(turn)
+    assert work.command is not None
+    turn.answer(work.command, ReplyStatus.CANCELLED, error=_cancelled(turn.command().id), keep=True)
+    turn.answer(turn.command(), ReplyStatus.SUCCEEDED, {"cancelled": work.command.id})
+
+
+def cancel_job(turn: Turn) -> None:
+    """A job ends by itself when it is told; that is news of its own."""
+    work = turn.state.work
+    assert work is not None
+    turn.effects.append(Abandon(work.number))
+    turn.answer(turn.command(), ReplyStatus.SUCCEEDED, {"cancelled": work.job})
+
+
+def cancel_waiting(turn: Turn) -> None:
+    """Somebody takes back what waits."""
+    args = turn.command().args
+    assert isinstance(args, Cancel)
+    gone = next(command for command in turn.state.waiting if command.id == args.id)
+    turn.state = replace(turn.state, waiting=tuple(c for c in turn.state.waiting if c is not gone))
+    turn.answer(gone, ReplyStatus.CANCELLED, error=_cancelled(turn.command().id))
+    turn.answer(turn.command(), ReplyStatus.SUCCEEDED, {"cancelled": gone.id})
+
+
+def end_job(turn: Turn) -> None:
+    """The job has ended, one way or another."""
+    work, record = _ended(turn)
+    before = next(job for job in record.jobs if job.id == work.job)
+    event = turn.event
+    error: ReplyError | None = None
+    result: dict[str, JsonValue] | None = None
+    if isinstance(event, Failed):
+        status = JobStatus.CANCELLED if event.status is ReplyStatus.CANCELLED else JobStatus.FAILED
+        error = ReplyError(code=event.error.code, message=event.error.message, hint=event.error.hint)
+    else:
+        assert isinstance(event, Done)
+        status, result = JobStatus.SUCCEEDED, event.result
+    job = before.model_copy(
+        update={
+            "sent_at": turn.now,
+            "finished_at": turn.now,
+            "status": status,
+            "step": status.value,
+            "progress": 1.0 if status is JobStatus.SUCCEEDED else before.progress,
+            "error": error,
+            "result": result,
+        }
+    )
+    turn.save(journal.with_job(record, job))
+    turn.effects.append(Publish(job))
+
+
+def start(turn: Turn) -> None:
+    """The first engine runs, be it the one asked for or the one that could be had."""
+    assert isinstance(turn.event, Started)
+    record = turn.event.record
+    turn.state = replace(turn.state, running=journal.running(record))
+    if turn.event.fallen is not None:
+        turn.note("engine.degraded", turn.event.fallen, Severity.WARNING, device=turn.state.running.device)
+        turn.save(record)
+
+
+def fall_back(turn: Turn) -> None:
+    """The engine in use keeps failing: go back to the last settings that were good."""
+    assert isinstance(turn.event, Broken)
+    record = journal.fall_back(turn.state.record)
+    if record is None:
+        turn.effects.append(End(turn.event.reason))
+        return
+    turn.note("engine.failed", turn.event.reason, Severity.ERROR, device=turn.state.running.device)
+    if turn.state.work is not None:
+        turn.effects.append(Abandon(turn.state.work.number))
+    turn.save(record)
+    _begin(turn, Work(turn.state.works + 1, None, journal.running(record)))
+
+
+def forget_stray(turn: Turn) -> None:
+    """What was given up has ended at last."""
+    turn.state = replace(turn.state, strays=max(0, turn.state.strays - 1))
+
+
+def settle(turn: Turn) -> None:
+    """What runs is good: the agent would come back to it."""
+    turn.save(journal.settled(turn.state.record))
+
+
+def stop(turn: Turn) -> None:
+    """Whoever waits for an answer gets one; what was not done is not remembered as asked."""
+    error = CommandError(ErrorCode.CANCELLED, "the agent was stopped before it was done", "ask again when it is back")
+    work = turn.state.work
+    if work is not None:
+        turn.effects.append(Abandon(work.number))
+        if work.job is not None:
+            turn.event = Failed(work.number, ReplyStatus.CANCELLED, error)
+            end_job(turn)
+        elif work.command is not None:
+            turn.answer(work.command, ReplyStatus.CANCELLED, error=error, keep=True)
+    for command in turn.state.waiting:
+        turn.answer(command, ReplyStatus.CANCELLED, error=error)
+    turn.state = replace(turn.state, work=None, waiting=())
+    turn.save(journal.ended(turn.state.record))
+
+
+def _ended(turn: Turn) -> tuple[Work, journal.Record]:
+    """Lay down the work that has ended."""
+    work = turn.state.work
+    assert work is not None
+    turn.state = replace(turn.state, work=None)
+    return work, turn.state.record
+
+
+def _stray(turn: Turn) -> None:
+    assert turn.state.work is not None
+    turn.effects.append(Abandon(turn.state.work.number))
+    turn.state = replace(turn.state, strays=turn.state.strays + 1)
+
+
+def _cancelled(by: str) -> CommandError:
+    return CommandError(ErrorCode.CANCELLED, f"cancelled by the command {by}")

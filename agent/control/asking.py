@@ -1,0 +1,116 @@
+"""From what is asked of the agent and one command to what is then asked of it; and what this box can do at all."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.control.settings import Settings
+from agent.wire.affinity import Affinity, Rule
+from agent.wire.commands import (
+    AnyArgs,
+    CommandError,
+    ErrorCode,
+    SetAffinity,
+    SetDevice,
+    SetHint,
+    SetModel,
+    SetPrecision,
+)
+from agent.wire.devices import DeviceString, require
+from models.catalogue import Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """What commands are checked against before OpenVINO sees them."""
+
+    device_id: str
+    devices: tuple[str, ...]
+    """Names, aliases included."""
+    models: Mapping[str, tuple[Precision, ...]]
+    """Networks that are installed, and their precisions."""
+    snapshots: bool = False
+    """Whether the configuration lets images leave the box."""
+
+
+def asked(settings: Settings, args: AnyArgs, box: Box) -> Settings:
+    """What is asked of the agent after a command. Raises CommandError when this box cannot do it."""
+    match args:
+        case SetDevice(device=device):
+            parsed = DeviceString.parse(device)
+            require(parsed, box.devices)
+            return settings.model_copy(update={"device": str(parsed), "affinity": _kept(settings.affinity, parsed)})
+        case SetPrecision(precision=precision):
+            _require_precision(settings.model, precision, box)
+            return settings.model_copy(update={"precision": precision})
+        case SetModel(model=model):
+            require_model(model, box)
+            _require_precision(model, settings.precision, box)
+            return settings.model_copy(update={"model": model})
+        case SetHint(hint=hint, streams=streams, requests=requests):
+            return settings.model_copy(update={"hint": hint, "streams": streams, "requests": requests})
+        case SetAffinity():
+            return placed(settings, args, box)
+    raise CommandError(ErrorCode.INTERNAL, f"{type(args).__name__} asks for no other settings")
+
+
+def placed(settings: Settings, wanted: Affinity, box: Box) -> Settings:
+    """The settings with an affinity, on the HETERO device that runs now or on the one its rules name."""
+    affinity = Affinity(preset=wanted.preset, rules=_canonical(wanted), default=_upper(wanted.default))
+    device = DeviceString.parse(settings.device)
+    named = affinity.devices()
+    if device.mode != "HETERO":
+        if len(named) < 2:
+            raise CommandError(
+                ErrorCode.INVALID_AFFINITY,
+                f"layers are placed on the members of a HETERO device, and {settings.device} runs",
+                f"first: controller set-device {box.device_id} HETERO:GPU,CPU; or rules that name two devices",
+            )
+        device = DeviceString.parse("HETERO:" + ",".join(named))
+    elif strangers := [name for name in named if name not in device.members]:
+        raise CommandError(
+            ErrorCode.INVALID_AFFINITY,
+            f"{', '.join(strangers)} is not part of {device}",
+            f"rules may name {', '.join(device.members)}; set-device chooses others",
+        )
+    require(device, box.devices)
+    return settings.model_copy(update={"device": str(device), "affinity": affinity})
+
+
+def _canonical(affinity: Affinity) -> tuple[Rule, ...]:
+    return tuple(rule.model_copy(update={"device": rule.device.strip().upper()}) for rule in affinity.rules)
+
+
+def _upper(name: str | None) -> str | None:
+    return name.strip().upper() if name else None
+
+
+def _kept(affinity: Affinity | None, device: DeviceString) -> Affinity | None:
+    """An affinity stays where it still means something."""
+    fits = affinity is not None and device.mode == "HETERO" and set(affinity.devices()) <= set(device.members)
+    return affinity if fits else None
+
+
+def require_model(model: str, box: Box) -> None:
+    """Refuse a network that is not installed on this box. Raises CommandError."""
+    if model in box.models:
+        return
+    near = difflib.get_close_matches(model, box.models, n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]}? " if near else ""
+    raise CommandError(
+        ErrorCode.UNKNOWN_MODEL,
+        f"there is no network {model!r} on this box",
+        f"{guess}here: {', '.join(box.models)}; on the box `models fetch` brings others",
+    )
+
+
+def _require_precision(model: str, precision: Precision, box: Box) -> None:
+    require_model(model, box)
+    if precision in box.models[model]:
+        return
+    cure = f"controller quantize {box.device_id} makes it" if precision == "INT8" else "models fetch brings it"
+    raise CommandError(
+        ErrorCode.UNAVAILABLE_PRECISION,
+        f"{model} has no {precision} variant here",
+        f"{cure}; present: {', '.join(box.models[model])}",
+    )

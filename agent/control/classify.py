@@ -1,0 +1,134 @@
+"""What an event comes to, given the state it meets."""
+
+from datetime import datetime
+
+from agent.control.asking import Box, asked, placed, require_model
+from agent.control.events import (
+    Asked,
+    Broken,
+    Built,
+    Done,
+    Event,
+    Failed,
+    Informed,
+    Overdue,
+    Settled,
+    Started,
+    Stopped,
+    StrayEnded,
+)
+from agent.control.state import WAITING_MAX, Kind, Phase, State
+from agent.wire.commands import Cancel, Command, CommandError, ErrorCode, PlanAffinity, Quantize
+
+BUSY_PHASES = frozenset({Phase.STARTING, Phase.SWITCHING, Phase.MEASURING, Phase.PLANNING})
+"""Where a command waits for the one before it."""
+
+
+_NEWS: dict[type[Event], Kind] = {
+    Informed: Kind.INFORMED,
+    Started: Kind.STARTED,
+    Broken: Kind.BROKEN,
+    StrayEnded: Kind.STRAY_ENDED,
+    Settled: Kind.SETTLED,
+    Stopped: Kind.STOP,
+}
+_NEWS_OF_WORK = {Built: Kind.BUILT, Done: Kind.DONE, Failed: Kind.FAILED, Overdue: Kind.OVERDUE}
+
+
+def classify(state: State, event: Event, box: Box, now: datetime) -> tuple[Kind, CommandError | None]:
+    """The kind of an event; with the reason where a command is refused."""
+    match event:
+        case Asked(command=command):
+            try:
+                return _of_command(state, command, box, now), None
+            except CommandError as error:
+                return Kind.REFUSE, error
+        case Built() | Done() | Failed() | Overdue():
+            current = state.work is not None and event.number == state.work.number
+            return _NEWS_OF_WORK[type(event)] if current else Kind.LATE_NEWS, None
+        case _:
+            return _NEWS[type(event)], None
+
+
+def _of_command(state: State, command: Command, box: Box, now: datetime) -> Kind:
+    if command.id in state.replies:
+        return Kind.REPEAT
+    if command.id in in_hand(state):
+        return Kind.IN_HAND
+    if command.expires_at is not None and command.expires_at <= now:
+        raise CommandError(ErrorCode.EXPIRED, f"{command.name} expired before its turn came", "send it again")
+    if command.if_version is not None and command.if_version != state.record.version:
+        raise CommandError(
+            ErrorCode.VERSION_CONFLICT,
+            f"the state is at version {state.record.version}, not {command.if_version}",
+            "somebody changed it meanwhile: look at the state, then ask again",
+        )
+    if isinstance(command.args, Cancel):
+        return _of_cancel(state, command.args.id)
+    if command.name in {"describe", "jobs", "snapshot"}:
+        _require_snapshots(command, box)
+        return Kind.ASK
+    _require_turn(state)
+    return _of_change(state, command, box)
+
+
+def in_hand(state: State) -> set[str]:
+    """Ids of the commands that are being done or wait."""
+    doing = state.work.command if state.work else None
+    return {command.id for command in (doing, *state.waiting) if command is not None}
+
+
+def _of_cancel(state: State, wanted: str) -> Kind:
+    if any(command.id == wanted for command in state.waiting):
+        return Kind.CANCEL_WAITING
+    work = state.work
+    if work is not None and wanted in {work.job, work.command and work.command.id}:
+        if state.phase is Phase.MEASURING:
+            raise CommandError(ErrorCode.NOT_FOUND, f"{wanted} is done already: the new engine is in use")
+        return Kind.CANCEL_WORK
+    raise CommandError(
+        ErrorCode.NOT_FOUND, f"no job or command {wanted!r} is waiting or being done", "`jobs` lists the jobs"
+    )
+
+
+def _require_snapshots(command: Command, box: Box) -> None:
+    if command.name == "snapshot" and not box.snapshots:
+        raise CommandError(
+            ErrorCode.INVALID_PAYLOAD,
+            "the configuration lets no image leave this box",
+            "output.snapshots = true in its configuration allows it",
+        )
+
+
+def _require_turn(state: State) -> None:
+    if state.phase is Phase.STOPPING:
+        raise CommandError(ErrorCode.BUSY, "the agent is stopping")
+    if state.phase is Phase.WORKING:
+        job = state.work.job if state.work else None
+        raise CommandError(ErrorCode.BUSY, f"the job {job} runs", "wait until it has ended, or cancel it")
+    if len(state.waiting) >= WAITING_MAX:
+        raise CommandError(ErrorCode.BUSY, f"{WAITING_MAX} commands are waiting already", "try again in a moment")
+
+
+def _of_change(state: State, command: Command, box: Box) -> Kind:
+    settings = state.record.settings
+    waits = state.phase in BUSY_PHASES  # what it is checked against may be another thing when its turn comes
+    if command.name in {"pause", "resume"}:
+        return Kind.TOGGLE
+    if state.strays and not waits:
+        raise CommandError(
+            ErrorCode.BUSY,
+            "a compilation that took too long was given up and still runs",
+            "wait until it ends; if it never does, restart the agent",
+        )
+    if isinstance(command.args, Quantize):
+        if not waits:
+            require_model(command.args.model or settings.model, box)
+        return Kind.JOB
+    if isinstance(command.args, PlanAffinity):
+        if not waits:
+            placed(settings, command.args, box)
+        return Kind.PLAN
+    if not waits:
+        asked(settings, command.args, box)
+    return Kind.CHANGE

@@ -1,0 +1,192 @@
+"""What happens to the state machine, and what it wants done: both are data."""
+
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from agent.control.journal import Record
+from agent.control.settings import Settings
+from agent.wire.commands import Address, Command, CommandError, Job, ReplyStatus
+from agent.wire.messages import Severity
+
+Facts = dict[str, str | int | float | bool | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The one thing that is being done and takes long: a switch, a plan, or a job."""
+
+    number: int
+    command: Command | None
+    """Who asked for it; None when the agent falls back by itself."""
+    settings: Settings
+    job: str | None = None
+    """Id of the job it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A well-formed command came."""
+
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Informed:
+    """What a command that only asks wanted to know."""
+
+    command: Command
+    result: dict[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The first engine runs."""
+
+    record: Record
+    """What it was built from: the one the agent started with, or one it fell back to."""
+    fallen: str | None = None
+    """Why it fell back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The engine of a switch is compiled, checked, and waits to be swapped in."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Work is done: what it brought."""
+
+    number: int
+    result: dict[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Work has ended without success."""
+
+    number: int
+    status: ReplyStatus
+    error: CommandError
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """Work takes longer than its limit and cannot be interrupted: it is left to itself."""
+
+    number: int
+    error: CommandError
+
+
+@dataclass(frozen=True, slots=True)
+class StrayEnded:
+    """Work that was left to itself has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The engine in use keeps failing."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The agent has run long enough in what it runs in to call it good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The agent is asked to end."""
+
+
+Event = (
+    Asked | Informed | Started | Built | Done | Failed | Overdue | StrayEnded | Broken | Settled | Stopped
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Write the record to disk before anything that follows is done."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a reply."""
+
+    address: Address
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Inform:
+    """Find out what the command asks for."""
+
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Start the work beside everything else."""
+
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """Give the frames to the engine that was built."""
+
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class SwapBack:
+    """Give the frames back to the engine that had them before."""
+
+    work: Work
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Give work up: what it still brings is thrown away."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Let frames flow, or stop them."""
+
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Tell everybody what happened."""
+
+    code: str
+    severity: Severity
+    message: str
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Say how a job stands."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """End the agent: nothing runs that could be gone back to."""
+
+    reason: str
+
+
+Effect = Save | Send | Inform | Begin | Swap | SwapBack | Abandon | Flow | Note | Publish | End
