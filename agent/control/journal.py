@@ -157,7 +157,7 @@ def boot(record: Record | None, base: Settings, now: datetime) -> Boot:
     if reset:
         edited = base.model_copy(update={"paused": record.settings.paused})
         booted = accepted(booted, edited).model_copy(update={"base": base})
-    elif record.alive and len(booted.deaths) == DEATHS_MAX:
+    elif len(booted.deaths) == DEATHS_MAX:
         booted = fall_back(booted) or booted
     return Boot(booted, booted.attempt, reset=reset, degraded=booted.fallback, jobs=tuple(ended_jobs.values()))
 
