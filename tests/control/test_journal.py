@@ -235,7 +235,7 @@ def test_jobs_are_cleared() -> None:
     for number in range(JOBS_MAX + 3):
         age = DAY - (number - 1.5) * MINUTE
         record = with_job(record, job(str(number), JobStatus.SUCCEEDED if number != 2 else JobStatus.RUNNING, age=age))
-        if number == JOBS_MAX // 2:
+        if number == JOBS_MAX - 8:
             assert sweep(record, NOW)[1] == ("0", "1")
     swept, cleared = sweep(record, NOW)
     assert cleared == ("0", "1", "3")
