@@ -12,13 +12,13 @@ Capitals or not is the same, and so are blanks around the parts. HETERO and MULT
 runs them, and they show what the mode itself costs.
 """
 
-import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal, Self, get_args
 
 from agent.wire.commands import CommandError, ErrorCode
+from agent.wire.wording import nearest, shown
 
 Mode = Literal["AUTO", "MULTI", "HETERO", "BATCH"]
 
@@ -54,7 +54,7 @@ class DeviceString:
     def parse(cls, text: str) -> Self:
         """Read a device string in any case. Raises :class:`DeviceStringError` and nothing else."""
         if len(text) > LENGTH_MAX or not text.isascii():
-            raise DeviceStringError(f"{_shown(text)} is no device string", "for example CPU or HETERO:GPU,CPU")
+            raise DeviceStringError(f"{shown(text)} is no device string", "for example CPU or HETERO:GPU,CPU")
         head, colon, tail = (part.strip() for part in text.upper().partition(":"))
         mode = head if head in MODES else None
         if colon and mode is None:
@@ -66,9 +66,9 @@ class DeviceString:
         sized = [_member(text, mode, item.strip()) for item in tail.split(",")]
         members = tuple(name for name, _size in sized)
         if len({first_card(name) for name in members}) < len(members):
-            raise DeviceStringError(f"{_shown(text)} names a device twice", "name every device once")
+            raise DeviceStringError(f"{shown(text)} names a device twice", "name every device once")
         if mode == "BATCH" and len(members) > 1:
-            raise DeviceStringError(f"{_shown(text)}: BATCH works on one device", f"for example BATCH:{members[0]}(4)")
+            raise DeviceStringError(f"{shown(text)}: BATCH works on one device", f"for example BATCH:{members[0]}(4)")
         return cls(mode, members, sized[0][1])
 
     def __str__(self) -> str:
@@ -92,7 +92,7 @@ def require(device: DeviceString, present: Collection[str]) -> None:
     kinds = {*KINDS, *(_kind(name) for name in present)}
     unknown = [name for name in missing if _kind(name) not in kinds]
     if unknown:
-        meant = _close(unknown[0], {*present, *KINDS})
+        meant = nearest(unknown[0], present)
         raise CommandError(
             ErrorCode.UNKNOWN_DEVICE,
             f"{device} names {', '.join(unknown)}, which is no device",
@@ -114,14 +114,6 @@ def _kind(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _close(word: str, known: Iterable[str]) -> str:
-    return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)), "")
-
-
-def _shown(text: str) -> str:
-    return repr(text) if len(text) <= 60 else f"{text[:60]!r}..."
-
-
 def _example(mode: str) -> str:
     return "for example BATCH:GPU(4)" if mode == "BATCH" else f"for example {mode}:GPU,CPU"
 
@@ -141,10 +133,10 @@ def _no_mode(text: str, head: str, tail: str) -> DeviceStringError:
     example = "for example HETERO:GPU,CPU"
     if _kind(head) in KINDS:
         hint = _meant(f"HETERO:{head},{tail}", f"MULTI:{head},{tail}", otherwise=example)
-        return DeviceStringError(f"{_shown(text)}: {_kind(head)} is a device, not a mode", hint)
-    meant = _close(head, MODES)
+        return DeviceStringError(f"{shown(text)}: {_kind(head)} is a device, not a mode", hint)
+    meant = nearest(head, MODES)
     hint = _meant(f"{meant}:{tail}", otherwise=example) if meant else example
-    return DeviceStringError(f"{_shown(text)}: before the colon stands one of {', '.join(MODES)}", hint)
+    return DeviceStringError(f"{shown(text)}: before the colon stands one of {', '.join(MODES)}", hint)
 
 
 def _alone(text: str, name: str) -> str:
@@ -152,31 +144,31 @@ def _alone(text: str, name: str) -> str:
         raise DeviceStringError("the device string is empty", "for example CPU or HETERO:GPU,CPU")
     if "," in name:
         hint = _meant(f"MULTI:{name}", f"HETERO:{name}", otherwise="for example MULTI:GPU,CPU")
-        raise DeviceStringError(f"{_shown(text)}: several devices need a mode", hint)
+        raise DeviceStringError(f"{shown(text)}: several devices need a mode", hint)
     if "(" in name:
         hint = _meant(f"BATCH:{name}", otherwise="for example BATCH:GPU(4)")
-        raise DeviceStringError(f"{_shown(text)}: a batch size needs the mode BATCH", hint)
+        raise DeviceStringError(f"{shown(text)}: a batch size needs the mode BATCH", hint)
     return _name(text, name)
 
 
 def _member(text: str, mode: Mode, item: str) -> tuple[str, int | None]:
     example = _example(mode)
     if not item:
-        raise DeviceStringError(f"{_shown(text)} does not name every device", example)
+        raise DeviceStringError(f"{shown(text)} does not name every device", example)
     if re.split(r"\s*[:(]", item)[0] in MODES:
-        raise DeviceStringError(f"{_shown(text)}: {mode} works on devices, not on modes", example)
+        raise DeviceStringError(f"{shown(text)}: {mode} works on devices, not on modes", example)
     match = _MEMBER.fullmatch(item)
     if match is None or (match[2] and mode != "BATCH"):
-        raise DeviceStringError(f"{_shown(text)}: {_shown(item)} is no device", example)
+        raise DeviceStringError(f"{shown(text)}: {shown(item)} is no device", example)
     size = int(match[2]) if match[2] else None
     if size is not None and not 1 <= size <= BATCH_MAX:
-        raise DeviceStringError(f"{_shown(text)}: a batch is of 1 to {BATCH_MAX} frames", example)
+        raise DeviceStringError(f"{shown(text)}: a batch is of 1 to {BATCH_MAX} frames", example)
     return _name(text, match[1].strip()), size
 
 
 def _name(text: str, name: str) -> str:
     if not _NAME.fullmatch(name):
         raise DeviceStringError(
-            f"{_shown(text)}: {_shown(name)} is no device's name", "for example CPU, GPU, GPU.1 or NPU"
+            f"{shown(text)}: {shown(name)} is no device's name", "for example CPU, GPU, GPU.1 or NPU"
         )
     return name

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Literal, Union, get_args, get_origin
 
 from hypothesis import strategies as st
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -22,6 +22,11 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     datetime: MOMENTS,
     AwareDatetime: MOMENTS,
     type(None): st.none(),
+    JsonValue: st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | FINITE | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=5,
+    ),
 }
 
 
@@ -34,7 +39,8 @@ def messages(kind: type[BaseModel]) -> st.SearchStrategy[Any]:
 def _values(annotation: Any, field: FieldInfo | None = None) -> st.SearchStrategy[Any]:
     arguments = get_args(annotation)
     if annotation in PLAIN:
-        return PLAIN[annotation]
+        # The one number with bounds is the progress of a job.
+        return st.floats(0, 1) if annotation is float and field and field.metadata else PLAIN[annotation]
     if get_origin(annotation) in (Union, types.UnionType):
         return st.one_of([_values(argument) for argument in arguments])
     if get_origin(annotation) is Literal:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from agent.wire.commands import Job, Reply
 from agent.wire.messages import (
     MAX_MESSAGE_BYTES,
     Event,
@@ -25,7 +26,7 @@ from agent.wire.messages import (
 from tests import samples
 from tests.contract.strategies import messages
 
-KINDS = [Info, State, Metrics, Keypoints, Event]
+KINDS = [Info, State, Metrics, Keypoints, Event, Reply, Job]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),

@@ -1,0 +1,1 @@
+"""Generated and mutated commands, and what must come of each."""
