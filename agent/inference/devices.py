@@ -1,16 +1,23 @@
 """The devices of this box, under their own names and under aliases."""
 
 from pathlib import Path
+from typing import Any
 
 import openvino as ov
+import structlog
 
 from agent.errors import ConfigError, EngineError
+from agent.wire.commands import CommandError
+from agent.wire.devices import DeviceString, require
 from agent.wire.messages import DeviceInfo
+
+log = structlog.get_logger()
+
+Core = ov.Core
+"""What finds devices and compiles networks, for those who pass it on and know no OpenVINO."""
 
 PLUGIN_OF = {"CPU": "libopenvino_intel_cpu_plugin.so"}
 """Plugins that may be registered a second time under another name."""
-COMBINING = ("MULTI", "HETERO", "BATCH")
-"""Modes that work on devices named after a colon; AUTO can do without."""
 
 
 def open_core(aliases: dict[str, str]) -> ov.Core:
@@ -42,30 +49,43 @@ def _plugin_folder() -> Path:
 
 
 def list_devices(core: ov.Core) -> tuple[DeviceInfo, ...]:
-    """Every device OpenVINO finds, aliases included."""
+    """Every device OpenVINO finds, aliases included.
+
+    One whose driver does not answer is listed all the same, with ``?`` as its full name or without capabilities.
+    """
+
+    def ask(name: str, wanted: str, otherwise: Any) -> Any:  # noqa: ANN401 - values are of many types
+        try:
+            return core.get_property(name, wanted)
+        except RuntimeError as error:
+            log.warning("device.silent", device=name, property=wanted, cause=first_line(error))
+            return otherwise
+
     return tuple(
         DeviceInfo(
             name=name,
-            full_name=str(core.get_property(name, "FULL_DEVICE_NAME")),
-            capabilities=tuple(sorted(core.get_property(name, "OPTIMIZATION_CAPABILITIES"))),
+            full_name=str(ask(name, "FULL_DEVICE_NAME", "?")),
+            capabilities=tuple(sorted(ask(name, "OPTIMIZATION_CAPABILITIES", ()))),
         )
         for name in core.available_devices
     )
 
 
-def require_devices(core: ov.Core, device: str) -> None:
-    """Refuse a device string that names a device this box does not have: OpenVINO itself accepts ``AUTO:NOPE,CPU``."""
-    mode, colon, members = device.partition(":")
-    alone = not colon and mode not in COMBINING
-    named = [mode] if alone else [member.split("(")[0].strip() for member in members.split(",")]
-    if not all(named):
-        raise EngineError(f"device {device!r} does not name every device", hint="for example CPU or HETERO:GPU,CPU")
-    # Of several graphics cards OpenVINO lists GPU.0, GPU.1 and takes GPU for the first; of one it lists GPU.
-    present = {name.removesuffix(".0") for name in core.available_devices}
-    missing = [name for name in named if name.removesuffix(".0") not in present and device != "AUTO"]
-    if missing:
-        here = ", ".join(sorted(core.available_devices))
-        raise EngineError(
-            f"device {device!r} needs {', '.join(missing)}, which this box does not have",
-            hint=f"devices here: {here}; `agent doctor` says why one may be missing",
-        )
+def require_devices(core: ov.Core, device: str) -> DeviceString:
+    """Read a device string in any case and refuse one that names a device this box does not have.
+
+    OpenVINO itself accepts ``AUTO:NOPE,CPU`` and knows no ``hetero:cpu``. Raises EngineError.
+    """
+    try:
+        wanted = DeviceString.parse(device)
+        require(wanted, core.available_devices)
+    except CommandError as error:
+        raise EngineError(error.message, hint=error.hint) from error
+    return wanted
+
+
+def first_line(error: BaseException) -> str:
+    """The one line of an OpenVINO error that says what happened, without its source locations."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return (telling or lines or [type(error).__name__])[-1]

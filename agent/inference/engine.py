@@ -2,10 +2,11 @@
 
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import openvino as ov
@@ -14,14 +15,15 @@ from openvino.preprocess import ColorFormat, PrePostProcessor
 
 from agent.capture.frame import Image
 from agent.errors import EngineError
-from agent.inference.devices import require_devices
+from agent.inference.affinity import place_operations
+from agent.inference.devices import first_line, require_devices
+from agent.inference.facts import read_facts
+from agent.inference.plan import describe
+from agent.inference.properties import cache_folder, properties
 from agent.inference.spec import EngineFacts, EngineSpec
 from models.catalogue import NetworkCard
 
 Floats = NDArray[np.float32]
-
-PRECISION_HINT = {"FP32": "f32", "FP16": "f16", "INT8": None}
-"""INFERENCE_PRECISION_HINT per requested precision. Left alone, the CPU plugin would run FP32 in BF16."""
 
 
 class Slot:
@@ -68,11 +70,16 @@ class Engine:
     """
 
     def __init__(
-        self, spec: EngineSpec, compiled: ov.CompiledModel, tensors: tuple[str, ...], facts: EngineFacts
+        self,
+        spec: EngineSpec,
+        compiled: ov.CompiledModel,
+        tensors: tuple[str, ...],
+        facts: EngineFacts,
+        generation: int = 1,
     ) -> None:
         self.spec = spec
         self.facts = facts
-        self.generation = 1
+        self.generation = generation
         """Grows by one at every switch; the pipeline stamps results with it."""
         self._compiled = compiled
         self._idle: queue.SimpleQueue[Slot] = queue.SimpleQueue()
@@ -114,23 +121,36 @@ def build_engine(
     spec: EngineSpec,
     roles: tuple[str, ...],
     cache: Path | None,
+    *,
+    generation: int = 1,
 ) -> Engine:
     """Compile ``card``'s network from its IR for ``spec`` and run it once.
 
-    ``roles`` are the outputs the decoder reads. ``cache`` is the folder of compiled networks, None for no cache.
-    Raises EngineError when the device is missing or cannot compile or run the network.
+    The device string may be in any case; the engine's own spec has the canonical one. ``roles`` are the outputs the
+    decoder reads. ``cache`` is the folder of compiled networks, None for no cache.
+
+    Raises EngineError when the device is missing or cannot compile or run the network, and CommandError with
+    ``invalid_affinity`` for an affinity that cannot be.
     """
-    require_devices(core, spec.device)
+    spec = replace(spec, device=str(require_devices(core, spec.device)))
     if missing := set(roles) - set(card.decoder.outputs):
         raise EngineError(f"the card of {card.name} names no output for {', '.join(sorted(missing))}")
     try:
         network = with_preprocessing(core.read_model(xml), card, spec)
+        placement = place_operations(core, network, spec, spec.affinity) if spec.affinity else None
+        wanted = properties(spec)
+        if cache:
+            written = placement.devices if placement and placement.written else None
+            wanted["CACHE_DIR"] = str(cache_folder(cache, spec.device, written))
         started = time.perf_counter()
-        compiled = core.compile_model(network, spec.device, _properties(spec, cache))
+        compiled = core.compile_model(network, spec.device, wanted)
         compile_ms = (time.perf_counter() - started) * 1e3
         first_infer_ms = _first_inference(compiled)
-        tensors = tuple(card.decoder.outputs[role] for role in roles)
-        return Engine(spec, compiled, tensors, _facts(compiled, spec, compile_ms, first_infer_ms))
+        facts = replace(
+            read_facts(compiled, spec, compile_ms, first_infer_ms),
+            plan=describe(placement, spec, spec.affinity) if placement and spec.affinity else None,
+        )
+        return Engine(spec, compiled, tuple(card.decoder.outputs[role] for role in roles), facts, generation)
     except RuntimeError as error:
         raise EngineError(f"{spec.device} cannot run {spec.model} at {spec.precision}: {first_line(error)}") from error
 
@@ -152,19 +172,6 @@ def with_preprocessing(network: ov.Model, card: NetworkCard, spec: EngineSpec) -
     return steps.build()
 
 
-def _properties(spec: EngineSpec, cache: Path | None) -> dict[str, Any]:
-    properties: dict[str, Any] = {"PERFORMANCE_HINT": spec.hint.upper()}
-    wanted = {
-        "INFERENCE_PRECISION_HINT": PRECISION_HINT[spec.precision],
-        "NUM_STREAMS": spec.streams,
-        "PERFORMANCE_HINT_NUM_REQUESTS": spec.requests,
-        "INFERENCE_NUM_THREADS": spec.threads,
-        # One folder per device string: OpenVINO reuses the blob of HETERO:A,B for HETERO:B,A.
-        "CACHE_DIR": str(cache / spec.device.replace(":", "_").replace(",", "+")) if cache else None,
-    }
-    return properties | {name: value for name, value in wanted.items() if value is not None}
-
-
 def _first_inference(compiled: ov.CompiledModel) -> float:
     """Milliseconds of the first inference, which is where a lazy device still compiles. Raises on NaN output."""
     request = compiled.create_infer_request()
@@ -175,49 +182,3 @@ def _first_inference(compiled: ov.CompiledModel) -> float:
         if not np.isfinite(tensor.data).all():
             raise RuntimeError("the network's output is not finite")
     return elapsed_ms
-
-
-def _facts(compiled: ov.CompiledModel, spec: EngineSpec, compile_ms: float, first_infer_ms: float) -> EngineFacts:
-    def ask(name: str) -> Any:  # noqa: ANN401 - OpenVINO's property values are of many types
-        try:
-            return compiled.get_property(name)
-        except RuntimeError:
-            return None  # HETERO and AUTO do not answer every property
-
-    devices = ask("EXECUTION_DEVICES")
-    optimal = int(ask("OPTIMAL_NUMBER_OF_INFER_REQUESTS") or 1)
-    return EngineFacts(
-        execution_devices=tuple([devices] if isinstance(devices, str) else devices or [spec.device]),
-        model_precision=spec.precision,
-        inference_precision=_runtime_precision(compiled, lambda: ask("INFERENCE_PRECISION_HINT")),
-        submodels=ask("HETERO_NUMBER_OF_SUBMODELS"),
-        infer_requests=(spec.requests or optimal) + 1,
-        compile_ms=compile_ms,
-        first_infer_ms=first_infer_ms,
-        from_cache=bool(ask("LOADED_FROM_CACHE")),
-    )
-
-
-def _runtime_precision(compiled: ov.CompiledModel, hint: Callable[[], Any]) -> str:
-    """The precision most convolutions run in: an f16 hint can run as bf16, so the hint alone proves nothing."""
-    try:
-        nodes = compiled.get_runtime_model().get_ordered_ops()
-    except RuntimeError:
-        nodes = []
-    counts: dict[str, int] = {}
-    for node in nodes:
-        info = node.get_rt_info()
-        if "layerType" in info and "runtimePrecision" in info and "onvolution" in info["layerType"].astype(str):
-            name = info["runtimePrecision"].astype(str)
-            counts[name] = counts.get(name, 0) + 1
-    if counts:
-        return max(counts, key=lambda name: counts[name]).upper()
-    value = hint()
-    return value.get_type_name().upper() if isinstance(value, ov.Type) else "UNKNOWN"
-
-
-def first_line(error: BaseException) -> str:
-    """The one line of an OpenVINO error that says what happened, without its source locations."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-    return (telling or lines or [type(error).__name__])[-1]

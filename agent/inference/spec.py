@@ -7,7 +7,7 @@ from typing import Literal
 from agent.capture.frame import Frame
 from agent.config import InputSize
 from agent.errors import ConfigError
-from agent.wire.affinity import Affinity
+from agent.wire.affinity import Affinity, Plan
 from models.catalogue import NetworkCard, Precision
 
 Hint = Literal["latency", "throughput"]
@@ -44,6 +44,8 @@ class EngineFacts:
     compile_ms: float
     first_infer_ms: float
     from_cache: bool
+    plan: Plan | None = None
+    """Where the operations went; None unless an affinity was asked for."""
 
 
 def input_size(wanted: InputSize, card: NetworkCard, frame: Frame | None) -> tuple[int, int]:

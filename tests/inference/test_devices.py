@@ -1,9 +1,13 @@
 """Promises of the device list and of the names for devices."""
 
+from typing import Any
+
 import pytest
+import structlog
 
 from agent.errors import ConfigError, EngineError
 from agent.inference.devices import list_devices, open_core, require_devices
+from agent.wire.messages import DeviceInfo
 from tests.inference.engines import CORE
 
 
@@ -39,66 +43,57 @@ def test_aliases_that_cannot_be_are_refused(alias: str, device: str, message: st
     assert str(caught.value).startswith("devices.aliases: ")
 
 
+class HalfDead:
+    """Stands in for the Core of a box whose graphics driver does not answer, which no test can bring about."""
+
+    available_devices = ("CPU", "GPU")
+
+    def get_property(self, device: str, name: str) -> Any:
+        if device == "GPU":
+            raise RuntimeError(
+                "Exception from src/plugin.cpp:1:\n[GPU] clGetDeviceInfo, error code: -30 CL_INVALID_VALUE\n"
+            )
+        return CORE.get_property(device, name)
+
+
+def test_a_device_whose_driver_fails_hides_no_other() -> None:
+    """A device that does not answer is listed without what it did not say, and told in the log; the others are there."""
+    with structlog.testing.capture_logs() as logs:
+        devices = list_devices(HalfDead())
+    assert devices[0] == next(device for device in list_devices(CORE) if device.name == "CPU")
+    assert devices[1] == DeviceInfo(name="GPU", full_name="?", capabilities=())
+    assert {(entry["event"], entry["device"]) for entry in logs} == {("device.silent", "GPU")}
+    assert logs[0]["cause"] == "[GPU] clGetDeviceInfo, error code: -30 CL_INVALID_VALUE"
+
+
 @pytest.mark.parametrize(
-    "device",
+    ("device", "canonical"),
     [
-        "CPU",
-        "SIMCPU",
-        "AUTO",
-        "AUTO:CPU",
-        "AUTO:SIMCPU,CPU",
-        "MULTI:SIMCPU,CPU",
-        "HETERO:SIMCPU, CPU",
-        "BATCH:CPU(4)",
+        ("cpu", "CPU"),
+        ("AUTO", "AUTO"),
+        ("auto:simcpu, cpu", "AUTO:SIMCPU,CPU"),
+        ("hetero:simcpu,cpu", "HETERO:SIMCPU,CPU"),
+        ("batch:cpu(4)", "BATCH:CPU(4)"),
     ],
 )
-def test_devices_that_are_here_pass(device: str) -> None:
-    """Every device string of the contract passes when its devices are here."""
-    require_devices(CORE, device)
+def test_devices_that_are_here_pass(device: str, canonical: str) -> None:
+    """A device string may be written in any case; what comes back is as OpenVINO reads it."""
+    assert str(require_devices(CORE, device)) == canonical
 
 
 @pytest.mark.parametrize(
-    ("device", "missing"),
-    [
-        ("NOPE", "NOPE"),
-        ("AUTO:NOPE,CPU", "NOPE"),
-        ("HETERO:SIMCPU,NOPE", "NOPE"),
-        ("MULTI:NOPE,NADA", "NOPE, NADA"),
-        ("BATCH:NOPE(4)", "NOPE"),
-        ("hetero:cpu", "cpu"),
-        ("CPU.1", "CPU.1"),
-        ("AUTO:AUTO", "AUTO"),
-    ],
+    ("device", "missing"), [("AUTO:NPU,CPU", "NPU"), ("HETERO:SIMCPU,GPU", "GPU"), ("gpu.1", "GPU.1")]
 )
 def test_devices_that_are_missing_are_named(device: str, missing: str) -> None:
-    """A device this box does not have is refused, wherever it stands, and the devices that are here are listed."""
-    with pytest.raises(EngineError) as caught:
+    """A device this box does not have is an error a person can read, and the devices that are here are listed."""
+    with pytest.raises(EngineError, match=f"needs {missing}, which this box does not have") as caught:
         require_devices(CORE, device)
-    assert str(caught.value) == f"device {device!r} needs {missing}, which this box does not have"
     assert caught.value.hint.startswith("devices here: CPU, SIMCPU;")
 
 
-@pytest.mark.parametrize("device", ["", "HETERO", "HETERO:", "MULTI", "BATCH:", "AUTO:", "AUTO:CPU,", "MULTI:,CPU"])
-def test_a_device_left_out_is_told(device: str) -> None:
-    """A string in which a device is left out is refused with an example."""
-    with pytest.raises(EngineError, match="does not name every device") as caught:
+@pytest.mark.parametrize("device", ["", "NOPE", "HETERO:", "CPU,SIMCPU", "AUTO:AUTO"])
+def test_what_is_no_device_string_is_told(device: str) -> None:
+    """What is no device string is an error a person can read, with an example or a list."""
+    with pytest.raises(EngineError) as caught:
         require_devices(CORE, device)
-    assert "HETERO:GPU,CPU" in caught.value.hint
-
-
-class TwoCards:
-    """Stands in for the Core of a box with two graphics cards, of which there is none here."""
-
-    available_devices = ("CPU", "GPU.0", "GPU.1")
-
-
-@pytest.mark.parametrize("device", ["GPU", "GPU.0", "GPU.1", "HETERO:GPU,CPU", "AUTO:GPU.1,CPU"])
-def test_gpu_is_the_first_of_several(device: str) -> None:
-    """With two cards, which OpenVINO lists as GPU.0 and GPU.1, GPU alone is the first."""
-    require_devices(TwoCards(), device)
-
-
-def test_a_third_card_is_missing() -> None:
-    """A number beyond the last card is a device this box does not have."""
-    with pytest.raises(EngineError, match=r"needs GPU\.2"):
-        require_devices(TwoCards(), "GPU.2")
+    assert caught.value.hint

@@ -168,7 +168,7 @@ def test_a_damaged_network_is_one_clear_line(damage: object, store: Store, tmp_p
 
 def test_a_missing_device_is_told_before_anything_is_compiled(store: Store) -> None:
     """A device that is not here is an EngineError, though OpenVINO would take the others."""
-    with pytest.raises(EngineError, match="needs NOPE"):
+    with pytest.raises(EngineError, match="names NOPE, which is no device"):
         movenet(store, SIZE, device="AUTO:NOPE,CPU")
 
 

@@ -1,0 +1,72 @@
+"""What OpenVINO reports of a compiled network."""
+
+import math
+from collections import Counter
+from typing import Any
+
+import openvino as ov
+
+from agent.inference.spec import EngineFacts, EngineSpec
+from agent.wire.devices import DeviceString
+
+
+def read_facts(compiled: ov.CompiledModel, spec: EngineSpec, compile_ms: float, first_infer_ms: float) -> EngineFacts:
+    """Ask a compiled network what it really is. The devices are those that run it: of AUTO, which it picked."""
+    devices = _ask(compiled, "EXECUTION_DEVICES")
+    return EngineFacts(
+        execution_devices=tuple([devices] if isinstance(devices, str) else devices or [spec.device]),
+        model_precision=spec.precision,
+        inference_precision=_precision(compiled),
+        submodels=_ask(compiled, "HETERO_NUMBER_OF_SUBMODELS"),
+        infer_requests=ring_size(spec, int(_ask(compiled, "OPTIMAL_NUMBER_OF_INFER_REQUESTS") or 1)),
+        compile_ms=compile_ms,
+        first_infer_ms=first_infer_ms,
+        from_cache=bool(_ask(compiled, "LOADED_FROM_CACHE")),
+    )
+
+
+def ring_size(spec: EngineSpec, optimal: int) -> int:
+    """Infer requests of a ring: what the device works on, which MULTI sums over its devices, and one being prepared.
+
+    BATCH binds each request to a batch when it is made, so that a ring which is no multiple of the batch leaves one
+    that is never full and waits for its timeout each time.
+    """
+    requests = (spec.requests or optimal) + 1
+    device = DeviceString.parse(spec.device)
+    if device.mode != "BATCH":
+        return requests
+    batch = device.batch or optimal
+    return math.ceil(requests / batch) * batch
+
+
+def _ask(compiled: ov.CompiledModel, name: str) -> Any:  # noqa: ANN401 - OpenVINO's property values are of many types
+    try:
+        return compiled.get_property(name)
+    except RuntimeError:
+        return None  # HETERO, MULTI and AUTO do not answer every property
+
+
+def _precision(compiled: ov.CompiledModel) -> str:
+    """The precision most convolutions run in: an f16 hint can run as bf16, so the hint alone proves nothing."""
+    try:
+        nodes = compiled.get_runtime_model().get_ordered_ops()
+    except RuntimeError:
+        nodes = []
+    counts: Counter[str] = Counter()
+    for node in nodes:
+        info = node.get_rt_info()
+        if "layerType" in info and "runtimePrecision" in info and "onvolution" in info["layerType"].astype(str):
+            counts[info["runtimePrecision"].astype(str)] += 1
+    if counts:
+        return counts.most_common(1)[0][0].upper()
+    return hinted_precision(compiled)
+
+
+def hinted_precision(compiled: ov.CompiledModel) -> str:
+    """The precision that was asked for, as the devices have understood it."""
+    hints = [_ask(compiled, "INFERENCE_PRECISION_HINT")]
+    if hints == [None]:
+        members = (_ask(compiled, "DEVICE_PROPERTIES") or {}).values()
+        hints = [properties.get("INFERENCE_PRECISION_HINT") for properties in members]
+    names = sorted({hint.get_type_name().upper() for hint in hints if isinstance(hint, ov.Type)})
+    return "/".join(names) or "UNKNOWN"

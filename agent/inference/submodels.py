@@ -1,0 +1,167 @@
+"""Into which submodels OpenVINO's HETERO plugin cuts a network whose operations have devices.
+
+The rule is that of ``SubgraphCollector`` in OpenVINO 2026.4 (src/plugins/hetero/src/subgraph_collector.cpp): neighbours
+on one device belong together, and where two submodels would need each other's results, edges are cut until none do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.inference.graph import CONSTANT, PARAMETER, RESULT, Graph
+
+Edge = tuple[int, int]
+"""An operation and the number of one of its inputs; a constant or parameter counts as one edge of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A tensor that one submodel hands to another."""
+
+    operation: int
+    """Place of the operation that makes it."""
+    output: int
+    target: int
+    """Number of the submodel that reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submodels:
+    """A network that is cut."""
+
+    member: tuple[int, ...]
+    """Of each operation: the number of its submodel, from 0; -1 for constants that belong to no submodel."""
+    devices: tuple[str, ...]
+    """Of each submodel."""
+    crossings: tuple[Crossing, ...]
+
+
+def cut(graph: Graph, devices: Sequence[str]) -> Submodels:
+    """Cut a network as OpenVINO does. ``devices`` are those of all operations, constants included."""
+    cutter = _Cutter(graph, devices)
+    while cutter.break_cycles():
+        pass
+    return _numbered(graph, devices, cutter)
+
+
+class _Cutter:
+    """Grows the set of edges that are cut."""
+
+    def __init__(self, graph: Graph, devices: Sequence[str]) -> None:
+        self.operations = graph.operations
+        self.leaf = [operation.type in (CONSTANT, PARAMETER) for operation in graph.operations]
+        self.edges: dict[Edge, None] = {}
+        for place, operation in enumerate(self.operations):
+            if self.leaf[place]:
+                self.edges[place, 0] = None
+            elif operation.type != RESULT:
+                for number, (source, _output) in enumerate(operation.inputs):
+                    if devices[source] != devices[place]:
+                        self.edges[place, number] = None
+
+    def parts(self) -> list[int]:
+        """Of each operation: the first of those it hangs together with over edges that are not cut."""
+        parent = list(range(len(self.operations)))
+
+        def root(place: int) -> int:
+            while parent[place] != place:
+                parent[place] = parent[parent[place]]
+                place = parent[place]
+            return place
+
+        for place, operation in enumerate(self.operations):
+            for number, (source, _output) in enumerate(operation.inputs):
+                if (place, number) not in self.edges:
+                    one, other = sorted((root(place), root(source)))
+                    parent[other] = one
+        return [root(place) for place in range(len(self.operations))]
+
+    def break_cycles(self) -> bool:
+        """Cut where a submodel waits for one that waits for it; tells whether there was anything to cut.
+
+        Sets of edges are bits of integers, as in the original.
+        """
+        part = self.parts()
+        owners: dict[int, int] = {}
+        makers: dict[int, int] = {}
+        reentries: dict[int, int] = {}
+        bits = {edge: 1 << number for number, edge in enumerate(self.edges)}
+        for (place, number), bit in bits.items():
+            owners[part[place]] = owners.get(part[place], 0) | bit
+            if not self.leaf[place]:
+                maker = part[self.operations[place].inputs[number][0]]
+                makers[maker] = makers.get(maker, 0) | bit
+                if maker != part[place]:
+                    reentries[part[place]] = reentries.get(part[place], 0) | bit
+        needed = self._needed(bits)
+        own = [needed[place] & owners.get(part[place], 0) for place in range(len(part))]
+        cyclic = [needed[place] & makers.get(part[place], 0) for place in range(len(part))]
+        ends = list(bits)
+        before = len(self.edges)
+        for place in (place for place, found in enumerate(cyclic) if found):
+            behind = 0
+            for bit in _numbers(cyclic[place]):
+                behind |= own[self._maker(ends[bit])]
+            for bit in _numbers(own[place] & reentries.get(part[place], 0)):
+                behind |= own[ends[bit][0]]
+            for number, (source, _output) in enumerate(self.operations[place].inputs):
+                if not cyclic[place] & cyclic[source] and behind & own[source]:
+                    self.edges[place, number] = None
+        return len(self.edges) > before
+
+    def _needed(self, bits: dict[Edge, int]) -> list[int]:
+        """Of each operation: every cut edge that lies before it."""
+        needed: list[int] = []
+        for place, operation in enumerate(self.operations):
+            found = bits.get((place, 0), 0) if self.leaf[place] else 0
+            for number, (source, _output) in enumerate(operation.inputs):
+                found |= bits.get((place, number), 0) | needed[source]
+            needed.append(found)
+        return needed
+
+    def _maker(self, edge: Edge) -> int:
+        place, number = edge
+        return self.operations[place].inputs[number][0]
+
+
+def _numbers(bits: int) -> list[int]:
+    """The bits that are set."""
+    found = []
+    while bits:
+        lowest = bits & -bits
+        found.append(lowest.bit_length() - 1)
+        bits ^= lowest
+    return found
+
+
+def _numbered(graph: Graph, devices: Sequence[str], cutter: _Cutter) -> Submodels:
+    """The submodels in the order in which they come first; constants alone are none."""
+    part = cutter.parts()
+    crossings: dict[tuple[int, int, int], None] = {}
+    for place, number in cutter.edges:
+        if cutter.leaf[place]:
+            continue
+        source, output = graph.operations[place].inputs[number]
+        if graph.operations[source].type == CONSTANT:
+            continue
+        for reader, read in graph.consumers[source]:
+            if read == output and part[reader] != part[source]:
+                crossings[source, output, part[reader]] = None
+    ends = {part[source] for source, _output, _target in crossings} | {target for _s, _o, target in crossings}
+    kinds = (PARAMETER, RESULT)
+    bare = {part[place] for place, operation in enumerate(graph.operations) if operation.type in kinds}
+    numbers: dict[int, int] = {}
+    for one in part:
+        if one in ends or one in bare:
+            numbers.setdefault(one, len(numbers))
+    first = {number: one for one, number in numbers.items()}
+    on = _devices_of_parts(graph, devices, part)
+    return Submodels(
+        member=tuple(numbers.get(one, -1) for one in part),
+        devices=tuple(on[first[number]] for number in range(len(first))),
+        crossings=tuple(Crossing(source, output, numbers[target]) for source, output, target in crossings),
+    )
+
+
+def _devices_of_parts(graph: Graph, devices: Sequence[str], part: list[int]) -> dict[int, str]:
+    """A result goes where its tensor is made, so it never decides."""
+    return {part[place]: devices[place] for place, operation in enumerate(graph.operations) if operation.type != RESULT}
