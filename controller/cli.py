@@ -1,33 +1,35 @@
 """The command line: a thin layer over :mod:`controller.session`.
 
-Commands that change something on a device belong below the mark at the end; what they share is the request and the
-wait for its reply in :mod:`controller.client`.
+Here stand the commands that look; those that ask a device for something are in :mod:`controller.commands` and
+:mod:`controller.jobs`.
 """
 
 import contextlib
 import itertools
-import json
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import click
 
+from controller import commands, jobs
 from controller.errors import ControllerError
 from controller.options import FILE, DeviceType, Given, connection
+from controller.snapshot import snapshot
+from controller.terminal import open_session, print_json, tell
 
 # Rich, paho and the wire's models are imported by the command that needs them: --help and completion stay quick.
-if TYPE_CHECKING:
-    from controller.session import Session
 
 EPILOG: Final = """
 \b
 Exit codes:
-  0  done                              3  no such device, or no answer in time
-  1  failed                            4  rejected by the device
-  2  wrong usage                       5  broker unreachable, or it refuses us
+  0  done, or a job started            4  rejected by the device
+  1  failed, cancelled or timed out    5  broker unreachable, or it refuses us
+  2  wrong usage                     130  Ctrl-C while waiting; the device goes on
+  3  no such device, offline, or no answer in time
+Of several devices the worst counts, in the order 1, 4, 3, 0.
 
 \b
 Environment:
@@ -46,7 +48,7 @@ Every option may also stand after the command. A device's id is what `controller
 @connection(environment=True)
 @click.version_option(package_name="edgepose", message="%(version)s")
 def cli() -> None:
-    """See what the edgepose agents on a broker are doing."""
+    """See what the edgepose agents on a broker are doing, and change it while they run."""
 
 
 def main() -> None:
@@ -65,10 +67,10 @@ def main() -> None:
 @click.pass_obj
 def list_(given: Given) -> None:
     """Show every agent on the broker."""
-    with _session(given) as session:
+    with open_session(given) as session:
         found = session.all_agents()
     if given.json:
-        _print_json([agent.row() for agent in found])
+        print_json([agent.row() for agent in found])
     elif not found:
         click.echo(f"No agent below {given.prefix!r} on this broker.", err=True)
     else:
@@ -107,14 +109,14 @@ def watch(given: Given, device: str, count: int | None, seconds: float | None) -
     With --json every message is printed on a line of its own: keypoints, metrics, state, events, availability. Their
     `schema` tells them apart.
     """
-    with contextlib.suppress(KeyboardInterrupt), _session(given) as session:
+    with contextlib.suppress(KeyboardInterrupt), open_session(given) as session:
         agent, messages = session.watch(device, seconds=seconds)
         messages = itertools.islice(messages, count)
         if given.json:
             from controller.session import as_json  # noqa: PLC0415
 
             for message in messages:
-                _print_json(as_json(message), indent=None)
+                print_json(as_json(message), indent=None)
             return
 
         from rich.live import Live  # noqa: PLC0415
@@ -146,10 +148,10 @@ def record(given: Given, device: str, out: Path, count: int | None, seconds: flo
     from controller import record as recorder  # noqa: PLC0415
 
     recording = recorder.new_recording(out, replace=force)
-    with _until_ended(), _session(given) as session:
-        tally = recorder.record(session, device, recording, seconds=seconds, count=count, tell=_tell)
+    with _until_ended(), open_session(given) as session:
+        tally = recorder.record(session, device, recording, seconds=seconds, count=count, tell=tell)
         if given.json:
-            _print_json(tally.figures())
+            print_json(tally.figures())
 
 
 @cli.command()
@@ -171,7 +173,7 @@ def replay(given: Given, file: Path, speed: float, device: str | None, *, loop: 
     from controller import replay as player  # noqa: PLC0415
 
     with _until_ended():
-        player.replay(given, file, device=device, speed=speed, loop=loop, force=force, tell=_tell)
+        player.replay(given, file, device=device, speed=speed, loop=loop, force=force, tell=tell)
 
 
 @contextlib.contextmanager
@@ -182,35 +184,20 @@ def _until_ended() -> Iterator[None]:
         yield
 
 
-def _tell(line: str) -> None:
-    click.echo(line, err=True)
-
-
-@contextlib.contextmanager
-def _session(given: Given) -> "Iterator[Session]":
-    from controller.session import Session  # noqa: PLC0415
-
-    with Session(given, complain=lambda line: click.echo(f"Warning: {line}", err=True)) as session:
-        yield session
-
-
 def _show(given: Given, device: str, *leaves: str) -> None:
-    with _session(given) as session:
+    with open_session(given) as session:
         agent = session.one_agent(device, *leaves)
     messages = {leaf: getattr(agent, leaf) for leaf in leaves}
     if given.json:
         from controller.session import as_json  # noqa: PLC0415
 
         known = {leaf: message and as_json(message) for leaf, message in messages.items()}
-        _print_json({"device_id": device, "availability": agent.availability, **known})
+        print_json({"device_id": device, "availability": agent.availability, **known})
     else:
         from controller import report  # noqa: PLC0415
 
         report.console().print(report.facts(agent, *messages.values()))
 
 
-def _print_json(value: Any, indent: int | None = 2) -> None:  # noqa: ANN401 - JSON
-    click.echo(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
-
-
-# Commands that change something on a device go here: set-device, set-precision, set-model, ...
+for _command in (*commands.ALL, *jobs.ALL, snapshot):
+    cli.add_command(_command)

@@ -1,9 +1,10 @@
 """The broker as the controller sees it. The only file of the controller that imports paho.
 
-Replays are published from here; so will commands be: a request with its reply topic, and the wait for the reply.
+Replays are published from here, and commands: a request with its reply topic. Who waits for the reply reads messages.
 """
 
 import time
+import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Final, Self
 from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.wire import broker
@@ -31,19 +34,24 @@ class Received:
     topic: str
     payload: bytes
     retained: bool
+    correlation: bytes | None = None
+    """What a reply repeats of its request."""
 
 
 class Client:
     """One connection to the broker, as a context manager; entering connects.
 
     Everything runs in the caller's thread. ``will`` is a topic, and what the broker retains there when we vanish.
+    ``name`` is our client id, so that a broker's access list can tie the topics of our replies to us.
     Raises :class:`BrokerUnreachableError` whenever the broker cannot be had.
     """
 
     def __init__(self, address: Address, *, timeout_s: float, will: tuple[str, bytes] | None = None) -> None:
         self._address = address
         self._timeout_s = timeout_s
-        self._paho = PahoClient(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        # 23 letters and digits: what every broker must take (MQTT 5.0, section 3.1.3.1).
+        self.name = f"controller{uuid.uuid4().hex[:13]}"
+        self._paho = PahoClient(CallbackAPIVersion.VERSION2, self.name, protocol=MQTTProtocolVersion.MQTTv5)
         self._paho.connect_timeout = timeout_s
         self._paho.on_connect = self._on_connect
         self._paho.on_subscribe = self._on_subscribe
@@ -68,11 +76,11 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self._paho.disconnect()
 
-    def subscribe(self, topics: Sequence[str]) -> None:
-        """Subscribe with QoS 0 and wait until the broker has agreed."""
+    def subscribe(self, topics: Sequence[str], *, qos: int = 0) -> None:
+        """Subscribe and wait until the broker has agreed."""
         began = time.monotonic()
         self._granted = None
-        self._paho.subscribe([(topic, 0) for topic in topics])
+        self._paho.subscribe([(topic, qos) for topic in topics])
         while self._granted is None:
             self._turn_in_time(began + self._timeout_s)
         refusals = [code for code in self._granted if code.is_failure]
@@ -82,13 +90,15 @@ class Client:
 
     def announce(self, topic: str, payload: bytes) -> None:
         """Publish retained with QoS 1 and wait until the broker has it."""
-        deadline = time.monotonic() + self._timeout_s
-        self._acknowledged = None
-        self._awaited = self._paho.publish(topic, payload, qos=1, retain=True).mid
-        while self._acknowledged is None:
-            self._turn_in_time(deadline)
-        if self._acknowledged.is_failure:
-            raise self._unreachable(broker.refused(self._acknowledged.value))
+        self._deliver(topic, payload, retain=True)
+
+    def request(self, topic: str, payload: bytes, *, reply_to: str, correlation: bytes, expiry_s: int) -> None:
+        """Publish with QoS 1 and wait until the broker has it, which drops it when it is not taken in ``expiry_s``."""
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.ResponseTopic = reply_to
+        properties.CorrelationData = correlation
+        properties.MessageExpiryInterval = expiry_s
+        self._deliver(topic, payload, retain=False, properties=properties)
 
     def send(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 0; returns when it has left, so that a slow broker slows the caller."""
@@ -129,6 +139,15 @@ class Client:
             if message.retained:
                 end = time.monotonic() + self._quiet_s
             yield message
+
+    def _deliver(self, topic: str, payload: bytes, *, retain: bool, properties: Properties | None = None) -> None:
+        deadline = time.monotonic() + self._timeout_s
+        self._acknowledged = None
+        self._awaited = self._paho.publish(topic, payload, qos=1, retain=retain, properties=properties).mid
+        while self._acknowledged is None:
+            self._turn_in_time(deadline)
+        if self._acknowledged.is_failure:
+            raise self._unreachable(broker.refused(self._acknowledged.value))
 
     def _connect(self) -> None:
         address, paho = self._address, self._paho
@@ -178,4 +197,5 @@ class Client:
             self._acknowledged = reason
 
     def _on_message(self, _client: PahoClient, _data: object, message: MQTTMessage) -> None:
-        self._received.append(Received(message.topic, bytes(message.payload), message.retain))
+        correlation = getattr(message.properties, "CorrelationData", None)
+        self._received.append(Received(message.topic, bytes(message.payload), message.retain, correlation))

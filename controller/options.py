@@ -1,6 +1,5 @@
 """The options every command takes, before its name or after it."""
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +8,9 @@ from typing import Any, Final
 import click
 from click.shell_completion import CompletionItem
 
-from agent.wire.topics import DEFAULT_PREFIX, DEVICE_ID, every_device
+from agent.wire.topics import DEFAULT_PREFIX, DEVICE_ID
 
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
-COMPLETION_TIMEOUT_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -37,26 +35,29 @@ class Given:
         return float(self.values.get("timeout", 5.0))
 
 
-def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:  # noqa: ANN401 - click's signature
+def kept(context: click.Context, parameter: click.Parameter, value: Any) -> None:  # noqa: ANN401 - click's signature
+    """Callback that keeps an option, or an argument, in :class:`Given`."""
     given = context.ensure_object(Given)
     if value is not None:
         given.values[str(parameter.name)] = value
 
 
 def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:  # noqa: ANN401
-    return click.option(*names, expose_value=False, callback=_keep, **settings)
+    return click.option(*names, expose_value=False, callback=kept, **settings)
 
 
-def connection(*, environment: bool = False) -> Callable[[Any], Any]:
+def connection(*, environment: bool = False, answer_s: float | None = None) -> Callable[[Any], Any]:
     """Decorate a command with the shared options.
 
     Only the group reads the ``environment``: a variable must not win over what was given before the command's name.
-    And only its help lists them all; that of a command would bury its own options below them.
+    And only its help lists them all; that of a command would bury its own options below them. ``answer_s`` is told as
+    the time the command waits for its answer.
     """
 
     def variable(name: str) -> str | None:
         return name if environment else None
 
+    patience = "5" if answer_s is None else f"5, then {answer_s:g}"
     rare: dict[str, Any] = {"hidden": not environment}
     options = [
         _option("--broker", metavar="HOST[:PORT]|URL", envvar=variable("EDGEPOSE_BROKER"), help="Default: localhost."),
@@ -78,7 +79,7 @@ def connection(*, environment: bool = False) -> Callable[[Any], Any]:
             "--timeout",
             metavar="SECONDS",
             type=click.FloatRange(0, 3600, min_open=True),
-            help="How long to wait, for the broker and then for an answer. Default: 5.",
+            help=f"How long to wait, for the broker and then for an answer. Default: {patience}.",
         ),
         _option("--json", is_flag=True, default=None, help="Print JSON; errors stay text on standard error."),
     ]
@@ -115,12 +116,7 @@ class DeviceType(click.ParamType[str]):
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Ask the broker, but not for long, and say nothing when it does not answer."""
-        from controller.session import Session  # noqa: PLC0415 - only a completion that is asked for pays for paho
+        """Complete to ids."""
+        from controller.completion import items, seen  # noqa: PLC0415 - it imports this module
 
-        given = ctx.find_object(Given) or Given()
-        given.values["timeout"] = min(given.timeout_s, COMPLETION_TIMEOUT_S)
-        with contextlib.suppress(Exception), Session(given, complain=lambda _: None) as session:
-            fleet = session.snapshot([every_device("availability", given.prefix)])
-            return [CompletionItem(device_id) for device_id in sorted(fleet.agents) if device_id.startswith(incomplete)]
-        return []
+        return items((agent.device_id for agent in seen(ctx, "availability")), incomplete)

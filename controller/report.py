@@ -54,7 +54,7 @@ def facts(agent: Agent, *parts: BaseModel | None) -> Table:
     table.add_row(Text("availability", style="dim"), cell(agent.availability))
     for part in parts:
         if part is not None:
-            _add(table, "", part.model_dump(mode="json", exclude={"schema_", "device_id"}))
+            add_facts(table, "", part.model_dump(mode="json", exclude={"schema_", "device_id"}))
     return table
 
 
@@ -76,15 +76,16 @@ def live(agent: Agent) -> Table:
 _NUMBERS: Final = frozenset({"fps", "latency_ms_p50", "persons"})
 
 
-def _add(table: Table, place: str, value: Any) -> None:  # noqa: ANN401 - JSON
+def add_facts(table: Table, place: str, value: Any) -> None:  # noqa: ANN401 - JSON
+    """Add one line per value, the names of nested ones joined by dots below ``place``."""
     match value:
         case dict():
             for name, inner in value.items():
-                _add(table, f"{place}.{name}" if place else name, inner)
+                add_facts(table, f"{place}.{name}" if place else name, inner)
         case [dict(), *_]:
             for number, inner in enumerate(value):
-                _add(table, f"{place}.{number}", inner)
+                add_facts(table, f"{place}.{number}", inner)
         case list():
-            table.add_row(Text(place, style="dim"), cell(", ".join(map(str, value)) or "-"))
+            table.add_row(Text(printable(place), style="dim"), cell(", ".join(map(str, value)) or "-"))
         case _:
             table.add_row(Text(printable(place), style="dim"), cell(value))

@@ -20,34 +20,43 @@ WATCHED: Final = ("state", "metrics", "event", "keypoints")
 
 
 class Session:
-    """A context manager; entering connects. Raises :class:`ControllerError`."""
+    """A context manager; entering connects. Raises :class:`ControllerError`.
+
+    ``complain`` is told, in one line each, what cannot be understood.
+    """
 
     def __init__(self, given: Given, *, complain: Callable[[str], None]) -> None:
-        self._prefix = given.prefix
-        self._timeout_s = given.timeout_s
-        self._client = Client(address_of(given), timeout_s=given.timeout_s)
-        self._fleet = Fleet(given.prefix, complain)
+        self.complain = complain
+        self.prefix = given.prefix
+        self.timeout_s = given.timeout_s
+        self.client = Client(address_of(given), timeout_s=given.timeout_s)
+        self.fleet = Fleet(given.prefix, complain)
 
     def __enter__(self) -> Self:
-        self._client.__enter__()
+        self.client.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.__exit__()
+        self.client.__exit__()
 
     def snapshot(self, topics: list[str], *, enough: Callable[[Fleet], bool] = lambda _: False) -> Fleet:
         """Return the retained messages of the topics; ends early when there is ``enough``."""
-        self._client.subscribe(topics)
-        for received in self._client.retained(self._deadline()):
-            self._fleet.take(received)
-            if enough(self._fleet):
+        self.client.subscribe(topics)
+        for received in self.client.retained(self.deadline()):
+            self.fleet.take(received)
+            if enough(self.fleet):
                 break
-        return self._fleet
+        return self.fleet
 
     def all_agents(self) -> list[Agent]:
         """Return every agent of the prefix, by id."""
-        fleet = self.snapshot([every_device(leaf, self._prefix) for leaf in LISTED])
+        fleet = self.snapshot([every_device(leaf, self.prefix) for leaf in LISTED])
         return sorted(fleet.agents.values(), key=lambda agent: agent.device_id)
+
+    def find(self, device: str) -> Agent:
+        """Return a device by its id, with its availability. Raises :class:`NoAnswerError` when it is unknown."""
+        everybody = [every_device("availability", self.prefix)]
+        return self.snapshot(everybody, enough=lambda fleet: device in fleet.agents).require(device)
 
     def one_agent(self, device: str, *leaves: str) -> Agent:
         """Return a device with the leaves wanted, the first of which it must have; waits for that one.
@@ -60,13 +69,13 @@ class Session:
             return agent is not None and all(getattr(agent, leaf) for leaf in ("availability", *leaves))
 
         agent = self.snapshot(self._topics(device, *leaves), enough=complete).require(device)
-        live = self._client.messages(self._deadline())
+        live = self.client.messages(self.deadline())
         while getattr(agent, leaves[0]) is None and (received := next(live, None)) is not None:
-            self._fleet.take(received)
+            self.fleet.take(received)
         if getattr(agent, leaves[0]) is None:
             raise NoAnswerError(
                 f"{device} is {agent.availability or 'silent'} and has not published its {leaves[0]} "
-                f"within {self._timeout_s:g} s",
+                f"within {self.timeout_s:g} s",
                 hint="look at the agent's log, or wait longer with --timeout",
             )
         return agent
@@ -87,31 +96,31 @@ class Session:
 
         Raises :class:`NoAnswerError` when it is unknown.
         """
-        known = self.snapshot([every_device("availability", self._prefix)], enough=lambda fleet: device in fleet.agents)
-        agent = known.require(device)
-        self._client.subscribe([Topics(device, self._prefix).keypoints])
+        agent = self.find(device)
+        self.client.subscribe([Topics(device, self.prefix).keypoints])
         deadline = time.monotonic() + (math.inf if seconds is None else seconds)
 
         def payloads() -> Iterator[bytes]:
-            for received in self._client.messages(deadline):
-                if isinstance(self._fleet.take(received), Keypoints):
+            for received in self.client.messages(deadline):
+                if isinstance(self.fleet.take(received), Keypoints):
                     yield received.payload
 
         return agent, payloads()
 
     def _live(self, device: str, deadline: float) -> Iterator[Availability | Message]:
-        for received in self._client.messages(deadline):
-            message = self._fleet.take(received)
+        for received in self.client.messages(deadline):
+            message = self.fleet.take(received)
             if message is not None and message.device_id == device:
                 yield message
 
     def _topics(self, device: str, *leaves: str) -> list[str]:
         # Everybody's availability: it names the others when the device is unknown.
-        topics = Topics(device, self._prefix)
-        return [every_device("availability", self._prefix), *(str(getattr(topics, leaf)) for leaf in leaves)]
+        topics = Topics(device, self.prefix)
+        return [every_device("availability", self.prefix), *(str(getattr(topics, leaf)) for leaf in leaves)]
 
-    def _deadline(self) -> float:
-        return time.monotonic() + self._timeout_s
+    def deadline(self) -> float:
+        """Return when an answer that is asked for now is overdue, on the monotonic clock."""
+        return time.monotonic() + self.timeout_s
 
 
 def address_of(given: Given) -> Address:

@@ -1,0 +1,106 @@
+"""From the options to a command that is sent, answered and printed."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from controller.options import Given
+from controller.terminal import open_session, print_json, tell
+
+# Rich, paho and the wire's models are imported by the command that needs them: --help and completion stay quick.
+if TYPE_CHECKING:
+    from controller.request import Order, Outcome, Request, Target
+    from controller.session import Session
+
+INTERRUPTED: Final = 130
+
+
+def target_of(given: Given) -> "Target":
+    """Whom the command is for."""
+    from controller.request import Target  # noqa: PLC0415
+
+    return Target(given.values.get("target"), given.values.get("group"))
+
+
+def order_of(given: Given, command: str, args: dict[str, Any], *, answer_s: float | None = None) -> "Order":
+    """Make the command of what was given; ``answer_s`` is how long it may take where --timeout says nothing.
+
+    Raises :class:`controller.errors.UsageError` for what a device would not read.
+    """
+    from controller.request import Order  # noqa: PLC0415
+
+    patience_s = float(given.values.get("timeout", answer_s or given.timeout_s))
+    return Order(command, args, patience_s, given.values.get("if_version"))
+
+
+def ask(session: "Session", given: Given, order: "Order") -> "tuple[list[Outcome], bool]":
+    """Send a command and wait for its answers unless told not to.
+
+    Returns how it ended for each device, and whether that is all: False after Ctrl-C, which says who goes on.
+    """
+    from controller.request import Request  # noqa: PLC0415
+
+    request = Request(session, target_of(given), order)
+    request.send()
+    waits = bool(given.values.get("wait", True))
+    complete = not waits or _collect(request)
+    return request.outcomes(waited=waits), complete
+
+
+def _collect(request: "Request") -> bool:
+    from controller import progress  # noqa: PLC0415
+
+    try:
+        with progress.waiting(request):
+            request.collect()
+    except KeyboardInterrupt:
+        for device in request.waiting:
+            tell(f"{device} goes on with {request.order.command}.")
+            tell(f"Hint: look with `controller status {device}`, end it with `controller cancel {device} {request.id}`")
+        return False
+    return True
+
+
+def carry_out(
+    given: Given,
+    command: str,
+    args: dict[str, Any],
+    *,
+    answer_s: float | None = None,
+    show: "Callable[[list[Outcome]], None] | None" = None,
+) -> None:
+    """Send a command, wait for its answers unless told not to, print them, and exit with their code.
+
+    ``show`` prints instead of the usual tables.
+    """
+    order = order_of(given, command, args, answer_s=answer_s)
+    with open_session(given) as session:
+        outcomes, complete = ask(session, given, order)
+    if given.json:
+        print_outcomes(outcomes, given)
+    else:
+        # Ctrl-C has told already who goes on.
+        told = outcomes if complete else [each for each in outcomes if each.reply]
+        (show or (lambda found: print_tables(found, given)))(told)
+    leave([each.exit_code for each in outcomes], complete=complete)
+
+
+def leave(codes: list[int], *, complete: bool) -> None:
+    """Exit with the code for these devices, or that of Ctrl-C."""
+    from controller.request import exit_code  # noqa: PLC0415
+
+    click.get_current_context().exit(exit_code(codes) if complete else INTERRUPTED)
+
+
+def print_outcomes(outcomes: "list[Outcome]", given: Given) -> None:
+    """Print the reply of a device, or a list of those of several."""
+    found = [each.as_json() for each in outcomes]
+    print_json(found[0] if target_of(given).single else found)
+
+
+def print_tables(outcomes: "list[Outcome]", given: Given) -> None:
+    """Print what was done to standard output and what was not to standard error."""
+    from controller import outcome  # noqa: PLC0415
+
+    outcome.show(outcomes, single=target_of(given).single)

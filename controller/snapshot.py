@@ -1,0 +1,72 @@
+"""`controller snapshot`: one picture of what the camera sees, where the box allows that."""
+
+import base64
+import binascii
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from controller.errors import ControllerError, UsageError
+from controller.execute import ask, leave, order_of, print_outcomes, print_tables
+from controller.options import DeviceType, Given, connection, kept
+from controller.terminal import open_session, print_json, tell
+
+if TYPE_CHECKING:
+    from controller.request import Outcome
+
+SUFFIXES: Final = frozenset({".jpg", ".jpeg"})
+START_OF_IMAGE: Final = b"\xff\xd8\xff"
+
+
+@click.command()
+@click.argument("target", metavar="DEVICE", type=DeviceType(), expose_value=False, callback=kept)
+@click.option(
+    "--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Ends in .jpg."
+)
+@click.option("--force", is_flag=True, help="Replace FILE.")
+@connection()
+@click.pass_obj
+def snapshot(given: Given, out: Path, *, force: bool) -> None:
+    """Write what the camera sees now to a file.
+
+    The configuration of the box must let images leave it.
+    """
+    if out.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{out}: expected a file ending in .jpg")
+    if out.exists() and not force:
+        raise UsageError(f"{out} exists", hint="replace it with --force")
+    order = order_of(given, "snapshot", {})
+    with open_session(given) as session:
+        outcomes, complete = ask(session, given, order)
+    (outcome,) = outcomes
+    if outcome.exit_code:
+        print_outcomes(outcomes, given) if given.json else print_tables(outcomes if complete else [], given)
+    else:
+        facts = save(outcome, out)
+        if given.json:
+            print_json(outcome.as_json() | {"result": facts})
+        else:
+            tell(f"{out}: {facts['width']}x{facts['height']}, frame {facts['seq']}")
+    leave([outcome.exit_code], complete=complete)
+
+
+def save(outcome: "Outcome", out: Path) -> dict[str, Any]:
+    """Write the picture of a reply; returns the rest of its result. Raises :class:`ControllerError`."""
+    result = (outcome.reply.result if outcome.reply else None) or {}
+    text = result.get("jpeg")
+    try:
+        picture = base64.b64decode(text if isinstance(text, str) else "", validate=True)
+    except binascii.Error:
+        picture = b""
+    if not picture.startswith(START_OF_IMAGE):
+        raise ControllerError(
+            f"{outcome.device_id} answered without a JPEG", hint="its agent may be of another version"
+        )
+    aside = out.with_name(f"{out.name}.part")
+    try:
+        aside.write_bytes(picture)
+        aside.replace(out)
+    except OSError as error:
+        raise ControllerError(f"{out} cannot be written: {error.strerror}") from error
+    return {"file": str(out)} | {name: result.get(name) for name in ("width", "height", "seq")}
