@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from agent.pipeline import Result
+from agent.wire.commands import Address
 from agent.wire.messages import rfc3339
 
 SCHEMA: Final = "edgepose.keypoints/1"
@@ -25,6 +26,9 @@ class Outlet(Protocol):
 
     def event(self, payload: bytes) -> None:
         """Take what happened."""
+
+    def reply(self, address: Address, payload: bytes) -> None:
+        """Take the answer to a command."""
 
     def keypoints(self, payload: bytes) -> None:
         """Take the people of one frame."""

@@ -8,6 +8,7 @@ from typing import Self
 from agent.app import Agent
 from agent.config import Config
 from agent.errors import EdgeposeError
+from agent.wire.commands import Address
 from agent.wire.recording import Recording, RecordingError
 
 
@@ -22,6 +23,9 @@ class FileOutlet:
 
     def event(self, payload: bytes) -> None:
         """Drop it: the agent's log tells it as well."""
+
+    def reply(self, address: Address, payload: bytes) -> None:
+        """Drop it: nobody commands a recording."""
 
     def keypoints(self, payload: bytes) -> None:
         """Append one message. Raises EdgeposeError when the file cannot be written."""

@@ -9,7 +9,7 @@ import math
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Self
@@ -19,11 +19,12 @@ from tenacity import RetryCallState, Retrying
 
 from agent.config import Mqtt
 from agent.errors import LinkError
-from agent.link.outbox import Outbox
+from agent.link.outbox import Letter, Outbox
 from agent.link.session import Session, acknowledged
 from agent.policies import RECONNECT_BROKER
 from agent.wire import broker
 from agent.wire.broker import BrokerError
+from agent.wire.commands import Address, Incoming
 from agent.wire.messages import OFFLINE, ONLINE
 from agent.wire.topics import Topics
 
@@ -34,8 +35,10 @@ CLOSE_TIMEOUT_S: Final = 1.4
 """Longer than the farewell; a thread that hangs in connect is left behind."""
 STABLE_S: Final = 10.0
 """A connection that lived shorter does not reset the back-off: two agents with one id would fight without pause."""
-EVENTS_IN_FLIGHT_MAX: Final = 10
+LETTERS_IN_FLIGHT_MAX: Final = 10
 """With the retained topics well below the 20 unacknowledged messages mosquitto allows."""
+DENIED_MAX: Final = 100
+"""Topics that are told: whoever commands names reply topics, as many as he likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +47,35 @@ class LinkStats:
 
     connected: bool
     superseded: int
-    events_dropped: int
+    letters_dropped: int
+    """Events and replies."""
     reconnects: int
 
 
 class Link:
     """The agent's side of the broker, as a context manager: entering starts it, leaving says goodbye.
 
-    No method blocks on the network, and a missing broker is no error. ``on_state`` is told from the link's own thread
-    when the connection comes (True) and goes (False). Raises :class:`LinkError` when the TLS or password files named in
-    the configuration cannot be used.
+    No method blocks on the network, and a missing broker is no error. ``on_command`` is handed, from the link's own
+    thread, every command to the device or to one of its groups, nothing of it checked and no more of its payload than
+    shows that it is too large; it must return at once. Without it nothing is subscribed. ``on_state`` is told from the
+    same thread when the connection comes (True) and goes (False). Raises :class:`LinkError` when the TLS or password
+    files named in the configuration cannot be used.
     """
 
-    def __init__(self, mqtt: Mqtt, topics: Topics, *, on_state: Callable[[bool], None] | None = None) -> None:
+    def __init__(
+        self,
+        mqtt: Mqtt,
+        topics: Topics,
+        *,
+        groups: Sequence[str] = (),
+        on_command: Callable[[Incoming], None] | None = None,
+        on_state: Callable[[bool], None] | None = None,
+    ) -> None:
         self._mqtt = mqtt
         self._topics = topics
+        self._on_command = on_command
         self._on_state = on_state
+        self._filters = topics.command_filters(groups) if on_command else []
         # A fixed id makes the broker drop our half-open predecessor at once; later its will would overwrite `online`.
         self._client_id = f"{topics.prefix}-{topics.device_id}"
         self._address = f"{mqtt.host}:{mqtt.port}"
@@ -90,15 +106,25 @@ class Link:
         self.close()
 
     def announce(self, leaf_topic: str, payload: bytes) -> None:
-        """Publish retained with QoS 1, now and after every reconnect; only the newest payload of a topic counts."""
+        """Publish retained with QoS 1, now and after every reconnect; only the newest payload of a topic counts.
+
+        An empty payload clears the topic at the broker, whereupon it is forgotten.
+        """
         with self._lock:
             self._outbox.announce(leaf_topic, payload)
         self._wake()
 
     def event(self, payload: bytes) -> None:
         """Publish with QoS 1, not retained; kept while offline, the oldest dropped when there are too many."""
+        self._post(Letter(self._topics.event, payload))
+
+    def reply(self, address: Address, payload: bytes) -> None:
+        """Publish to whoever commanded, in the manner of :meth:`event`."""
+        self._post(Letter(address.topic, payload, address.correlation))
+
+    def _post(self, letter: Letter) -> None:
         with self._lock:
-            self._outbox.event(payload)
+            self._outbox.post(letter)
         self._wake()
 
     def keypoints(self, payload: bytes) -> None:
@@ -124,7 +150,7 @@ class Link:
             return LinkStats(
                 connected=self._session is not None,
                 superseded=self._outbox.superseded,
-                events_dropped=self._outbox.events_dropped,
+                letters_dropped=self._outbox.letters_dropped,
                 reconnects=max(0, self._connects - 1),
             )
 
@@ -142,7 +168,7 @@ class Link:
             self._wake_out.send(b"\0")
 
     def _new_session(self) -> Session:
-        return Session(self._mqtt, self._client_id, self._lock, self._wake_in)
+        return Session(self._mqtt, self._client_id, self._lock, self._wake_in, self._filters)
 
     def _run(self) -> None:
         attempt = 0
@@ -188,6 +214,7 @@ class Link:
         while session.alive and not self._stop.is_set():
             self._hand_over(session)
             session.turn(1.0)
+            self._deliver(session)
         return self._stop.is_set() and self._say_goodbye(session)
 
     def _say_goodbye(self, session: Session) -> bool:
@@ -206,23 +233,37 @@ class Link:
     def _hand_over(self, session: Session) -> bool:
         """Give paho what waits; true when nothing waits and everything has been acknowledged."""
         with self._lock:
-            session.settled()
+            self._settle(session)
             for topic, payload in self._outbox.take_announcements(busy=session.announced):
-                session.announced[topic] = session.client.publish(topic, payload, qos=1, retain=True)
-            for payload in self._outbox.take_events(EVENTS_IN_FLIGHT_MAX - len(session.events)):
-                session.events.append((payload, session.client.publish(self._topics.event, payload, qos=1)))
+                session.announce(topic, payload)
+            for letter in self._outbox.take_letters(LETTERS_IN_FLIGHT_MAX - len(session.letters)):
+                session.post(letter)
             if not session.client.want_write() and (newest := self._outbox.take_keypoints()) is not None:
                 session.client.publish(self._topics.keypoints, newest)
-            done = session.settled() and self._outbox.empty
+            self._settle(session)
+            done = session.settled and self._outbox.empty
         self._warn_denied(session)
         return done
+
+    def _settle(self, session: Session) -> None:
+        for topic in session.settle():
+            self._outbox.said(topic)
+
+    def _deliver(self, session: Session) -> None:
+        while session.arrived and self._on_command is not None:
+            incoming = session.arrived.popleft()
+            try:
+                self._on_command(incoming)
+            except Exception:
+                # A retained command comes again with every connection: giving this one up would repeat the fault.
+                log.exception("command.crashed", topic=incoming.topic)
 
     def _abandon(self, session: Session, *, graceful: bool) -> None:
         with self._lock:
             was_connected = self._session is session
             self._session = None
             session.close(graceful=graceful)
-            self._outbox.disconnected([payload for payload, sent in session.events if not acknowledged(sent)])
+            self._outbox.disconnected([letter for letter, sent in session.letters if not acknowledged(sent)])
         if was_connected and self._on_state is not None:
             self._on_state(False)
 
@@ -233,11 +274,10 @@ class Link:
             log.warning("broker.lost", broker=self._address, cause=error.cause, cure=error.cure)
 
     def _warn_denied(self, session: Session) -> None:
-        for topic in set(session.denied) - self._denied:
-            self._denied.add(topic)
-            log.warning(
-                "broker.denied", topic=topic, cure="allow this user to write the topic in the broker's access list"
-            )
+        for topic, cure in session.denied:
+            if topic not in self._denied and len(self._denied) < DENIED_MAX:
+                self._denied.add(topic)
+                log.warning("broker.denied", topic=topic, cure=cure)
         session.denied.clear()
 
 

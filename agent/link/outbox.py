@@ -2,39 +2,54 @@
 
 from collections import deque
 from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-EVENTS_MAX: Final = 1000
+LETTERS_MAX: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message that is worth as much later: an event, or a reply and what it answers."""
+
+    topic: str
+    payload: bytes
+    correlation: bytes | None = None
 
 
 class Outbox:
-    """The newest payload of every retained topic, the last ``EVENTS_MAX`` events, and one keypoints message.
+    """The newest payload of every retained topic, the last ``LETTERS_MAX`` letters, and one keypoints message.
 
     It holds no lock: its owner does.
     """
 
     def __init__(self) -> None:
         self.superseded = 0
-        self.events_dropped = 0
+        self.letters_dropped = 0
         self._announced: dict[str, bytes] = {}
         self._unsaid: dict[str, None] = {}
-        self._events: deque[bytes] = deque()
+        self._letters: deque[Letter] = deque()
         self._keypoints: bytes | None = None
 
     @property
     def empty(self) -> bool:
         """Nothing waits that would be missed."""
-        return not self._unsaid and not self._events
+        return not self._unsaid and not self._letters
 
     def announce(self, topic: str, payload: bytes) -> None:
         """Replace what the topic says."""
         self._announced[topic] = payload
         self._unsaid[topic] = None
 
-    def event(self, payload: bytes) -> None:
-        """Put an event behind the others; the oldest gives way when there are too many."""
-        self._events.append(payload)
-        self._drop_old_events()
+    def said(self, topic: str) -> None:
+        """Forget a topic that the broker has cleared; an empty retained payload does that."""
+        if topic not in self._unsaid and not self._announced.get(topic, b"-"):
+            del self._announced[topic]
+
+    def post(self, letter: Letter) -> None:
+        """Put a letter behind the others; the oldest gives way when there are too many."""
+        self._letters.append(letter)
+        self._drop_old_letters()
 
     def keypoints(self, payload: bytes) -> None:
         """Replace the keypoints that wait, if any do."""
@@ -45,11 +60,11 @@ class Outbox:
         """Say everything that is announced again, in the order in which the topics were first announced."""
         self._unsaid = dict.fromkeys(self._announced)
 
-    def disconnected(self, unacknowledged_events: Sequence[bytes]) -> None:
-        """Forget the keypoints, they are of the past; put events that may not have arrived in front again."""
+    def disconnected(self, unacknowledged: Sequence[Letter]) -> None:
+        """Forget the keypoints, they are of the past; put letters that may not have arrived in front again."""
         self._keypoints = None
-        self._events.extendleft(reversed(unacknowledged_events))
-        self._drop_old_events()
+        self._letters.extendleft(reversed(unacknowledged))
+        self._drop_old_letters()
 
     def take_announcements(self, busy: Container[str]) -> Iterator[tuple[str, bytes]]:
         """Take what is to be said on topics that are not busy."""
@@ -57,17 +72,17 @@ class Outbox:
             del self._unsaid[topic]
             yield topic, self._announced[topic]
 
-    def take_events(self, count: int) -> Iterator[bytes]:
-        """Take the oldest ``count`` events."""
-        for _ in range(min(count, len(self._events))):
-            yield self._events.popleft()
+    def take_letters(self, count: int) -> Iterator[Letter]:
+        """Take the oldest ``count`` letters."""
+        for _ in range(min(count, len(self._letters))):
+            yield self._letters.popleft()
 
     def take_keypoints(self) -> bytes | None:
         """Take the keypoints that wait."""
         payload, self._keypoints = self._keypoints, None
         return payload
 
-    def _drop_old_events(self) -> None:
-        while len(self._events) > EVENTS_MAX:
-            self._events.popleft()
-            self.events_dropped += 1
+    def _drop_old_letters(self) -> None:
+        while len(self._letters) > LETTERS_MAX:
+            self._letters.popleft()
+            self.letters_dropped += 1

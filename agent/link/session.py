@@ -1,8 +1,4 @@
-"""One connection to the broker. The only file of the agent that imports paho.
-
-Commands will come in here: subscribe in :meth:`Session.open`, and hand what arrives to a queue that another thread
-empties, because paho's callbacks run under the lock that the pipeline's hot thread takes.
-"""
+"""One connection to the broker. The only file of the agent that imports paho."""
 
 import select
 import socket
@@ -10,20 +6,30 @@ import ssl
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final
 
-from paho.mqtt.client import Client, MQTTMessageInfo
+from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.config import Mqtt
+from agent.link.outbox import Letter
 from agent.wire import broker
 from agent.wire.broker import BrokerError
+from agent.wire.commands import COMMAND_BYTES_MAX, Incoming
+from agent.wire.messages import MAX_MESSAGE_BYTES
 
 CONNECT_TIMEOUT_S: Final = 5.0
 UNSENT_BYTES_MAX: Final = 16 * 1024
 """What may wait in the kernel: its default of megabytes would turn a slow link into seconds of old keypoints."""
+MAY_NOT_WRITE: Final = "allow this user to write the topic in the broker's access list"
+MAY_NOT_READ: Final = "allow this user to read the topic in the broker's access list; until then no command arrives"
 
 
 def acknowledged(sent: MQTTMessageInfo) -> bool:
@@ -35,20 +41,29 @@ class Session:
     """One connection, from CONNECT to its end.
 
     Every call of paho but the connecting itself happens under ``lock``: paho writes to the socket in whatever thread
-    publishes, and two threads writing at once could mix two packets.
+    publishes, and two threads writing at once could mix two packets. What comes in on the ``filters`` waits in
+    ``arrived`` for the thread that turns, because paho's callbacks run under that lock, which the pipeline's hot thread
+    takes.
     """
 
-    def __init__(self, mqtt: Mqtt, client_id: str, lock: threading.Lock, wake: socket.socket) -> None:
+    def __init__(
+        self, mqtt: Mqtt, client_id: str, lock: threading.Lock, wake: socket.socket, filters: Sequence[str]
+    ) -> None:
         self.client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
         self.client.connect_timeout = CONNECT_TIMEOUT_S
         self.client.on_connect = self._on_connect
         self.client.on_disconnect = self._on_disconnect
+        self.client.on_subscribe = self._on_subscribe
+        self.client.on_message = self._on_message
         self.announced: dict[str, MQTTMessageInfo] = {}
-        self.events: deque[tuple[bytes, MQTTMessageInfo]] = deque()
-        self.denied: list[str] = []
+        self.letters: deque[tuple[Letter, MQTTMessageInfo]] = deque()
+        self.arrived: deque[Incoming] = deque()
+        self.denied: list[tuple[str, str]] = []
+        """Topics the access list does not allow, each with the cure."""
         self.end: BrokerError | None = None
         self._answer: int | None = None
         self._mqtt = mqtt
+        self._filters = filters
         self._lock = lock
         self._wake = wake
         self._poll = select.poll()
@@ -66,10 +81,13 @@ class Session:
             self.client.username_pw_set(mqtt.username, password)
 
     def open(self, stop: threading.Event) -> None:
-        """Connect and wait for the broker's answer. Raises :class:`BrokerError`."""
+        """Connect, wait for the broker's answer, subscribe. Raises :class:`BrokerError`."""
         mqtt = self._mqtt
+        # A larger one the broker keeps to itself: paho would have it whole in memory before we could refuse it.
+        limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        limits.MaximumPacketSize = MAX_MESSAGE_BYTES
         try:
-            self.client.connect(mqtt.host, mqtt.port, mqtt.keepalive_s, clean_start=True)
+            self.client.connect(mqtt.host, mqtt.port, mqtt.keepalive_s, clean_start=True, properties=limits)
         except (OSError, UnicodeError) as error:
             raise broker.unreachable(error, mqtt.host) from error
         if (connected := self._socket()) is not None:
@@ -84,6 +102,11 @@ class Session:
             raise broker.refused(self._answer)
         if self._answer is None:
             raise broker.closed_unanswered()
+        # Before anything is published: whoever sees us online can command us.
+        if self._filters:
+            with self._lock:
+                options = SubscribeOptions(qos=1, retainAsPublished=True)
+                self.client.subscribe([(wanted, options) for wanted in self._filters])
 
     def _socket(self) -> socket.socket | None:
         held = self.client.socket()
@@ -94,12 +117,32 @@ class Session:
         """Paho has not given the connection up."""
         return self.client.socket() is not None
 
+    @property
     def settled(self) -> bool:
-        """Forget what has been acknowledged; true when nothing is left."""
-        self.announced = {topic: sent for topic, sent in self.announced.items() if not acknowledged(sent)}
-        while self.events and acknowledged(self.events[0][1]):
-            self.events.popleft()
-        return not self.announced and not self.events
+        """Everything has been acknowledged."""
+        return not self.announced and not self.letters
+
+    def settle(self) -> list[str]:
+        """Forget what has been acknowledged; return the announced topics of it."""
+        said = [topic for topic, sent in self.announced.items() if acknowledged(sent)]
+        for topic in said:
+            del self.announced[topic]
+        while self.letters and acknowledged(self.letters[0][1]):
+            self.letters.popleft()
+        return said
+
+    def announce(self, topic: str, payload: bytes) -> None:
+        """Publish retained with QoS 1."""
+        self.announced[topic] = self.client.publish(topic, payload, qos=1, retain=True)
+
+    def post(self, letter: Letter) -> None:
+        """Publish with QoS 1, not retained."""
+        properties = None
+        if letter.correlation is not None:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.CorrelationData = letter.correlation
+        sent = self.client.publish(letter.topic, letter.payload, qos=1, properties=properties)
+        self.letters.append((letter, sent))
 
     def turn(self, timeout_s: float) -> None:
         """Wait for the socket or a wake-up, then let paho read, write and keep the connection alive."""
@@ -144,4 +187,26 @@ class Session:
 
     def _on_publish(self, _client: Client, _data: object, mid: int, reason: ReasonCode, *_: object) -> None:
         if reason.is_failure:
-            self.denied.append(next((topic for topic, sent in self.announced.items() if sent.mid == mid), "event"))
+            waiting = [*self.announced.items(), *((letter.topic, sent) for letter, sent in self.letters)]
+            self.denied += [(topic, MAY_NOT_WRITE) for topic, sent in waiting if sent.mid == mid]
+
+    def _on_subscribe(
+        self, _client: Client, _data: object, _mid: int, reasons: Sequence[ReasonCode], *_: object
+    ) -> None:
+        answers = zip(self._filters, reasons, strict=False)
+        self.denied += [(wanted, MAY_NOT_READ) for wanted, reason in answers if reason.is_failure]
+
+    def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
+        properties = message.properties
+        with suppress(UnicodeDecodeError):  # a topic that is not UTF-8 is no command's
+            self.arrived.append(
+                Incoming(
+                    topic=message.topic,
+                    payload=bytes(message.payload[: COMMAND_BYTES_MAX + 1]),
+                    retained=message.retain,
+                    received_at=datetime.now(UTC),
+                    response_topic=getattr(properties, "ResponseTopic", None),
+                    correlation=getattr(properties, "CorrelationData", None),
+                    expiry_s=getattr(properties, "MessageExpiryInterval", None),
+                )
+            )

@@ -62,7 +62,7 @@ def test_a_topic_we_may_not_write_is_named(guarded: Broker, logs: Logs) -> None:
         link.announce(TOPICS.info, b"swallowed")
         assert logs.wait("broker.denied")["topic"] == TOPICS.info
         link.event(b"swallowed too")
-        logs.wait("broker.denied", lambda entry: entry["topic"] == "event")
+        logs.wait("broker.denied", lambda entry: entry["topic"] == TOPICS.event)
     assert len(logs.of("broker.denied")) == 2
 
 

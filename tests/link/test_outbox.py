@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.link.outbox import EVENTS_MAX, Outbox
+from agent.link.outbox import LETTERS_MAX, Letter, Outbox
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.binary(max_size=3)), max_size=30))
@@ -25,20 +25,46 @@ def test_a_busy_topic_waits() -> None:
     assert list(outbox.take_announcements(busy=())) == [("state", b"1")]
 
 
-@given(st.integers(0, EVENTS_MAX), st.integers(0, EVENTS_MAX + 50))
-def test_events_are_bounded_and_the_oldest_gives_way(unacknowledged: int, while_away: int) -> None:
+@given(st.integers(0, LETTERS_MAX), st.integers(0, LETTERS_MAX + 50))
+def test_letters_are_bounded_and_the_oldest_gives_way(unacknowledged: int, while_away: int) -> None:
     """What may not have arrived comes first again, the newest are kept, and every one that was dropped is counted."""
     outbox = Outbox()
-    events = [str(number).encode() for number in range(unacknowledged + while_away)]
-    for payload in events[unacknowledged:]:
-        outbox.event(payload)
-    dropped_while_away = outbox.events_dropped
-    outbox.disconnected(events[:unacknowledged])
-    kept = list(outbox.take_events(len(events)))
-    assert len(kept) == min(len(events), EVENTS_MAX)
-    assert outbox.events_dropped == len(events) - len(kept)
+    letters = [Letter("event", str(number).encode()) for number in range(unacknowledged + while_away)]
+    for letter in letters[unacknowledged:]:
+        outbox.post(letter)
+    dropped_while_away = outbox.letters_dropped
+    outbox.disconnected(letters[:unacknowledged])
+    kept = list(outbox.take_letters(len(letters)))
+    assert len(kept) == min(len(letters), LETTERS_MAX)
+    assert outbox.letters_dropped == len(letters) - len(kept)
     if not dropped_while_away:
-        assert kept == events[len(events) - len(kept) :]
+        assert kept == letters[len(letters) - len(kept) :]
+
+
+def test_a_cleared_topic_is_forgotten_once_the_broker_has_cleared_it() -> None:
+    """An empty payload is said again after a lost connection until it has arrived, and then never again."""
+    outbox = Outbox()
+    outbox.announce("job", b"done")
+    outbox.announce("job", b"")
+    assert list(outbox.take_announcements(busy=())) == [("job", b"")]
+    outbox.connected()
+    assert list(outbox.take_announcements(busy=())) == [("job", b"")]
+    outbox.said("job")
+    outbox.connected()
+    assert outbox.empty
+
+
+def test_a_topic_that_says_something_again_is_kept() -> None:
+    """What is announced while the clearing is under way is not forgotten with it."""
+    outbox = Outbox()
+    outbox.announce("job", b"")
+    assert list(outbox.take_announcements(busy=())) == [("job", b"")]
+    outbox.announce("job", b"again")
+    outbox.said("job")
+    assert list(outbox.take_announcements(busy=())) == [("job", b"again")]
+    outbox.said("job")
+    outbox.connected()
+    assert list(outbox.take_announcements(busy=())) == [("job", b"again")]
 
 
 def test_one_keypoints_message_waits_and_dies_with_the_connection() -> None:
