@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 LETTERS_MAX: Final = 1000
+LETTERS_BYTES_MAX: Final = 16 << 20
+"""Few letters may be large: whoever asks for snapshots over a link that stalls gets the last of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Letter:
 
 
 class Outbox:
-    """The newest payload of every retained topic, the last ``LETTERS_MAX`` letters, and one keypoints message.
+    """The newest payload of every retained topic, the last letters, and one keypoints message.
 
     It holds no lock: its owner does.
     """
@@ -29,6 +31,7 @@ class Outbox:
         self._announced: dict[str, bytes] = {}
         self._unsaid: dict[str, None] = {}
         self._letters: deque[Letter] = deque()
+        self._letters_bytes = 0
         self._keypoints: bytes | None = None
 
     @property
@@ -49,6 +52,7 @@ class Outbox:
     def post(self, letter: Letter) -> None:
         """Put a letter behind the others; the oldest gives way when there are too many."""
         self._letters.append(letter)
+        self._letters_bytes += len(letter.payload)
         self._drop_old_letters()
 
     def keypoints(self, payload: bytes) -> None:
@@ -64,6 +68,7 @@ class Outbox:
         """Forget the keypoints, they are of the past; put letters that may not have arrived in front again."""
         self._keypoints = None
         self._letters.extendleft(reversed(unacknowledged))
+        self._letters_bytes += sum(len(letter.payload) for letter in unacknowledged)
         self._drop_old_letters()
 
     def take_announcements(self, busy: Container[str]) -> Iterator[tuple[str, bytes]]:
@@ -75,7 +80,7 @@ class Outbox:
     def take_letters(self, count: int) -> Iterator[Letter]:
         """Take the oldest ``count`` letters."""
         for _ in range(min(count, len(self._letters))):
-            yield self._letters.popleft()
+            yield self._oldest()
 
     def take_keypoints(self) -> bytes | None:
         """Take the keypoints that wait."""
@@ -83,6 +88,11 @@ class Outbox:
         return payload
 
     def _drop_old_letters(self) -> None:
-        while len(self._letters) > LETTERS_MAX:
-            self._letters.popleft()
+        while len(self._letters) > LETTERS_MAX or self._letters_bytes > LETTERS_BYTES_MAX:
+            self._oldest()
             self.letters_dropped += 1
+
+    def _oldest(self) -> Letter:
+        letter = self._letters.popleft()
+        self._letters_bytes -= len(letter.payload)
+        return letter

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.link.outbox import LETTERS_MAX, Letter, Outbox
+from agent.link.outbox import LETTERS_BYTES_MAX, LETTERS_MAX, Letter, Outbox
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.binary(max_size=3)), max_size=30))
@@ -39,6 +39,22 @@ def test_letters_are_bounded_and_the_oldest_gives_way(unacknowledged: int, while
     assert outbox.letters_dropped == len(letters) - len(kept)
     if not dropped_while_away:
         assert kept == letters[len(letters) - len(kept) :]
+
+
+def test_large_letters_are_bounded_by_their_size() -> None:
+    """However few they are, no more than so many bytes wait; what has been taken does not count."""
+    outbox = Outbox()
+    size = LETTERS_BYTES_MAX // 4
+    letters = [Letter("reply", bytes([number]) * size) for number in range(8)]
+    for letter in letters[:6]:
+        outbox.post(letter)
+    assert outbox.letters_dropped == 2
+    assert list(outbox.take_letters(3)) == letters[2:5]
+    for letter in letters[6:]:
+        outbox.post(letter)
+    outbox.disconnected(letters[2:5])
+    assert list(outbox.take_letters(9)) == letters[4:]
+    assert outbox.letters_dropped == 4
 
 
 def test_a_cleared_topic_is_forgotten_once_the_broker_has_cleared_it() -> None:
