@@ -208,7 +208,7 @@ def _print_pictures(outcomes: "list[Outcome]") -> None:
             continue
         if len(outcomes) > 1:
             click.echo(f"%% {each.device_id}")
-        click.echo(plan.mermaid)
+        click.echo(plan.mermaid.rstrip())
 
 
 @click.command(cls=FleetCommand)

@@ -78,12 +78,12 @@ def _print_started(given: Given, outcomes: "list[Outcome]", followed: "Followed"
 
 
 def _print_end(followed: "Followed", device: str) -> None:
-    from controller import outcome  # noqa: PLC0415
+    from controller import job_tables  # noqa: PLC0415
 
     if why := followed.missing(device):
         tell(f"Error: {why}")
     else:
-        outcome.show_job(followed.known[device])
+        job_tables.show_job(followed.known[device])
 
 
 def _follow(followed: "Followed", *, as_lines: bool = False) -> bool:
@@ -118,9 +118,9 @@ def jobs(given: Given) -> None:
     single = target_of(given).single
 
     def show(outcomes: "list[Outcome]") -> None:
-        from controller import outcome  # noqa: PLC0415
+        from controller import job_tables  # noqa: PLC0415
 
-        outcome.show_jobs(outcomes, single=single)
+        job_tables.show_jobs(outcomes, single=single)
 
     carry_out(given, "jobs", {}, show=show)
 
@@ -167,9 +167,9 @@ def _print_job(given: Given, found: "Job") -> None:
 
         print_json(as_json(found))
     else:
-        from controller import outcome  # noqa: PLC0415
+        from controller import job_tables  # noqa: PLC0415
 
-        outcome.show_job(found)
+        job_tables.show_job(found)
 
 
 @click.command(cls=FleetCommand)

@@ -1,7 +1,5 @@
 """What a person sees of the answers: before and after, requested against effective, plans. Imported when printed."""
 
-import contextlib
-import json
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,15 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.wire.affinity import Plan
-from agent.wire.commands import Agreement, Job, JobStatus, ReplyError, SwitchResult
-from agent.wire.messages import MessageError
+from agent.wire.commands import Agreement, ReplyError, SwitchResult
 from controller.fleet import printable
 from controller.report import add_facts, cell, console
 from controller.request import Outcome
 from controller.terminal import tell
 
 BOUNDARIES_SHOWN: Final = 5
-TIME: Final = "%Y-%m-%d %H:%M:%S"
 SWITCHES: Final = frozenset({"set-device", "set-precision", "set-model", "set-affinity", "set-hint"})
 
 
@@ -51,10 +47,11 @@ def show_error(outcome: Outcome) -> None:
     if outcome.reply is None:
         tell(f"Error: {outcome.device_id}: {outcome.silence}")
     else:
-        _tell_error(f"{outcome.device_id}: {outcome.status.replace('_', ' ')}", outcome.reply.error)
+        tell_error(f"{outcome.device_id}: {outcome.status.replace('_', ' ')}", outcome.reply.error)
 
 
-def _tell_error(what: str, error: ReplyError | None) -> None:
+def tell_error(what: str, error: ReplyError | None) -> None:
+    """Print what ended how, why, and the cure."""
     why = f"{error.code}: {error.message}" if error else "the device does not say why"
     tell(f"Error: {what}: {printable(why)}")
     if error and error.hint:
@@ -111,7 +108,7 @@ def lines(outcomes: Sequence[Outcome]) -> Table:
         "compile ms",
     )
     switched = any(switch_of(outcome) for outcome in outcomes)
-    table = _table(*names[: None if switched else 3])
+    table = table_of(*names[: None if switched else 3])
     for outcome in outcomes:
         switch = switch_of(outcome)
         first = [outcome.device_id, outcome.status, outcome.reply.state_version if outcome.reply else None]
@@ -134,7 +131,7 @@ def _line(switch: SwitchResult) -> list[object]:
 
 def paces(switch: SwitchResult) -> Table:
     """How fast it was and is."""
-    table = _table("", "before", "after", "ratio")
+    table = table_of("", "before", "after", "ratio")
     for column in table.columns[1:]:
         column.justify = "right"
     for name, before, after in (
@@ -149,18 +146,22 @@ def paces(switch: SwitchResult) -> Table:
 def requested_and_effective(switch: SwitchResult) -> Table:
     """What was asked for, and what OpenVINO reports to run."""
     asked, runs = switch.requested, switch.effective
-    table = _table("", "requested", "effective")
+    table = table_of("", "requested", "effective")
     for name, requested, effective in (
         ("model", asked.model, None),
         ("device", asked.device, ", ".join(runs.execution_devices)),
         ("precision", asked.precision, f"{runs.model_precision} file, computed in {runs.inference_precision}"),
-        ("affinity", _affinity(asked.affinity), None if runs.submodels is None else f"{runs.submodels} submodels"),
+        (
+            "affinity",
+            _affinity(asked.affinity),
+            None if runs.submodels is None else _many(runs.submodels, "submodel", "submodels"),
+        ),
         ("hint", asked.hint, None),
         ("streams", asked.streams, None),
         ("requests", asked.requests, runs.infer_requests),
     ):
         if requested is not None or effective is not None:
-            table.add_row(Text(name, style="dim"), cell(requested), cell(effective))
+            table.add_row(Text(name, style="dim"), cell(requested or ""), cell("" if effective is None else effective))
     return table
 
 
@@ -208,7 +209,7 @@ def plan_page(plan: Plan) -> Table:
         ("plan for", plan.device),
         ("operations", _counts(plan.operations)),
         ("submodels", str(plan.submodels)),
-        ("bytes moved", f"{plan.bytes_moved:,} a frame over {len(plan.boundaries)} boundaries"),
+        ("bytes moved", f"{plan.bytes_moved:,} a frame over {_many(len(plan.boundaries), 'boundary', 'boundaries')}"),
     ]
     if plan.moved:
         facts.append(("placed elsewhere", f"{_counts(plan.moved)}: the device of their rule cannot run them"))
@@ -231,53 +232,17 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
 
 
-def _table(*names: str) -> Table:
+def table_of(*names: str) -> Table:
+    """Make a table with these headings."""
     table = Table(*names, box=None, header_style="bold", pad_edge=False)
     for column in table.columns:
         column.no_wrap = True
     return table
 
 
+def _many(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
-
-
-def show_jobs(outcomes: Sequence[Outcome], *, single: bool) -> None:
-    """Print one line for each job of the devices that answered."""
-    table = _table("device id", "id", "command", "status", "step", "progress", "started", "finished")
-    for outcome in outcomes:
-        if outcome.exit_code:
-            show_error(outcome)
-            continue
-        for job in jobs_of(outcome):
-            finished = f"{job.finished_at.astimezone():{TIME}}" if job.finished_at else None
-            progress, started = f"{job.progress:.0%}", f"{job.started_at.astimezone():{TIME}}"
-            values = (job.device_id, job.id, job.command, job.status.value, job.step, progress, started, finished)
-            table.add_row(*(cell(value) for value in values))
-    if table.row_count:
-        console().print(table)
-    elif not all(outcome.exit_code for outcome in outcomes):
-        tell("No jobs." if single else "No jobs on any of them.")
-
-
-def jobs_of(outcome: Outcome) -> list[Job]:
-    """Return what `jobs` was answered with; what cannot be read is left out."""
-    listed = (outcome.reply.result or {}).get("jobs") if outcome.reply else None
-    found = []
-    for each in listed if isinstance(listed, list) else []:
-        with contextlib.suppress(MessageError):
-            found.append(Job.decode(json.dumps(each).encode()))
-    return found
-
-
-def show_job(job: Job) -> None:
-    """Print everything about a job, and to standard error why it has failed."""
-    out = console()
-    out.print(Text(printable(f"{job.device_id}: {job.id} {job.status}"), style="bold"))
-    table = Table(box=None, show_header=False, pad_edge=False)
-    add_facts(
-        table, "", job.model_dump(mode="json", include={"step", "progress", "started_at", "finished_at", "result"})
-    )
-    out.print(table)
-    if job.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
-        _tell_error(f"{job.device_id}: {job.id} {job.status}", job.error)

@@ -61,7 +61,7 @@ def save(outcome: "Outcome", out: Path) -> dict[str, Any]:
         picture = b""
     if not picture.startswith(START_OF_IMAGE):
         raise ControllerError(
-            f"{outcome.device_id} answered without a JPEG", hint="its agent may be of another version"
+            f"{outcome.device_id} answered without a JPEG", hint="its camera may not have given a frame yet"
         )
     aside = out.with_name(f"{out.name}.part")
     try:
