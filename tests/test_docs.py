@@ -192,11 +192,13 @@ def test_every_key_with_its_table_exists(page: Path) -> None:
         head, _, rest = key.partition(".")
         if head == "state":
             assert rest in messages.State.model_fields, key
-        elif head in Config.model_fields and not (head == "camera" and rest in CAMERA_CODES):
+        elif head in Config.model_fields and rest not in EVENTS.get(head, ()):
             assert _resolves(key), f"{key} is no key of the configuration"
 
 
 CAMERA_CODES = {code.removeprefix("camera.") for code in capture.CaptureCode.__args__}  # type: ignore[attr-defined]
+EVENTS = {"camera": CAMERA_CODES, "switch": {"started", "done", "failed"}}
+"""Events that are named like a table of the configuration."""
 
 
 def test_every_key_of_the_guide_exists() -> None:

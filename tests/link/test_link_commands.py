@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from paho.mqtt.properties import Properties
 
 from agent.config import Mqtt
 from agent.link import Link
+from agent.wire.codec import decode
 from agent.wire.commands import COMMAND_BYTES_MAX, Address, Incoming
 from agent.wire.topics import group_command
 from tests.broker import Broker, Listener, free_port, publish
@@ -248,3 +250,23 @@ def test_a_subscription_that_is_refused_is_told_once(tmp_path: Path, logs: Logs)
     told = logs.of("broker.denied")
     assert [entry["topic"] for entry in told] == [TOPICS.command("+"), group_command("gym", "+")]
     assert "allow this user to read" in told[0]["cure"]
+
+
+def test_plain_tools_are_enough(broker: Broker, states: States) -> None:
+    """A request and its reply with mosquitto's own tools: by properties of MQTT 5, and by the body without them."""
+    if shutil.which("mosquitto_rr") is None:
+        pytest.skip("mosquitto_rr is not installed")
+
+    def answer(incoming: Incoming) -> None:
+        command = decode(incoming, TOPICS)
+        link.reply(command.reply_to, f"{command.name} {command.id}".encode())
+
+    command = ["-h", broker.host, "-p", str(broker.port), "-t", TOPICS.command("pause")]
+    with Listener(broker.port, REPLY) as listener, listening(broker.port, Inbox(answer), states) as link:
+        states.wait(True)
+        request = ["mosquitto_rr", *command, "-e", REPLY, "-W", "20", "-D", "publish", "correlation-data", "7"]
+        done = subprocess.run([*request, "-m", "{}"], capture_output=True, text=True, check=True)
+        assert done.stdout == "pause 7\n"
+        body = json.dumps({"id": "8", "reply_to": REPLY})
+        subprocess.run(["mosquitto_pub", "-V", "mqttv311", *command, "-m", body], check=True)
+        listener.wait_for(REPLY, b"pause 8")
