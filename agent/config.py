@@ -215,6 +215,16 @@ class Inference(Table):
     cache: bool = True
 
 
+class Switch(Table):
+    """Changing the engine while the agent runs."""
+
+    timeout_s: PositiveSeconds = 120.0
+    measure_s: float = Field(default=2.0, gt=0, le=60)
+    good_after_s: PositiveSeconds = 60.0
+    missed_max: float = Field(default=0.03, ge=0, le=1)
+    oks_min: float = Field(default=0.85, ge=0, le=1)
+
+
 class Devices(Table):
     """Names for devices."""
 
@@ -239,11 +249,12 @@ class Smoothing(Table):
 
 
 class Output(Table):
-    """What is drawn. Nothing is, unless a file is named."""
+    """What is drawn. Nothing is, unless a file is named or snapshots are allowed."""
 
     video_file: Annotated[NewFile | None, EmptyIsNone] = None
     video_fps: FramesPerSecond = 10.0
     blur: bool = False
+    snapshots: bool = False
 
 
 class MetricsTable(Table):
@@ -259,11 +270,19 @@ def cache_dir() -> Path:
     return Path(PlatformDirs("edgepose", appauthor=False).user_cache_dir) / "compiled"
 
 
+def state_dir() -> Path:
+    """Where what was asked of the agent is kept, so that it survives a restart."""
+    if state := os.environ.get("STATE_DIRECTORY"):
+        return Path(state.split(":")[0]) / "control"
+    return Path(PlatformDirs("edgepose", appauthor=False).user_state_dir) / "control"
+
+
 class Paths(Table):
     """Folders. systemd names them in STATE_DIRECTORY and CACHE_DIRECTORY; on a desktop they follow XDG."""
 
     models: Annotated[Path, _empty_is(models_dir)] = Field(default_factory=models_dir)
     cache: Annotated[Path, _empty_is(cache_dir)] = Field(default_factory=cache_dir)
+    state: Annotated[Path, _empty_is(state_dir)] = Field(default_factory=state_dir)
 
 
 class Log(Table):
@@ -282,6 +301,7 @@ class Config(Table):
     camera: Camera = Camera()
     model: Model = Model()
     inference: Inference = Inference()
+    switch: Switch = Switch()
     devices: Devices = Devices()
     tracking: Tracking = Tracking()
     smoothing: Smoothing = Smoothing()

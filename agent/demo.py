@@ -103,7 +103,9 @@ def run_demo(*, seconds: float | None, model: str | None, port: int, video: Path
     """Run until ``seconds`` are over or Ctrl-C; 0 when people were found."""
     with ExitStack() as stack:
         mqtt5, mqtt311 = stack.enter_context(embedded_broker(port))
-        config = _configuration(mqtt5, model, video)
+        # What is tried out on a demo is forgotten with it.
+        state = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgepose-demo-", ignore_cleanup_errors=True))
+        config = _configuration(mqtt5, model, video, state)
         logs.setup(config.log)
         store = Store(config.paths.models)
         if not store.card(config.model.name).input.resizable:  # the size the demo likes is not for everyone
@@ -175,12 +177,13 @@ def _free_port(wanted: int) -> int:
     raise EdgeposeError("no free port on loopback for the embedded broker")
 
 
-def _configuration(port: int, model: str | None, video: Path | None) -> Config:
+def _configuration(port: int, model: str | None, video: Path | None, state: str) -> Config:
     overrides: dict[str, Any] = {
         "mqtt.host": LOOPBACK,
         "mqtt.port": port,
         "metrics.window_s": 2.0,
         "log.level": "warning",
+        "paths.state": state,
     }
     if model is not None:
         overrides["model.name"] = model
@@ -276,6 +279,7 @@ def _to_try(ports: tuple[int, int]) -> str:
         "In another terminal (Ctrl-C ends the demo):\n"
         f"  .venv/bin/controller --broker localhost:{ports[0]} list\n"
         f"  .venv/bin/controller --broker localhost:{ports[0]} watch demo\n"
+        f"  .venv/bin/controller --broker localhost:{ports[0]} set-device demo HETERO:SIMCPU,CPU\n"
         f"  mosquitto_sub -p {ports[1]} -t 'edgepose/#' -v"
     )
 

@@ -211,7 +211,7 @@ def broker(settings: Mqtt, device_id: str) -> Check:
     wake, waker = socket.socketpair()
     with wake, waker:
         try:
-            session = Session(settings, f"{device_id}-doctor", threading.Lock(), wake)
+            session = Session(settings, f"{device_id}-doctor", threading.Lock(), wake, ())
             try:
                 session.open(threading.Event())
             finally:

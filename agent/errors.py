@@ -33,5 +33,17 @@ class EngineError(EdgeposeError):
     """OpenVINO cannot compile or run the network on the requested device."""
 
 
+class TrialError(EngineError):
+    """A compiled network does not compute what it should."""
+
+
+class AccuracyError(EngineError):
+    """The network at a lower precision loses too many people, or their poses."""
+
+
+class CancelledError(EdgeposeError):
+    """Somebody took back what was being done."""
+
+
 class LinkError(EdgeposeError):
     """The broker refuses us or cannot be reached."""

@@ -76,7 +76,8 @@ class Pipeline:
     ``publish`` receives every result in order, in the finisher's thread, and its duration is the publish stage;
     ``timed`` receives the frame's timing after it. ``track`` follows people from frame to frame: it takes poses and the
     seconds of the scene's clock, in order. With ``on_broken`` an inference that fails costs its frame alone, and every
-    third in a row is told: whoever listens has another engine. Without, the first one ends the pipeline.
+    third in a row is told, with the engine's generation: whoever listens has another engine. Without, the first one
+    ends the pipeline.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class Pipeline:
         publish: Callable[[Result], None],
         timed: Callable[[Timing], None],
         on_end: Callable[[BaseException | None], None],
-        on_broken: Callable[[EngineError], None] | None = None,
+        on_broken: Callable[[EngineError, int], None] | None = None,
         track: Callable[[Poses, float], Poses] | None = None,
     ) -> None:
         self._source = source
@@ -204,7 +205,7 @@ class Pipeline:
                 raise
             self._failures += 1
             if self._failures % FAILURES_MAX == 0:
-                self._on_broken(error)
+                self._on_broken(error, lane.engine.generation)
             return
         finally:
             lane.engine.release(slot)

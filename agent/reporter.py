@@ -1,5 +1,6 @@
 """Builds the messages that say what the agent is and does."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -9,9 +10,11 @@ from agent import __version__
 from agent.capture.address import redact
 from agent.capture.frame import CaptureCounts
 from agent.config import Config
+from agent.control.settings import Settings
 from agent.host import HostFigures, host_info
 from agent.inference.engine import Engine
 from agent.telemetry import Summary
+from agent.wire.commands import ARGS
 from agent.wire.messages import (
     CameraState,
     DeviceInfo,
@@ -25,12 +28,10 @@ from agent.wire.messages import (
     State,
     Status,
 )
-
-COMMANDS: tuple[str, ...] = ()
-"""Names of the commands this agent answers; the switch brings the first."""
+from models.catalogue import Precision
 
 
-def info_message(config: Config, devices: tuple[DeviceInfo, ...], models: tuple[ModelInfo, ...]) -> Info:
+def info_message(config: Config, devices: tuple[DeviceInfo, ...], models: Mapping[str, tuple[Precision, ...]]) -> Info:
     """The birth message."""
     return Info(
         device_id=config.device_id,
@@ -39,8 +40,8 @@ def info_message(config: Config, devices: tuple[DeviceInfo, ...], models: tuple[
         openvino_version=version("openvino"),
         host=host_info(),
         devices=devices,
-        models=models,
-        commands=COMMANDS,
+        models=tuple(ModelInfo(name=name, precisions=precisions) for name, precisions in models.items()),
+        commands=tuple(ARGS),
         groups=config.groups,
     )
 
@@ -50,6 +51,9 @@ class Standing:
     """What the state message tells; the supervisor changes it and announces it again."""
 
     config: Config
+    version: int = 0
+    requested: Requested | None = None
+    """What is asked for; None is what the configuration asks for."""
     status: Status = Status.STARTING
     camera: Literal["opening", "live", "lost", "ended"] = "opening"
     engine: Engine | None = None
@@ -65,29 +69,25 @@ class Standing:
 
     def message(self) -> State:
         """The state message."""
-        config = self.config
         return State(
-            device_id=config.device_id,
+            device_id=self.config.device_id,
             sent_at=datetime.now(UTC),
-            version=0,
+            version=self.version,
             status=self.status,
-            requested=Requested(
-                model=config.model.name,
-                device=config.inference.device,
-                precision=config.inference.precision,
-                hint=config.inference.hint,
-            ),
-            effective=_effective(self.engine) if self.engine else None,
+            requested=self.requested or Settings.of(self.config).requested(),
+            effective=effective(self.engine) if self.engine else None,
             camera=CameraState(
-                status=self.camera, source=redact(config.camera.source), last_frame_at=self.last_frame_at
+                status=self.camera, source=redact(self.config.camera.source), last_frame_at=self.last_frame_at
             ),
             last_error=self.last_error,
             since=self.since,
         )
 
 
-def _effective(engine: Engine) -> Effective:
-    return Effective(**rounded(asdict(engine.facts)), engine=engine.generation)
+def effective(engine: Engine) -> Effective:
+    """What OpenVINO reports of an engine, as it is told."""
+    figures = {name: value for name, value in rounded(asdict(engine.facts)).items() if name != "plan"}
+    return Effective(**figures, engine=engine.generation)
 
 
 def rounded(figures: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from agent.inference.engine import Engine
 from agent.reporter import Standing, event_message, info_message, metrics_message
 from agent.telemetry import Timing, summarise
 from agent.wire.messages import Event, Info, Metrics, ModelInfo, Severity, State, Status
+from models.catalogue import Precision
 from models.store import Store
 from tests.inference.engines import CORE, movenet
 
@@ -80,10 +81,11 @@ def test_no_password_in_any_state(source: str) -> None:
 
 def test_birth_message_is_valid_and_complete() -> None:
     """The birth message names versions, host, devices, models and groups."""
-    models = (ModelInfo(name="movenet-multipose", precisions=("FP32", "FP16")),)
+    models: dict[str, tuple[Precision, ...]] = {"movenet-multipose": ("FP32", "FP16")}
     info = Info.model_validate_json(info_message(CONFIG, list_devices(CORE), models).encode())
     assert {device.name for device in info.devices} >= {"CPU", "SIMCPU"}
-    assert info.models == models
+    assert info.models == (ModelInfo(name="movenet-multipose", precisions=("FP32", "FP16")),)
+    assert "set-device" in info.commands
     assert info.groups == ("hall",)
     assert info.host.cores >= 1
     assert info.openvino_version[0].isdigit()

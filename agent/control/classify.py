@@ -16,6 +16,7 @@ from agent.control.events import (
     Started,
     Stopped,
     StrayEnded,
+    Tidied,
 )
 from agent.control.state import WAITING_MAX, Kind, Phase, State
 from agent.wire.commands import Cancel, Command, CommandError, ErrorCode, PlanAffinity, Quantize
@@ -30,6 +31,7 @@ _NEWS: dict[type[Event], Kind] = {
     Broken: Kind.BROKEN,
     StrayEnded: Kind.STRAY_ENDED,
     Settled: Kind.SETTLED,
+    Tidied: Kind.TIDIED,
     Stopped: Kind.STOP,
 }
 _NEWS_OF_WORK = {Built: Kind.BUILT, Done: Kind.DONE, Failed: Kind.FAILED, Overdue: Kind.OVERDUE}

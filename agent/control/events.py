@@ -99,12 +99,17 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Tidied:
+    """It is time to look for what is old."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """The agent is asked to end."""
 
 
 Event = (
-    Asked | Informed | Started | Built | Done | Failed | Overdue | StrayEnded | Broken | Settled | Stopped
+    Asked | Informed | Started | Built | Done | Failed | Overdue | StrayEnded | Broken | Settled | Tidied | Stopped
 )  # fmt: skip
 
 
@@ -183,10 +188,17 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Clear:
+    """Take back what is retained about a job."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """End the agent: nothing runs that could be gone back to."""
 
     reason: str
 
 
-Effect = Save | Send | Inform | Begin | Swap | SwapBack | Abandon | Flow | Note | Publish | End
+Effect = Save | Send | Inform | Begin | Swap | SwapBack | Abandon | Flow | Note | Publish | Clear | End

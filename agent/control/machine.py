@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Final
 
 from agent.control import actions
-from agent.control.actions import Turn
 from agent.control.asking import Box
 from agent.control.classify import classify
 from agent.control.events import Asked, Effect, Event
 from agent.control.state import Kind, Phase, State
+from agent.control.turn import Turn
 
 Row = dict[Kind, tuple[Phase, Callable[[Turn], None]]]
 
@@ -36,6 +36,7 @@ def _always(phase: Phase) -> Row:
         Kind.LATE_NEWS: (phase, actions.ignore),
         Kind.STRAY_ENDED: (phase, actions.forget_stray),
         Kind.SETTLED: (phase, actions.settle),
+        Kind.TIDIED: (phase, actions.tidy),
         Kind.STOP: (Phase.STOPPING, actions.stop),
     }
 

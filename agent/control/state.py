@@ -55,6 +55,7 @@ class Kind(StrEnum):
     STRAY_ENDED = "stray ended"
     BROKEN = "engine broken"
     SETTLED = "settled"
+    TIDIED = "tidied"
     STOP = "stop"
 
 

@@ -7,6 +7,7 @@ is shipped, and the demo's table as it stands after some seconds.
 import io
 import queue
 import re
+import tempfile
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -88,8 +89,8 @@ def skeletons(store: Store) -> bytes:
 
 def table() -> str:
     """The demo's table after some seconds, as SVG that fetches nothing."""
-    with embedded_broker(1883) as ports:
-        config = _configuration(ports[0], None, None)
+    with embedded_broker(1883) as ports, tempfile.TemporaryDirectory() as state:
+        config = _configuration(ports[0], None, None, state)
         agent = Agent(config)
         ended: queue.SimpleQueue[int] = queue.SimpleQueue()
         threading.Thread(target=lambda: ended.put(agent.run()), name="agent", daemon=True).start()

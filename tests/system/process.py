@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,15 @@ BIN: Final = Path(sys.executable).parent
 Entry = dict[str, Any]
 
 
+STATES: Final = tempfile.TemporaryDirectory(prefix="edgepose-states-")
+
+
 def environment(**variables: str) -> dict[str, str]:
-    """Ours without what would change the program's mind, and with what the test says."""
+    """Ours without what would change the program's mind, and with what the test says.
+
+    Unless it says so, what a program was asked to be is not remembered for the next one.
+    """
+    variables = {"XDG_STATE_HOME": tempfile.mkdtemp(dir=STATES.name)} | variables
     return {name: value for name, value in os.environ.items() if not name.startswith("EDGEPOSE_")} | variables
 
 

@@ -98,8 +98,8 @@ def test_a_damaged_network_that_is_not_wanted(broker: Broker, store: Store, tmp_
     [
         ({"EDGEPOSE_CAMERA__SOURCE": "nowhere.mp4"}, "there is no nowhere.mp4", "a relative path starts at"),
         ({"EDGEPOSE_CAMERA__SOURCE": str(DEMO)}, "is not a video that can be decoded", ""),
-        ({"EDGEPOSE_INFERENCE__DEVICE": "NOPE"}, "'NOPE'", "devices here: CPU, SIMCPU"),
-        ({"EDGEPOSE_INFERENCE__DEVICE": "AUTO:NOPE,CPU"}, "needs NOPE", "devices here: CPU, SIMCPU"),
+        ({"EDGEPOSE_INFERENCE__DEVICE": "NOPE"}, "names NOPE", "devices here: CPU, SIMCPU"),
+        ({"EDGEPOSE_INFERENCE__DEVICE": "AUTO:NOPE,CPU"}, "names NOPE", "devices here: CPU, SIMCPU"),
     ],
 )
 def test_a_bad_camera_or_device(broker: Broker, variables: dict[str, str], error: str, cure: str) -> None:
@@ -112,12 +112,12 @@ def test_a_bad_camera_or_device(broker: Broker, variables: dict[str, str], error
 
 SEAMS = {
     "publish": """
-encode = agent.app.encode_keypoints
+encode = agent.assembly.encode_keypoints
 def seam(result, device_id):
     if result.frame.seq < 3:
         return encode(result, device_id)
     raise ValueError("injected")
-agent.app.encode_keypoints = seam
+agent.assembly.encode_keypoints = seam
 """,
     "read": """
 from agent.capture.live import LiveSource
@@ -129,13 +129,13 @@ def seam(self, timeout_s):
 LiveSource.read = seam
 """,
     "decode": """
-make = agent.app.decoder_for
+make = agent.control.workshop.decoder_for
 class Seam:
     def __init__(self, decoder):
         self.roles = decoder.roles
     def decode(self, outputs, letterbox):
         raise ValueError("injected")
-agent.app.decoder_for = lambda card, **options: Seam(make(card, **options))
+agent.control.workshop.decoder_for = lambda card, **options: Seam(make(card, **options))
 """,
     "supervise": """
 def seam(*_):

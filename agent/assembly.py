@@ -1,0 +1,209 @@
+"""From a configuration to a running pipeline. Takes seconds, so it runs beside the supervisor."""
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+import structlog
+
+from agent.capture import open_source
+from agent.capture.first import FirstFrames
+from agent.capture.frame import CaptureEvent, EndOfSource, Frame, Source
+from agent.config import Config
+from agent.control import journal
+from agent.control.asking import Box
+from agent.control.control import Running
+from agent.control.quantizing import Quantizing
+from agent.control.samples import Samples
+from agent.control.works import Over, Progress, Works
+from agent.control.workshop import CheckedLane, Workshop
+from agent.errors import EdgeposeError, ModelError
+from agent.inference.devices import list_devices, open_core
+from agent.pipeline import Pipeline, Result
+from agent.publish import Outlet, encode_keypoints
+from agent.telemetry import Telemetry
+from agent.tracking import track_stage
+from agent.video import AnnotatedVideo
+from agent.wire.messages import DeviceInfo
+from models.catalogue import Precision
+from models.store import Store
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What this box has."""
+
+    devices: tuple[DeviceInfo, ...]
+    models: dict[str, tuple[Precision, ...]]
+
+    def box(self, config: Config) -> Box:
+        """As commands are checked against it."""
+        names = tuple(device.name for device in self.devices)
+        return Box(config.device_id, names, self.models, config.output.snapshots)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The engine is built and the pipeline is about to run."""
+
+    running: Running
+    source: Source
+    record: journal.Record
+    """What it was built from."""
+    fallen: str | None
+    """Why that is not what was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The pipeline ended: at the end of a file, or by an error."""
+
+    error: BaseException | None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFailing:
+    """The engine of this generation failed several times in a row."""
+
+    reason: str
+    generation: int
+
+
+News = Known | Ready | Ended | EngineFailing | CaptureEvent | Over | Progress
+
+
+class Assembly:
+    """Everything that holds a handle, made in :meth:`start` and closed in :meth:`close`; news go to ``post``."""
+
+    def __init__(
+        self, config: Config, outlet: Outlet, telemetry: Telemetry, frames_max: int | None, post: Callable[[News], None]
+    ) -> None:
+        self._config = config
+        self._outlet = outlet
+        self._telemetry = telemetry
+        self._frames_max = frames_max
+        self._post = post
+        self._parts = ExitStack()
+        self._stopping = threading.Event()
+
+    def start(self, candidates: list[journal.Record]) -> None:
+        """Begin with the first of ``candidates`` that can be built; its failure, or that of all of them, is news."""
+        try:
+            self._start(candidates)
+        except Exception as error:  # noqa: BLE001 - top of the thread: the supervisor ends the agent with this error
+            self._post(Ended(error))
+
+    def give_up(self) -> None:
+        """Do not begin any more."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Close everything; waits for what is on the device."""
+        self._parts.close()
+
+    def _start(self, candidates: list[journal.Record]) -> None:
+        config, parts = self._config, self._parts
+        store = Store(config.paths.models)
+        core = open_core(config.devices.aliases)
+        self._post(Known(list_devices(core), installed(store)))
+        _require_network(store, candidates)
+        source = open_source(config.camera, resolve_clip=store.clip, notify=self._post)
+        if self._frames_max is not None:
+            source = FirstFrames(source, self._frames_max)
+        parts.enter_context(closing(source))
+        first = _first_frame(source, config.camera.open_timeout_s)
+        workshop = Workshop(config, core, store)
+        checked, record, fallen = self._first_engine(workshop, candidates, (first,) if first else ())
+        samples = Samples()
+        pipeline = Pipeline(
+            source,
+            checked.lane,
+            publish=self._publisher(samples),
+            timed=self._telemetry.add,
+            on_end=lambda error: self._post(Ended(error)),
+            on_broken=lambda error, generation: self._post(EngineFailing(str(error), generation)),
+            track=track_stage(config.tracking, config.smoothing),
+        )
+        parts.callback(pipeline.stop)
+        if record.settings.paused:
+            pipeline.pause()
+        quantizing = Quantizing(config, samples)
+        works = Works(
+            workshop, samples, self._telemetry, quantizing, measure_s=config.switch.measure_s, post=self._post
+        )
+        running = Running(pipeline, checked.lane, works, samples)
+        parts.callback(lambda: running.lane.engine.close())  # noqa: PLW0108 - the lane in use then, not now
+        self._post(Ready(running, source, record, fallen))  # before the pipeline's first word, which may be its last
+        self._telemetry.take()
+        if not self._stopping.is_set():
+            pipeline.start(first)
+
+    def _first_engine(
+        self, workshop: Workshop, candidates: list[journal.Record], frames: tuple[Frame, ...]
+    ) -> tuple[CheckedLane, journal.Record, str | None]:
+        first_error: EdgeposeError | None = None
+        for record in candidates:
+            settings = journal.running(record)
+            try:
+                # What commands asked for has been judged when it was accepted.
+                checked = workshop.build(settings, frames, self._stopping, judged=settings != record.base)
+            except EdgeposeError as error:
+                log.warning("engine.failed", device=settings.device, model=settings.model, error=str(error))
+                first_error = first_error or error
+            else:
+                return checked, record, str(first_error) if first_error else None
+        assert first_error is not None
+        raise first_error
+
+    def _publisher(self, samples: Samples) -> Callable[[Result], None]:
+        outlet, device_id, output = self._outlet, self._config.device_id, self._config.output
+        video: AnnotatedVideo | None = None
+        if output.video_file is not None:
+            video = self._parts.enter_context(AnnotatedVideo(output.video_file, output.video_fps, blur=output.blur))
+
+        def publish(result: Result) -> None:
+            outlet.keypoints(encode_keypoints(result, device_id))
+            samples.offer(result)
+            if video is not None:
+                video.write(result)
+
+        return publish
+
+
+def installed(store: Store) -> dict[str, tuple[Precision, ...]]:
+    """The networks that are ready, and their precisions; one that cannot be read is left out and logged."""
+    found: dict[str, tuple[Precision, ...]] = {}
+    for name in store.names():
+        try:
+            precisions = store.precisions(name)
+        except ModelError as error:  # it may be another one that we are to run
+            log.warning("model.unreadable", model=name, error=str(error), hint=error.hint)
+            continue
+        if precisions:  # a clip has none
+            found[name] = precisions
+    return found
+
+
+def _require_network(store: Store, candidates: list[journal.Record]) -> None:
+    """The first thing a fresh box lacks, told before anything is opened. Raises ModelError."""
+    missing: ModelError | None = None
+    for settings in map(journal.running, candidates):
+        try:
+            store.variant(settings.model, settings.precision)
+        except ModelError as error:
+            missing = missing or error
+        else:
+            return
+    assert missing is not None
+    raise missing
+
+
+def _first_frame(source: Source, timeout_s: float) -> Frame | None:
+    """The first frame tells the shape of the picture; a camera that is down does not hold up the engine."""
+    try:
+        return source.read(timeout_s)
+    except EndOfSource:
+        return None

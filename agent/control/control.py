@@ -1,0 +1,325 @@
+"""Carries out what the state machine decides. Everything here runs in the supervisor's thread.
+
+The path of a command: the link puts it into the agent's inbox as it came; :meth:`Control.take` reads it, the machine
+decides, and :meth:`Control._perform` does it. What takes long is done in :mod:`agent.control.works`, and what came of
+it comes back through the inbox to :meth:`Control.over`.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+from pydantic import JsonValue
+
+from agent.config import Config
+from agent.control import events, journal
+from agent.control.asking import Box
+from agent.control.events import Effect, Event
+from agent.control.machine import step
+from agent.control.samples import Samples
+from agent.control.settings import Settings
+from agent.control.snapshot import snapshot
+from agent.control.state import Phase, State
+from agent.control.works import Over, Progress, Swapped, Works
+from agent.control.workshop import CheckedLane
+from agent.pipeline import Handover, Lane, Pipeline
+from agent.publish import Outlet
+from agent.wire.codec import Refused, decode, refusal
+from agent.wire.commands import Command, CommandError, ErrorCode, Incoming, Pace, Reply, ReplyError, ReplyStatus
+from agent.wire.messages import Severity, Status
+from agent.wire.topics import Topics
+
+log = structlog.get_logger()
+
+TIDY_S = 3600.0
+
+
+@dataclass(slots=True)
+class Running:
+    """What runs, once it does."""
+
+    pipeline: Pipeline
+    lane: Lane
+    works: Works
+    samples: Samples
+    previous: Lane | None = None
+    """The engine that was in use before, until the new one has shown what it does."""
+
+
+class Control:
+    """Commands in, replies out.
+
+    ``book`` is where it is written what must survive; without one nothing does. ``note`` tells of something that
+    happened, ``describe`` says what the agent is, ``end`` ends it with an error.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        outlet: Outlet,
+        book: journal.Journal | None,
+        *,
+        note: Callable[[events.Note], None],
+        describe: Callable[[], dict[str, JsonValue]],
+        end: Callable[[str], None],
+    ) -> None:
+        self._config = config
+        self._topics = Topics(config.device_id, config.mqtt.prefix)
+        self._outlet = outlet
+        self._note = note
+        self._describe = describe
+        self._end = end
+        self._book = book
+        self._box = Box(config.device_id, (), {}, config.output.snapshots)
+        self.running: Running | None = None
+        """None until the first engine is built."""
+        self._flowing = False
+        self._built: dict[int, CheckedLane] = {}
+        self._before = Pace(fps=None, latency=None)
+        self._overdue_s: float | None = None
+        self._settle_s: float | None = None
+        self._tidy_s = time.monotonic() + TIDY_S
+        self._unsaved = False
+        self.state = self._boot()
+
+    def candidates(self) -> list[journal.Record]:
+        """What to start with, best first: what is asked for, then what the agent would fall back to."""
+        found = [self.state.record]
+        while (other := journal.fall_back(found[-1])) is not None and len(found) < 3:
+            found.append(other)
+        return found
+
+    def know(self, box: Box) -> None:
+        """Learn what this box can do; commands that came earlier wait."""
+        self._box = box
+
+    def run(self, running: Running, record: journal.Record, fallen: str | None) -> None:
+        """The first engine runs, built from ``record``; ``fallen`` says why it is not the one asked for."""
+        self.running = running
+        if record.settings.paused:
+            running.pipeline.pause()
+        self.happened(events.Started(record, fallen))
+
+    def flowing(self, *, yes: bool) -> None:
+        """Whether the camera gives frames."""
+        self._flowing = yes
+
+    def take(self, incoming: Incoming) -> None:
+        """A command came off the broker."""
+        try:
+            command = decode(incoming, self._topics, self._config.groups)
+        except Refused as refused:
+            log.info("command.refused", command=refused.command, code=refused.error.code, reason=refused.error.message)
+            if refused.address is not None:
+                reply = refusal(refused, self._config.device_id, self.state.record.version, datetime.now(UTC))
+                self._outlet.reply(refused.address, reply.encode())
+            return
+        log.info("command.received", command=command.name, id=command.id)
+        self.happened(events.Asked(command))
+
+    def over(self, over: Over) -> None:
+        """A thread of :mod:`agent.control.works` has ended."""
+        work, number = self.state.work, over.event.number
+        wanted = work is not None and work.number == number
+        if wanted and over.lane is not None:
+            self._built[number] = over.lane
+        elif over.lane is not None:
+            _retire(over.lane.lane)
+        self.happened(over.event)
+        if not wanted:
+            self.happened(events.StrayEnded())
+
+    def progress(self, progress: Progress) -> None:
+        """A job is at another step; that is told, and nothing is written."""
+        work = self.state.work
+        if work is None or work.number != progress.number:
+            return
+        job = next(job for job in self.state.record.jobs if job.id == work.job)
+        news = {"sent_at": datetime.now(UTC), "step": progress.step, "progress": progress.share}
+        self._outlet.announce(self._topics.job(job.id), job.model_copy(update=news).encode())
+
+    def broken(self, reason: str, generation: int) -> None:
+        """The engine of this generation keeps failing; news of one that is gone already is old."""
+        if self.running is not None and generation == self.running.lane.engine.generation:
+            self.happened(events.Broken(reason))
+
+    def happened(self, event: Event) -> None:
+        """Let the machine decide, and do it."""
+        before = self.state
+        self.state, effects = step(before, event, self._box, datetime.now(UTC))
+        for effect in effects:
+            self._perform(effect)
+        self._after(before)
+
+    def status(self, *, camera_lost: bool) -> Status:
+        """What the agent is doing, in a word."""
+        record = self.state.record
+        match self.state.phase:
+            case Phase.STARTING:
+                return Status.STARTING
+            case Phase.SWITCHING | Phase.MEASURING:
+                return Status.SWITCHING
+            case Phase.STOPPING:
+                return Status.STOPPING
+        if record.settings.paused:
+            return Status.PAUSED
+        if camera_lost:
+            return Status.CAMERA_LOST
+        return Status.DEGRADED if record.fallback else Status.RUNNING
+
+    def due_s(self) -> float:
+        """When :meth:`tick` has something to do, on the monotonic clock."""
+        return min(due for due in (self._overdue_s, self._settle_s, self._tidy_s) if due is not None)
+
+    def tick(self) -> None:
+        """Do what is due."""
+        now = time.monotonic()
+        if self._overdue_s is not None and now >= self._overdue_s and self.state.work is not None:
+            self._overdue_s = None
+            limit = self._config.switch.timeout_s
+            self.happened(events.Overdue(self.state.work.number, _too_long(limit)))
+        if self._settle_s is not None and now >= self._settle_s:
+            self._settle_s = None
+            self.happened(events.Settled())
+        if now >= self._tidy_s:
+            self._tidy_s = now + TIDY_S
+            self.happened(events.Tidied())
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case events.Save(record):
+                self._save(record)
+            case events.Send(address, payload):
+                self._outlet.reply(address, payload)
+            case events.Inform(command):
+                self._inform(command)
+            case events.Note():
+                self._note(effect)
+            case events.Publish(job):
+                self._outlet.announce(self._topics.job(job.id), job.encode())
+            case events.Clear(job_id):
+                self._outlet.announce(self._topics.job(job_id), b"")
+            case events.End(reason):
+                self._end(reason)
+            case _:
+                assert self.running is not None
+                self._act(self.running, effect)
+
+    def _act(
+        self, running: Running, effect: events.Begin | events.Swap | events.SwapBack | events.Abandon | events.Flow
+    ) -> None:
+        match effect:
+            case events.Begin(work):
+                self._overdue_s = None if work.job else time.monotonic() + self._config.switch.timeout_s
+                self._before = running.works.pace()  # before it has to share the processor with a compiler
+                running.works.begin(work)
+            case events.Swap(work):
+                self._swap(running, work)
+            case events.SwapBack(_work):
+                assert running.previous is not None
+                self._replace(running, running.previous)
+            case events.Abandon(number):
+                running.works.cancel(number)
+            case events.Flow(paused):
+                (running.pipeline.pause if paused else running.pipeline.resume)()
+
+    def _swap(self, running: Running, work: events.Work) -> None:
+        self._overdue_s = None  # what follows ends by itself
+        built = self._built.pop(work.number)
+        handover = self._replace(running, built.lane)
+        flowing = self._flowing and not self.state.record.settings.paused
+        running.works.measure(Swapped(work, built.lane, built.agreement, handover, self._before, flowing))
+
+    def _replace(self, running: Running, lane: Lane) -> Handover:
+        lane.engine.generation = running.lane.engine.generation + 1
+        running.previous, handover = running.pipeline.replace(lane)
+        running.lane = lane
+        return handover
+
+    def _after(self, before: State) -> None:
+        """What follows from the phase alone."""
+        running = self.running
+        if self.state.phase is Phase.READY and before.phase is not Phase.READY:
+            self._overdue_s = None
+            self._settle_s = time.monotonic() + self._config.switch.good_after_s
+            if running is not None and running.previous is not None:
+                _retire(running.previous)
+                running.previous = None
+
+    def _inform(self, command: Command) -> None:
+        result: dict[str, JsonValue]
+        match command.name:
+            case "describe":
+                result = self._describe()
+            case "jobs":
+                result = {"jobs": [job.model_dump(mode="json", by_alias=True) for job in self.state.record.jobs]}
+            case _:
+                latest = self.running.samples.latest if self.running else None
+                result = snapshot(latest, blur=self._config.output.blur)
+        self.happened(events.Informed(command, result))
+
+    def _boot(self) -> State:
+        now = datetime.now(UTC)
+        booted = journal.boot(self._book.load() if self._book else None, Settings.of(self._config), now)
+        record = booted.record
+        if booted.reset:
+            log.warning("state.reset", reason="the configuration was edited: it wins over what commands had asked for")
+        if booted.degraded:
+            log.warning("engine.degraded", device=journal.running(record).device, asked=record.settings.device)
+        if (orphan := booted.orphan) is not None:
+            payload = _orphaned(orphan, self._config.device_id, record.version, now)
+            record = journal.remember(record, orphan.id, payload.decode(), now)
+        self._save(record)
+        if orphan is not None:
+            self._outlet.reply(orphan.reply_to, payload)
+        for job in record.jobs:
+            self._outlet.announce(self._topics.job(job.id), job.encode())
+        replies = {reply.id: reply.payload.encode() for reply in record.replies}
+        return State(record, journal.running(record), replies=replies)
+
+    def _save(self, record: journal.Record) -> None:
+        """Write it down. An agent that cannot write runs on: it says so, once until it can again."""
+        if self._book is None:
+            return
+        try:
+            self._book.save(record)
+        except OSError as error:
+            if not self._unsaved:
+                why = error.strerror or error
+                text = f"{self._book.path} cannot be written: {why}; a restart would forget the last change"
+                self._note(events.Note("state.not_saved", Severity.ERROR, text, {"file": str(self._book.path)}))
+            self._unsaved = True
+        else:
+            self._unsaved = False
+
+
+def _retire(lane: Lane) -> None:
+    """Close an engine beside everything else: it waits for what is on the device."""
+    threading.Thread(target=lane.engine.close, name="retire", daemon=True).start()
+
+
+def _too_long(limit_s: float) -> CommandError:
+    return CommandError(
+        ErrorCode.COMPILE_FAILED,
+        f"not built and checked within {limit_s:g} s (switch.timeout_s): the old engine goes on",
+        "allow more time in the configuration, or choose a device that compiles faster",
+    )
+
+
+def _orphaned(orphan: journal.Attempt, device_id: str, version: int, now: datetime) -> bytes:
+    return Reply(
+        device_id=device_id,
+        sent_at=now,
+        id=orphan.id,
+        command=orphan.command,
+        status=ReplyStatus.FAILED,
+        error=ReplyError(
+            code=ErrorCode.INTERNAL,
+            message="the agent ended while it carried this out; what ran before runs again",
+            hint="its log says why it ended",
+        ),
+        state_version=version,
+    ).encode()

@@ -1,0 +1,66 @@
+"""The last pictures with people in them, to try another engine on before it may serve."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from agent.capture.frame import Frame, Image
+from agent.pipeline import Result
+from agent.poses.agreement import CERTAIN
+
+SAMPLES_MAX = 16
+EVERY_S = 2.0
+"""Seconds between two samples: neighbours show the same poses."""
+LONG_SIDE_MAX = 640
+"""Pixels; as much as networks look at, and a megabyte a picture."""
+
+
+class Samples:
+    """Fed with every result; keeps few. In memory alone: pictures of people do not go to disk."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: deque[Frame] = deque(maxlen=SAMPLES_MAX)
+        self._next_s = 0.0
+        self.latest: Result | None = None
+        self.recorder: Callable[[Result], None] | None = None
+        """Gets every result too, while a job records frames."""
+
+    def offer(self, result: Result) -> None:
+        """Look at a result; called by the pipeline, in order."""
+        self.latest = result
+        if (recorder := self.recorder) is not None:
+            recorder(result)
+        if result.frame.captured_s < self._next_s or not (result.poses.scores >= CERTAIN).any():
+            return
+        self._next_s = result.frame.captured_s + EVERY_S
+        small = shrunk(result.frame)
+        with self._lock:
+            self._kept.append(small)
+
+    def frames(self) -> tuple[Frame, ...]:
+        """Frames with people, or the last one when nobody has been seen yet; none before the first result."""
+        with self._lock:
+            kept = tuple(self._kept)
+        latest = self.latest
+        return kept or ((shrunk(latest.frame),) if latest is not None else ())
+
+
+def shrunk(frame: Frame) -> Frame:
+    """What the network looks at of a frame, at most LONG_SIDE_MAX pixels long."""
+    image, region = frame.image, frame.region
+    if region is not None:
+        image = image[region.y : region.y + region.height, region.x : region.x + region.width]
+    return replace(frame, image=shrunk_image(image), region=None)
+
+
+def shrunk_image(image: Image) -> Image:
+    """A copy, at most LONG_SIDE_MAX pixels long."""
+    ratio = LONG_SIDE_MAX / max(image.shape[:2])
+    if ratio >= 1:
+        return image.copy()
+    return np.asarray(cv2.resize(image, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA), np.uint8)

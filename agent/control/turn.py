@@ -1,0 +1,68 @@
+"""One step of the state machine under way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+
+from pydantic import JsonValue
+
+from agent.control import journal
+from agent.control.asking import Box
+from agent.control.events import Asked, Effect, Event, Informed, Note, Save, Send
+from agent.control.state import REPLIES_MAX, State
+from agent.wire.commands import Command, CommandError, Reply, ReplyError, ReplyStatus
+from agent.wire.messages import Severity
+
+
+@dataclass(slots=True)
+class Turn:
+    """One step under way."""
+
+    state: State
+    event: Event
+    box: Box
+    now: datetime
+    refusal: CommandError | None = None
+    effects: list[Effect] = field(default_factory=list)
+
+    def command(self) -> Command:
+        """The command that came."""
+        assert isinstance(self.event, Asked | Informed)
+        return self.event.command
+
+    def note(self, code: str, message: str, severity: Severity = Severity.INFO, **facts: str | int | None) -> None:
+        """Tell everybody."""
+        self.effects.append(Note(code, severity, message, dict(facts)))
+
+    def answer(
+        self,
+        command: Command,
+        status: ReplyStatus,
+        result: Mapping[str, JsonValue] | None = None,
+        error: CommandError | None = None,
+        *,
+        keep: bool = False,
+    ) -> None:
+        """Reply; with ``keep`` the record has the reply before it goes out, together with what it promises."""
+        reply = Reply(
+            device_id=self.box.device_id,
+            sent_at=self.now,
+            id=command.id,
+            command=command.name,
+            status=status,
+            error=ReplyError(code=error.code, message=error.message, hint=error.hint) if error else None,
+            result=dict(result) if result is not None else None,
+            state_version=self.state.record.version,
+        )
+        payload = reply.encode()
+        recent = dict(list(self.state.replies.items())[-REPLIES_MAX + 1 :]) | {command.id: payload}
+        self.state = replace(self.state, replies=MappingProxyType(recent))
+        if keep:
+            self.save(journal.remember(self.state.record, command.id, payload.decode(), self.now))
+        self.effects.append(Send(command.reply_to, payload))
+
+    def save(self, record: journal.Record) -> None:
+        """Keep a record, on disk before anything that follows."""
+        self.state = replace(self.state, record=record)
+        self.effects.append(Save(record))

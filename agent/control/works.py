@@ -1,0 +1,146 @@
+"""What takes long, each in a thread of its own; what came of it goes into the agent's inbox."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from agent.control.events import Built, Done, Failed, Work
+from agent.control.faults import failed
+from agent.control.quantizing import Quantizing
+from agent.control.samples import Samples
+from agent.control.workshop import CheckedLane, Workshop
+from agent.pipeline import Handover, Lane
+from agent.reporter import effective, rounded
+from agent.telemetry import Telemetry
+from agent.wire.commands import Agreement, Pace, PlanAffinity, SwitchResult
+
+HANDOVER_S = 5.0
+"""How long the first result of a new engine is waited for, where frames flow."""
+BEFORE_S = 5.0
+"""Over so many seconds the old engine is measured, before it has to share the processor with a compiler."""
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A thread has ended its part; what it built comes along."""
+
+    event: Built | Done | Failed
+    lane: CheckedLane | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is."""
+
+    number: int
+    step: str
+    share: float
+    """0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """What is known of a switch at the moment of the swap."""
+
+    work: Work
+    lane: Lane
+    agreement: Agreement | None
+    handover: Handover
+    before: Pace
+    flowing: bool
+    """Whether frames come: with a lost camera or a pause there is nothing to measure."""
+
+
+class Works:
+    """Starts the threads and tells them when to give up."""
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        samples: Samples,
+        telemetry: Telemetry,
+        quantizing: Quantizing,
+        *,
+        measure_s: float,
+        post: Callable[[Over | Progress], None],
+    ) -> None:
+        self._workshop = workshop
+        self._quantizing = quantizing
+        self._samples = samples
+        self._telemetry = telemetry
+        self._measure_s = measure_s
+        self._post = post
+        self._cancelled: dict[int, threading.Event] = {}
+        self._in_use_since = 0.0
+
+    def begin(self, work: Work) -> None:
+        """Build, plan, or do a job."""
+        cancelled = self._cancelled[work.number] = threading.Event()
+        self._start(work, lambda: self._do(work, cancelled))
+
+    def measure(self, swapped: Swapped) -> None:
+        """See how fast the new engine is where it counts."""
+        self._start(swapped.work, lambda: Over(Done(swapped.work.number, self._measured(swapped))))
+
+    def cancel(self, number: int) -> None:
+        """Tell a work to end as soon as it can; what it still brings is not wanted."""
+        if (cancelled := self._cancelled.get(number)) is not None:
+            cancelled.set()
+
+    def pace(self) -> Pace:
+        """How fast the engine in use was in the last seconds."""
+        now = time.perf_counter()
+        return _pace(self._telemetry, max(now - BEFORE_S, self._in_use_since), now)
+
+    def _start(self, work: Work, act: Callable[[], Over]) -> None:
+        def run() -> None:
+            try:
+                over = act()
+            except Exception as error:  # noqa: BLE001 - top of the thread: the reply tells of it
+                over = Over(failed(work.number, error))
+            self._cancelled.pop(work.number, None)
+            self._post(over)
+
+        threading.Thread(target=run, name=f"work-{work.number}", daemon=True).start()
+
+    def _do(self, work: Work, cancelled: threading.Event) -> Over:
+        frames = self._samples.frames()
+        if work.job is not None:
+            result = self._quantizing.run(
+                work, lambda step, share: self._post(Progress(work.number, step, share)), cancelled
+            )
+            return Over(Done(work.number, result))
+        if work.command is not None and isinstance(work.command.args, PlanAffinity):
+            plan = self._workshop.plan(work.settings, frames)
+            return Over(Done(work.number, plan.model_dump(mode="json")))
+        return Over(Built(work.number), self._workshop.build(work.settings, frames, cancelled))
+
+    def _measured(self, swapped: Swapped) -> dict[str, JsonValue]:
+        handover, engine = swapped.handover, swapped.lane.engine
+        after = Pace(fps=None, latency=None)
+        if handover.done.wait(HANDOVER_S if swapped.flowing else 0.0):
+            self._in_use_since = handover.first_s
+            threading.Event().wait(self._measure_s)
+            after = _pace(self._telemetry, handover.first_s, time.perf_counter())
+        facts = effective(engine)
+        plan = engine.facts.plan
+        return SwitchResult(
+            requested=swapped.work.settings.requested(),
+            effective=facts,
+            compile_ms=facts.compile_ms,
+            first_infer_ms=facts.first_infer_ms,
+            gap_ms=rounded({"gap": handover.gap_ms})["gap"],
+            frames_lost=handover.frames_lost,
+            before=swapped.before,
+            after=after,
+            agreement=swapped.agreement,
+            plan=plan.model_dump(mode="json", exclude={"mermaid"}) if plan else None,
+        ).model_dump(mode="json")
+
+
+def _pace(telemetry: Telemetry, since: float, until: float) -> Pace:
+    fps, latency = telemetry.pace(since, until)
+    return Pace(**rounded({"fps": fps, "latency": latency}))

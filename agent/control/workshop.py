@@ -1,0 +1,156 @@
+"""Where an engine is built and tried before it may serve: at the start, and beside the one in use."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.capture.frame import Frame
+from agent.config import Config, InputSize
+from agent.control.settings import Settings
+from agent.errors import AccuracyError, CancelledError, EngineError, TrialError
+from agent.inference.checked import build_checked
+from agent.inference.devices import Core
+from agent.inference.engine import Engine, build_engine, with_preprocessing
+from agent.inference.plan import plan
+from agent.inference.spec import EngineSpec, input_size
+from agent.pipeline import Lane
+from agent.poses.agreement import POSSIBLE, Outcome, Tally, verdict
+from agent.poses.decoders import Decoder, decoder_for
+from agent.poses.skeleton import Poses
+from agent.wire.affinity import Plan
+from agent.wire.commands import Agreement
+from models.catalogue import NetworkCard
+from models.run import infer
+from models.store import Store
+
+REFERENCE_DEVICE = "CPU"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedLane:
+    """An engine that may serve."""
+
+    lane: Lane
+    agreement: Agreement | None
+    """With FP32 on the same frames; None where it runs in FP32 itself, or there was nothing to look at."""
+
+
+class Workshop:
+    """Builds engines; called by one thread at a time or several, and touches nothing that runs.
+
+    ``core`` is what :func:`agent.inference.devices.open_core` gave.
+    """
+
+    def __init__(self, config: Config, core: Core, store: Store) -> None:
+        self._config = config
+        self._core = core
+        self._store = store
+
+    def build(
+        self, settings: Settings, frames: Sequence[Frame], cancelled: threading.Event, *, judged: bool = False
+    ) -> CheckedLane:
+        """Build and check an engine, and try it on ``frames``, which should show people.
+
+        The input size follows the last of the frames. A precision that has been ``judged`` before needs no people in
+        view now. Raises ModelError, ConfigError, EngineError, TrialError,
+        AccuracyError, and CancelledError between two steps once ``cancelled`` is set.
+        """
+        card = self._store.card(settings.model)
+        spec = self.spec(settings, card, frames[-1] if frames else None)
+        decoder = self._decoder(card, self._config.model.person_score_min)
+        cache = self._config.paths.cache if self._config.inference.cache else None
+        engine = build_checked(self._core, self._store, card, spec, decoder.roles, cache)
+        try:
+            _stop_if(cancelled)
+            agreement = self._try_on(engine, card, frames, cancelled, judged=judged)
+        except BaseException:
+            engine.close()
+            raise
+        return CheckedLane(Lane(engine, decoder), agreement)
+
+    def plan(self, settings: Settings, frames: Sequence[Frame]) -> Plan:
+        """Where the layers of a network would go. Raises ModelError, ConfigError, EngineError and CommandError."""
+        card = self._store.card(settings.model)
+        spec = self.spec(settings, card, frames[-1] if frames else None)
+        network = self._core.read_model(self._store.variant(card.name, spec.precision))
+        return plan(self._core, with_preprocessing(network, card, spec), spec)
+
+    def spec(self, settings: Settings, card: NetworkCard, frame: Frame | None) -> EngineSpec:
+        """What the engine is asked to be; without a frame the input is square. Raises ConfigError."""
+        size = self._config.model.input
+        if settings.model != self._config.model.name and not card.input.resizable:
+            size = InputSize()  # the configured size was meant for the configured network
+        height, width = input_size(size, card, frame)
+        return EngineSpec(
+            model=settings.model,
+            device=settings.device,
+            precision=settings.precision,
+            height=height,
+            width=width,
+            hint=settings.hint,
+            streams=settings.streams,
+            requests=settings.requests,
+            threads=self._config.inference.threads,
+            affinity=settings.affinity,
+        )
+
+    def _decoder(self, card: NetworkCard, score_min: float) -> Decoder:
+        return decoder_for(card, person_score_min=score_min, persons_max=self._config.model.persons_max)
+
+    def _try_on(
+        self,
+        engine: Engine,
+        card: NetworkCard,
+        frames: Sequence[Frame],
+        cancelled: threading.Event,
+        *,
+        judged: bool,
+    ) -> Agreement | None:
+        decoder = self._decoder(card, POSSIBLE)
+        try:
+            found = [infer(engine, decoder, frame) for frame in frames]
+        except EngineError as error:
+            raise TrialError(f"{engine.spec.device} fails on the camera's own frames: {error}") from error
+        if not frames or exact(engine):
+            return None
+        _stop_if(cancelled)
+        tally = Tally()
+        for reference, poses in zip(self._reference(engine.spec, card, frames), found, strict=True):
+            tally.add(reference, poses)
+        agreement = tally.agreement()
+        self._judge(engine.spec, agreement, judged=judged)
+        return agreement
+
+    def _reference(self, spec: EngineSpec, card: NetworkCard, frames: Sequence[Frame]) -> list[Poses]:
+        """What FP32 finds at the same input size."""
+        wanted = EngineSpec(spec.model, REFERENCE_DEVICE, "FP32", spec.height, spec.width)
+        decoder = self._decoder(card, POSSIBLE)
+        xml = self._store.variant(card.name, "FP32")
+        with build_engine(self._core, card, xml, wanted, decoder.roles, cache=None) as reference:
+            return [infer(reference, decoder, frame) for frame in frames]
+
+    def _judge(self, spec: EngineSpec, agreement: Agreement, *, judged: bool) -> None:
+        """Raises AccuracyError for a precision that loses too much, or that nothing speaks for."""
+        bar = {"missed_max": self._config.switch.missed_max, "oks_min": self._config.switch.oks_min}
+        found = verdict(agreement, **bar)
+        if found.outcome is Outcome.UNJUDGED and spec.precision == "INT8" and not judged:
+            # With nobody in view, what was measured when it was made has to speak for it.
+            certificate = self._store.certificate(spec.model, "INT8")
+            found = verdict(certificate.agreement, **bar) if certificate else found
+            if found.outcome is Outcome.UNJUDGED:
+                raise AccuracyError(found.reason, hint="try again when people are in view")
+        if found.outcome is Outcome.FAILED:
+            raise AccuracyError(
+                f"{spec.model} at {spec.precision}: {found.reason}",
+                hint="quantize again with people in view, or change switch.missed_max and switch.oks_min",
+            )
+
+
+def exact(engine: Engine) -> bool:
+    """Whether it computes what FP32 does: in f32, and with the original weights."""
+    return engine.facts.inference_precision == "F32" and engine.spec.precision != "INT8"
+
+
+def _stop_if(cancelled: threading.Event) -> None:
+    if cancelled.is_set():
+        raise CancelledError("it was given up")
