@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test lint bench bench-decode bench-tracking bench-sizes lock clean
+.PHONY: help venv demo test kill-switch lint bench bench-decode bench-tracking bench-sizes lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -25,6 +25,9 @@ demo: $(STAMP)  ## People's poses over a real broker, no camera needed (SECONDS=
 test: lint  ## Lint, types and every test
 	$(BIN)/models fetch movenet-multipose vtest
 	$(BIN)/python -m pytest
+
+kill-switch: $(STAMP)  ## 200 times kill -9 around a command: old or new settings, nothing lost, nothing twice
+	$(BIN)/python -m tests.system.kill_switch --times 200
 
 lint: $(STAMP)  ## ruff and mypy --strict
 	$(BIN)/ruff check .
