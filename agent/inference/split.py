@@ -77,8 +77,9 @@ def tensor_spans(graph: Graph) -> list[tuple[int, int, int]]:
     """
     position = {place: number for number, place in enumerate(graph.running)}
     for place in reversed(range(len(graph.operations))):
-        if place not in position and graph.consumers[place]:
-            position[place] = position[graph.consumers[place][0][0]]
+        if place not in position:
+            fed = graph.consumers[place]
+            position[place] = position[fed[0][0]] if fed else 0
     spans = []
     for place, operation in enumerate(graph.operations):
         for output, size in enumerate(operation.outputs):

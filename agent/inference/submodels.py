@@ -1,9 +1,10 @@
 """Into which submodels OpenVINO's HETERO plugin cuts a network whose operations have devices.
 
 The rule is that of ``SubgraphCollector`` in OpenVINO 2026.4 (src/plugins/hetero/src/subgraph_collector.cpp): neighbours
-on one device belong together, and where two submodels would need each other's results, edges are cut until none do.
+on one device belong together, and where submodels would wait for each other, edges are cut until none do.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,8 @@ def cut(graph: Graph, devices: Sequence[str]) -> Submodels:
     cutter = _Cutter(graph, devices)
     while cutter.break_cycles():
         pass
+    while cutter.isolate_one():
+        pass
     return _numbered(graph, devices, cutter)
 
 
@@ -48,6 +51,9 @@ class _Cutter:
 
     def __init__(self, graph: Graph, devices: Sequence[str]) -> None:
         self.operations = graph.operations
+        self.consumers = graph.consumers
+        read = Counter(way for operation in self.operations for way in operation.inputs)
+        self.read_once = {way for way, times in read.items() if times == 1}
         self.leaf = [operation.type in (CONSTANT, PARAMETER) for operation in graph.operations]
         self.edges: dict[Edge, None] = {}
         for place, operation in enumerate(self.operations):
@@ -76,22 +82,26 @@ class _Cutter:
         return [root(place) for place in range(len(self.operations))]
 
     def break_cycles(self) -> bool:
-        """Cut where a submodel waits for one that waits for it; tells whether there was anything to cut.
+        """Cut where an operation needs what another submodel makes of its own; tells whether there was anything to cut.
 
         Sets of edges are bits of integers, as in the original.
         """
         part = self.parts()
+        bits = {edge: 1 << number for number, edge in enumerate(self.edges)}
         owners: dict[int, int] = {}
         makers: dict[int, int] = {}
         reentries: dict[int, int] = {}
-        bits = {edge: 1 << number for number, edge in enumerate(self.edges)}
+        from_leaves = 0
         for (place, number), bit in bits.items():
             owners[part[place]] = owners.get(part[place], 0) | bit
-            if not self.leaf[place]:
-                maker = part[self.operations[place].inputs[number][0]]
-                makers[maker] = makers.get(maker, 0) | bit
-                if maker != part[place]:
-                    reentries[part[place]] = reentries.get(part[place], 0) | bit
+            if self.leaf[place]:
+                from_leaves |= bit
+                continue
+            source = self.operations[place].inputs[number][0]
+            from_leaves |= bit if self.leaf[source] else 0
+            makers[part[source]] = makers.get(part[source], 0) | bit
+            if part[source] != part[place]:
+                reentries[part[place]] = reentries.get(part[place], 0) | bit
         needed = self._needed(bits)
         own = [needed[place] & owners.get(part[place], 0) for place in range(len(part))]
         cyclic = [needed[place] & makers.get(part[place], 0) for place in range(len(part))]
@@ -103,10 +113,73 @@ class _Cutter:
                 behind |= own[self._maker(ends[bit])]
             for bit in _numbers(own[place] & reentries.get(part[place], 0)):
                 behind |= own[ends[bit][0]]
-            for number, (source, _output) in enumerate(self.operations[place].inputs):
-                if not cyclic[place] & cyclic[source] and behind & own[source]:
+            for number, way in enumerate(self.operations[place].inputs):
+                source = way[0]
+                weights = way in self.read_once and not self.leaf[source] and not cyclic[source]
+                if cyclic[place] & cyclic[source] or not behind & own[source]:
+                    continue
+                if not (weights and not own[source] & ~from_leaves):
                     self.edges[place, number] = None
         return len(self.edges) > before
+
+    def isolate_one(self) -> bool:
+        """Cut off one operation of submodels that wait for each other over several; tells whether there are any.
+
+        Rather one that reads from such a submodel, then one that shares its source, then one that reads no weights,
+        then one that is more than a link of a chain.
+        """
+        part = self.parts()
+        cyclic = self._cyclic(part)
+        best: tuple[bool, bool, bool, bool, int, int] | None = None
+        for place, operation in enumerate(self.operations):
+            if part[place] not in cyclic:
+                continue
+            makers = {
+                part[source] for number, (source, _o) in enumerate(operation.inputs) if (place, number) in self.edges
+            }
+            inner = [
+                source for number, (source, _o) in enumerate(operation.inputs) if (place, number) not in self.edges
+            ]
+            if inner:
+                rank = (
+                    not (makers - {part[place]}) & cyclic,
+                    not any(len(self.consumers[source]) > 1 for source in inner),
+                    any(self._weights(source) for source in inner),
+                    len(inner) == 1 and len(self.consumers[place]) <= 1,
+                    len(inner),
+                    place,
+                )
+                best = min(best or rank, rank)
+        if best:
+            place = best[-1]
+            self.edges |= {(place, number): None for number in range(len(self.operations[place].inputs))}
+        return best is not None
+
+    def _cyclic(self, part: list[int]) -> set[int]:
+        """The parts that can be reached from themselves."""
+        after: dict[int, set[int]] = {}
+        for place, number in self.edges:
+            if not self.leaf[place]:
+                maker = part[self._maker((place, number))]
+                if maker != part[place]:
+                    after.setdefault(maker, set()).add(part[place])
+        reached = dict.fromkeys(after, 0)
+        order = sorted(after, reverse=True)  # most edges lead onwards, so that this is soon stable
+        changed = True
+        while changed:
+            changed = False
+            for one in order:
+                found = reached[one]
+                for other in after[one]:
+                    found |= 1 << other | reached.get(other, 0)
+                changed |= found != reached[one]
+                reached[one] = found
+        return {one for one, found in reached.items() if found >> one & 1}
+
+    def _weights(self, place: int) -> bool:
+        """Whether an operation reads constants and parameters alone, for one other."""
+        fed = all(self.leaf[source] for source, _output in self.operations[place].inputs)
+        return fed and not self.leaf[place] and len(self.consumers[place]) == 1
 
     def _needed(self, bits: dict[Edge, int]) -> list[int]:
         """Of each operation: every cut edge that lies before it."""

@@ -57,7 +57,7 @@ class HalfDead:
 
 
 def test_a_device_whose_driver_fails_hides_no_other() -> None:
-    """A device that does not answer is listed without what it did not say, and told in the log; the others are there."""
+    """A device that does not answer is listed without what it did not say, and told; the others are there."""
     with structlog.testing.capture_logs() as logs:
         devices = list_devices(HalfDead())
     assert devices[0] == next(device for device in list_devices(CORE) if device.name == "CPU")
