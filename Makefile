@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test kill-switch lint bench bench-decode bench-tracking bench-sizes lock clean
+.PHONY: help venv demo test kill-switch lint bench bench-decode bench-tracking bench-sizes soak-switch lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -45,6 +45,9 @@ bench-tracking: $(STAMP)  ## Ids per person, crossings, jitter and lag on the sa
 
 bench-sizes: $(STAMP)  ## Accuracy, people found, speed by input size, network and precision
 	$(BIN)/python -m tests.benchmarks.input_sizes
+
+soak-switch: $(STAMP)  ## Two hundred switches under a feed that loses nothing, and what they leave behind
+	$(BIN)/python -m tests.soak.switches
 
 lock: $(STAMP)  ## Renew requirements.lock within the bounds of pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

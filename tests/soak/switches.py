@@ -1,0 +1,205 @@
+"""Switches a real agent to and fro under a feed that loses nothing: ``make soak-switch``.
+
+Two networks, every precision they have, and three device strings, in random order. Every few switches the agent is
+brought back to where it began, where memory, threads and descriptors are counted. Prints what was promised and what was
+measured; the exit code is 1 where they differ.
+"""
+
+import argparse
+import itertools
+import json
+import random
+import statistics
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from agent.wire.commands import ReplyStatus
+from agent.wire.messages import Keypoints
+from agent.wire.topics import Topics
+from tests.broker import Broker
+from tests.commander import Commander
+from tests.soak.networks import FIRST, two_networks
+from tests.system.process import Process, agent
+
+TOPICS: Final = Topics("demo")
+DEVICES: Final = ("CPU", "SIMCPU", "HETERO:SIMCPU,CPU")
+HOME: Final = {"model": FIRST, "precision": "FP32", "device": "CPU"}
+ROUND: Final = 10
+"""Switches between two visits home."""
+PERIOD_MS: Final = 100.0
+"""The clip plays at 10 frames a second."""
+VARIABLES: Final = {
+    "EDGEPOSE_CAMERA__LOSSLESS": "true",
+    "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "256",
+    "EDGEPOSE_SWITCH__MEASURE_S": "0.2",
+    # What a precision loses is judged elsewhere; here it is to run.
+    "EDGEPOSE_SWITCH__MISSED_MAX": "1",
+    "EDGEPOSE_SWITCH__OKS_MIN": "0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What the process holds."""
+
+    rss_kb: int
+    threads: int
+    descriptors: int
+
+    @classmethod
+    def of(cls, pid: int) -> "Footprint":
+        """Read it off the kernel."""
+        process = Path("/proc") / str(pid)
+        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines() if ":" in line)
+        return cls(int(status["VmRSS"].split()[0]), int(status["Threads"]), len(list((process / "fd").iterdir())))
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the run showed."""
+
+    switches: int = 0
+    faults: list[str] = field(default_factory=list)
+    asked: Counter[str] = field(default_factory=Counter)
+    models: dict[int, str] = field(default_factory=dict)
+    """Engine number to the network it runs."""
+    gaps_ms: list[float] = field(default_factory=list)
+    """Between neighbouring results, as they arrived."""
+    switch_gaps_ms: list[float] = field(default_factory=list)
+    """As the replies tell them."""
+    homes: list[tuple[int, Footprint]] = field(default_factory=list)
+    """Footprints at home, by number of switches."""
+
+    def judge(self, messages: list[tuple[float, Keypoints]]) -> None:
+        """Look at every result that came."""
+        for (before_s, before), (after_s, after) in itertools.pairwise(messages):
+            self.gaps_ms.append((after_s - before_s) * 1e3)
+            if after.seq != before.seq + 1:
+                self.faults.append(f"seq jumps from {before.seq} to {after.seq}")
+            if after.engine not in {before.engine, before.engine + 1}:
+                self.faults.append(f"engine jumps from {before.engine} to {after.engine} at seq {after.seq}")
+        for _at, message in messages:
+            if self.models.get(message.engine) != message.model:
+                self.faults.append(f"seq {message.seq} says engine {message.engine} and {message.model}")
+
+    def growth_kb(self) -> float:
+        """Kilobytes a switch, a line through the visits home; the first third warms up."""
+        settled = self.homes[len(self.homes) // 3 :]
+        if len(settled) < 3:
+            return float("nan")
+        return float(np.polyfit([at for at, _ in settled], [foot.rss_kb for _, foot in settled], 1)[0])
+
+
+def soak(port: int, folder: Path, models: Path, switches: int, seed: int) -> Findings:
+    """Switch so often."""
+    findings, chance = Findings(), random.Random(seed)
+    names, precisions = two_networks(models)
+    variables = VARIABLES | {"EDGEPOSE_PATHS__MODELS": str(models), "EDGEPOSE_PATHS__CACHE": str(folder / "cache")}
+    with Commander(port, TOPICS) as commander, agent(port, **variables) as process:
+        commander.wait(lambda seen: seen.topic == TOPICS.keypoints)
+        findings.models[1] = FIRST
+        current = dict(HOME)
+        for key, value in itertools.islice(_wishes(chance, current, names, precisions), switches):
+            _switch(commander, findings, current, key, value)
+            if current == HOME:
+                findings.homes.append((findings.switches, Footprint.of(process.popen.pid)))
+        _end(process)
+    heard = [
+        (seen.timestamp, Keypoints.decode(bytes(seen.payload)))
+        for seen in commander.messages
+        if seen.topic == TOPICS.keypoints
+    ]
+    findings.judge(heard)
+    return findings
+
+
+def _wishes(
+    chance: random.Random, current: dict[str, str], names: tuple[str, ...], precisions: tuple[str, ...]
+) -> Iterator[tuple[str, str]]:
+    """What to change next, and to what: at random, and home again every ROUND."""
+    choices = {"model": names, "precision": precisions, "device": DEVICES}
+    while True:
+        for _ in range(ROUND - len(HOME)):
+            key = chance.choice(list(choices))
+            yield key, chance.choice([value for value in choices[key] if value != current[key]])
+        for key, value in HOME.items():
+            yield key, value
+
+
+def _switch(commander: Commander, findings: Findings, current: dict[str, str], key: str, value: str) -> None:
+    current[key] = value
+    findings.switches += 1
+    findings.asked[f"{key} {value}"] += 1
+    reply = commander.reply(commander.send(f"set-{key}", None, **{key: value}))
+    if reply.status is not ReplyStatus.SUCCEEDED or reply.result is None:
+        raise AssertionError(f"switch {findings.switches}, {key} {value}: {reply.status}, {reply.error}")
+    effective = reply.result["effective"]
+    assert isinstance(effective, dict)
+    number = effective["engine"]
+    assert isinstance(number, int)
+    findings.models[number] = current["model"]
+    if isinstance(gap := reply.result["gap_ms"], float):
+        findings.switch_gaps_ms.append(gap)
+    if lost := reply.result["frames_lost"]:
+        findings.faults.append(f"switch {findings.switches} lost {lost} frames")
+
+
+def _end(process: Process) -> None:
+    process.popen.terminate()
+    code = process.end()
+    assert code == 0, f"the agent ended with {code}: {process.plain_errors}"
+
+
+def report(findings: Findings) -> list[str]:
+    """Print promise and measurement; returns what was not kept."""
+    missed = [f"{len(findings.faults)} faults: {findings.faults[0]}"] if findings.faults else []
+    feet = [foot for _, foot in findings.homes[len(findings.homes) // 3 :]]
+    print(f"switches                     {findings.switches}, results {len(findings.gaps_ms) + 1}")
+    print(f"                             {', '.join(f'{what} {n}x' for what, n in sorted(findings.asked.items()))}")
+    print(f"holes, wrong engine numbers  {len(findings.faults)} (0 promised)")
+    longest = max(findings.gaps_ms)
+    print(f"longest gap of two results   {longest:.0f} ms ({2 * PERIOD_MS:.0f} promised)")
+    print(f"gap at a switch, median      {statistics.median(findings.switch_gaps_ms):.0f} ms")
+    growth = findings.growth_kb()
+    print(f"memory, {len(feet)} visits home     {growth:+.1f} kB a switch (20 promised)")
+    print(
+        f"                             {feet[0].rss_kb / 1024:.0f} MB then, {feet[-1].rss_kb / 1024:.0f} MB at the end"
+    )
+    print(f"threads                      {sorted({foot.threads for foot in feet})}")
+    print(f"descriptors                  {sorted({foot.descriptors for foot in feet})}")
+    if longest > 2 * PERIOD_MS:
+        missed.append(f"a gap of {longest:.0f} ms")
+    if growth > 20:
+        missed.append(f"memory grows by {growth:.1f} kB a switch")
+    if len({(foot.threads, foot.descriptors) for foot in feet}) > 1:
+        missed.append("threads or descriptors are not constant")
+    figures = {"switches": findings.switches, "longest_gap_ms": longest, "growth_kb_per_switch": growth}
+    print(json.dumps(figures | {"faults": len(findings.faults)}))
+    return missed
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--switches", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        broker = stack.enter_context(Broker(folder))
+        missed = report(soak(broker.port, folder, folder / "models", given.switches, given.seed))
+    for what in missed:
+        print(f"NOT KEPT: {what}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
