@@ -1,9 +1,10 @@
 """What the shell is offered, from the birth messages on the broker."""
 
 import pytest
+from click.shell_completion import ShellComplete
 
+from controller.cli import cli
 from tests.broker import Broker
-from tests.controller.conftest import controller
 from tests.controller.responder import put_member
 
 
@@ -17,11 +18,12 @@ def offered(broker: Broker) -> Broker:
 
 
 def complete(port: int, line: str) -> list[str]:
-    """Ask as bash does; the cursor stands at the end of the line."""
-    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1), "_CONTROLLER_COMPLETE": "bash_complete"}
-    done = controller(EDGEPOSE_BROKER=f"127.0.0.1:{port}", **words)
-    assert done.stderr == ""
-    return [line.removeprefix("plain,") for line in done.stdout.split()]
+    """Ask as a shell's completion does, in this process; the cursor stands at the end of the line."""
+    _program, *words, incomplete = line.split(" ")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEPOSE_BROKER", f"127.0.0.1:{port}")
+        found = ShellComplete(cli, {}, "controller", "_CONTROLLER_COMPLETE").get_completions(words, incomplete)
+    return [item.value for item in found]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from agent.wire.commands import COMMAND_BYTES_MAX, Reply
 from agent.wire.topics import Topics
 from tests.broker import Broker, publish
-from tests.controller.conftest import controller
+from tests.controller.conftest import controller, run_inside
 from tests.controller.responder import (
     Asked,
     Responder,
@@ -52,9 +52,8 @@ def address(broker: Broker) -> list[str]:
 def test_the_request_is_as_the_contract_says(broker: Broker, words: list[str], args: dict[str, object]) -> None:
     """Each command goes out once, not retained, with QoS 1, response topic, correlation, expiry and its arguments."""
     with Responder(broker.port, "gym-1", switched("gym-1")) as box:
-        done = controller(*words, "--json", "--if-version", "3", *address(broker))
+        assert run_inside(*words, "--json", "--if-version", "3", *address(broker)) == (0, "")
         asked = box.request()
-    assert (done.returncode, done.stderr) == (0, "")
     assert asked.topic == Topics("gym-1").command(words[0])
     assert (asked.qos, asked.retained) == (1, False)
     assert re.fullmatch(r"edgepose/gym-1/reply/[0-9a-z]{1,23}", asked.response_topic)
@@ -290,9 +289,9 @@ def test_rules_from_a_file(broker: Broker, tmp_path: Path) -> None:
 )
 def test_wrong_usage_costs_nothing(words: list[str], said: str) -> None:
     """What cannot be meant is exit 2 before any broker is asked: here there is none."""
-    done = controller(*words, "--broker", "127.0.0.1:1")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    code, errors = run_inside(*words, "--broker", "127.0.0.1:1")
+    assert code == 2
+    assert said in errors
 
 
 def test_a_command_no_device_would_read(tmp_path: Path) -> None:
@@ -300,6 +299,6 @@ def test_a_command_no_device_would_read(tmp_path: Path) -> None:
     file = tmp_path / "rules.json"
     rule = {"match": {"name": "é" * 256}, "device": "CPU"}
     file.write_text(json.dumps({"rules": [rule] * 64}))
-    done = controller("set-affinity", "gym-1", "--file", str(file), "--broker", "127.0.0.1:1")
-    assert done.returncode == 2
-    assert f"devices take {COMMAND_BYTES_MAX}" in done.stderr
+    code, errors = run_inside("set-affinity", "gym-1", "--file", str(file), "--broker", "127.0.0.1:1")
+    assert code == 2
+    assert f"devices take {COMMAND_BYTES_MAX}" in errors
