@@ -5,8 +5,8 @@ on one device belong together, and where submodels would wait for each other, ed
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from agent.inference.graph import CONSTANT, PARAMETER, RESULT, Graph
 
@@ -46,6 +46,28 @@ def cut(graph: Graph, devices: Sequence[str]) -> Submodels:
     return _numbered(graph, devices, cutter)
 
 
+@dataclass(slots=True)
+class _Needs:
+    """Which cut edges lie before an operation. Sets of edges are bits of integers, as in the original."""
+
+    ends: list[Edge]
+    """The edge each bit stands for."""
+    own: list[int] = field(default_factory=list)
+    """Of each operation: those of its own submodel."""
+    cyclic: list[int] = field(default_factory=list)
+    """Of each operation: those over which its own submodel feeds another that feeds it."""
+    reentries: dict[int, int] = field(default_factory=dict)
+    """Of each submodel: those over which it is fed by others."""
+    from_leaves: int = 0
+    """Constants and parameters, and what comes straight from them."""
+
+    def edges(self, bits: int) -> Iterator[Edge]:
+        while bits:
+            lowest = bits & -bits
+            yield self.ends[lowest.bit_length() - 1]
+            bits ^= lowest
+
+
 class _Cutter:
     """Grows the set of edges that are cut."""
 
@@ -82,43 +104,22 @@ class _Cutter:
         return [root(place) for place in range(len(self.operations))]
 
     def break_cycles(self) -> bool:
-        """Cut where an operation needs what another submodel makes of its own; tells whether there was anything to cut.
-
-        Sets of edges are bits of integers, as in the original.
-        """
+        """Cut where an operation needs what another submodel makes of its own; tells whether anything was cut."""
         part = self.parts()
-        bits = {edge: 1 << number for number, edge in enumerate(self.edges)}
-        owners: dict[int, int] = {}
-        makers: dict[int, int] = {}
-        reentries: dict[int, int] = {}
-        from_leaves = 0
-        for (place, number), bit in bits.items():
-            owners[part[place]] = owners.get(part[place], 0) | bit
-            if self.leaf[place]:
-                from_leaves |= bit
-                continue
-            source = self.operations[place].inputs[number][0]
-            from_leaves |= bit if self.leaf[source] else 0
-            makers[part[source]] = makers.get(part[source], 0) | bit
-            if part[source] != part[place]:
-                reentries[part[place]] = reentries.get(part[place], 0) | bit
-        needed = self._needed(bits)
-        own = [needed[place] & owners.get(part[place], 0) for place in range(len(part))]
-        cyclic = [needed[place] & makers.get(part[place], 0) for place in range(len(part))]
-        ends = list(bits)
+        needs = self._needs(part)
         before = len(self.edges)
-        for place in (place for place, found in enumerate(cyclic) if found):
+        for place in (place for place, found in enumerate(needs.cyclic) if found):
             behind = 0
-            for bit in _numbers(cyclic[place]):
-                behind |= own[self._maker(ends[bit])]
-            for bit in _numbers(own[place] & reentries.get(part[place], 0)):
-                behind |= own[ends[bit][0]]
+            for edge in needs.edges(needs.cyclic[place]):
+                behind |= needs.own[self._maker(edge)]
+            for edge in needs.edges(needs.own[place] & needs.reentries.get(part[place], 0)):
+                behind |= needs.own[edge[0]]
             for number, way in enumerate(self.operations[place].inputs):
                 source = way[0]
-                weights = way in self.read_once and not self.leaf[source] and not cyclic[source]
-                if cyclic[place] & cyclic[source] or not behind & own[source]:
+                if needs.cyclic[place] & needs.cyclic[source] or not behind & needs.own[source]:
                     continue
-                if not (weights and not own[source] & ~from_leaves):
+                alone = way in self.read_once and not self.leaf[source] and not needs.cyclic[source]
+                if not alone or needs.own[source] & ~needs.from_leaves:
                     self.edges[place, number] = None
         return len(self.edges) > before
 
@@ -181,29 +182,34 @@ class _Cutter:
         fed = all(self.leaf[source] for source, _output in self.operations[place].inputs)
         return fed and not self.leaf[place] and len(self.consumers[place]) == 1
 
-    def _needed(self, bits: dict[Edge, int]) -> list[int]:
-        """Of each operation: every cut edge that lies before it."""
-        needed: list[int] = []
+    def _needs(self, part: list[int]) -> "_Needs":
+        bits = {edge: 1 << number for number, edge in enumerate(self.edges)}
+        needs = _Needs(list(bits))
+        owners: dict[int, int] = {}
+        makers: dict[int, int] = {}
+        for edge, bit in bits.items():
+            owner = part[edge[0]]
+            owners[owner] = owners.get(owner, 0) | bit
+            if self.leaf[edge[0]] or self.leaf[self._maker(edge)]:
+                needs.from_leaves |= bit
+            if not self.leaf[edge[0]]:
+                maker = part[self._maker(edge)]
+                makers[maker] = makers.get(maker, 0) | bit
+                if maker != owner:
+                    needs.reentries[owner] = needs.reentries.get(owner, 0) | bit
+        before: list[int] = []
         for place, operation in enumerate(self.operations):
             found = bits.get((place, 0), 0) if self.leaf[place] else 0
             for number, (source, _output) in enumerate(operation.inputs):
-                found |= bits.get((place, number), 0) | needed[source]
-            needed.append(found)
-        return needed
+                found |= bits.get((place, number), 0) | before[source]
+            before.append(found)
+            needs.own.append(found & owners.get(part[place], 0))
+            needs.cyclic.append(found & makers.get(part[place], 0))
+        return needs
 
     def _maker(self, edge: Edge) -> int:
         place, number = edge
         return self.operations[place].inputs[number][0]
-
-
-def _numbers(bits: int) -> list[int]:
-    """The bits that are set."""
-    found = []
-    while bits:
-        lowest = bits & -bits
-        found.append(lowest.bit_length() - 1)
-        bits ^= lowest
-    return found
 
 
 def _numbered(graph: Graph, devices: Sequence[str], cutter: _Cutter) -> Submodels:

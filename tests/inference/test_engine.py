@@ -54,7 +54,9 @@ def test_precision_is_reported_as_it_runs(store: Store, precision: Precision) ->
     assert deviation < 0.3
 
 
-@pytest.mark.parametrize("device", ["SIMCPU", "HETERO:SIMCPU,CPU", "MULTI:SIMCPU,CPU", "AUTO", "AUTO:SIMCPU,CPU"])
+@pytest.mark.parametrize(
+    "device", ["SIMCPU", "HETERO:SIMCPU,CPU", "MULTI:SIMCPU,CPU", "AUTO", "AUTO:SIMCPU,CPU", "BATCH:CPU(4)"]
+)
 def test_every_kind_of_device_gives_the_same_heads(
     device: str, store: Store, engine: Engine, pictures: list[Image]
 ) -> None:
@@ -124,6 +126,35 @@ def test_every_device_string_has_a_cache_of_its_own(store: Store, tmp_path: Path
     assert not any(engine.facts.from_cache for engine in engines)
     assert [engine.facts.execution_devices for engine in engines] == [("SIMCPU",), ("CPU",), ("CPU",)]
     assert len(list(tmp_path.iterdir())) == len(devices)
+
+
+def test_a_batch_gives_each_picture_its_own_result(store: Store, engine: Engine, pictures: list[Image]) -> None:
+    """BATCH computes several slots at once, and each gives the result of its picture."""
+    expected = [heads_of(engine, picture) for picture in pictures]
+    with movenet(store, SIZE, device="BATCH:CPU(2)") as ring:
+        assert ring.facts.infer_requests % 2 == 0
+        slots = [taken(ring) for _ in range(ring.facts.infer_requests)]
+        for slot, picture in zip(slots, pictures, strict=False):
+            slot.input[:] = picture
+            slot.start()
+        for slot, wanted in zip(slots, expected, strict=False):
+            slot.wait()
+            assert same(slot.outputs, wanted)
+            ring.release(slot)
+
+
+def test_devices_may_be_written_in_any_case(store: Store) -> None:
+    """The engine's own spec has the device string as OpenVINO reads it."""
+    with movenet(store, SIZE, device="hetero: simcpu, cpu") as engine:
+        assert engine.spec.device == "HETERO:SIMCPU,CPU"
+
+
+def test_the_generation_is_given(store: Store, tmp_path: Path) -> None:
+    """An engine is of the generation it was built as, the first unless told."""
+    card, xml = tiny(tmp_path, "out")
+    spec = EngineSpec(card.name, "CPU", "FP32", 32, 64)
+    assert build_engine(CORE, card, xml, spec, ("picture",), None).generation == 1
+    assert build_engine(CORE, card, xml, spec, ("picture",), None, generation=7).generation == 7
 
 
 def test_without_a_cache_folder_nothing_is_kept(store: Store) -> None:
