@@ -1,31 +1,18 @@
 """The command ``models``: what the catalogue holds, fetching it, looking into it."""
 
-import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from agent import console
 from models import catalogue
-from models.store import Store, models_dir
-
-if TYPE_CHECKING:
-    from agent.config import InputSize
+from models.options import FOLDER, JSON, input_size, print_json, print_table, size_options
+from models.quantize_command import quantize
+from models.store import Store
 
 # OpenVINO, rich and requests are imported by the commands that need them: help answers at once.
-
-_FOLDER = click.option(
-    "--models-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="EDGEPOSE_PATHS__MODELS",
-    default=models_dir,
-    show_default="the user's cache, or systemd's state directory",
-    help="Where networks and clips are kept.",
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -37,8 +24,8 @@ def cli() -> None:
 
 
 @cli.command("list")
-@_FOLDER
-@_JSON
+@FOLDER
+@JSON
 def list_(models_dir: Path, as_json: bool) -> None:
     """List networks and clips, installed or not."""
     store = Store(models_dir)
@@ -55,9 +42,9 @@ def list_(models_dir: Path, as_json: bool) -> None:
         for card in [*catalogue.cards().values(), *map(store.card, store.own())]
     ]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
-    _print_table(
+    print_table(
         ("name", "kind", "installed", "licence", "what"),
         ([row["name"], row["kind"], _state(row), row["licence"], row["title"]] for row in rows),
     )
@@ -70,8 +57,8 @@ def _state(row: dict[str, Any]) -> str:
 @cli.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option("--from", "origin", type=click.Path(path_type=Path), help="A folder, file or archive already at hand.")
-@_FOLDER
-@_JSON
+@FOLDER
+@JSON
 def fetch(names: tuple[str, ...], origin: Path | None, models_dir: Path, as_json: bool) -> None:
     """Fetch networks and clips into the cache.
 
@@ -87,15 +74,15 @@ def fetch(names: tuple[str, ...], origin: Path | None, models_dir: Path, as_json
         if not as_json:
             click.echo(f"{card.name}: {'ready' if fetched else 'already there'} in {rows[-1]['folder']}")
     if as_json:
-        _print_json(rows)
+        print_json(rows)
 
 
 @cli.command()
 @click.argument("name")
 @click.option("--height", type=click.IntRange(min=1), help="Input height, by default the card's.")
 @click.option("--width", type=click.IntRange(min=1), help="Input width, by default the card's.")
-@_FOLDER
-@_JSON
+@FOLDER
+@JSON
 def inspect(name: str, height: int | None, width: int | None, models_dir: Path, as_json: bool) -> None:
     """Show what a network is made of.
 
@@ -110,17 +97,17 @@ def inspect(name: str, height: int | None, width: int | None, models_dir: Path, 
     store.verify(name)
     summary = inspect_network(card, store, height, width)
     if as_json:
-        _print_json({"title": card.title, "licence": card.licence, "origin": card.origin, **asdict(summary)})
+        print_json({"title": card.title, "licence": card.licence, "origin": card.origin, **asdict(summary)})
         return
     click.echo(f"{card.title}\n{card.licence}; {card.origin}\n")
     size = f"{summary.height}x{summary.width}"
     click.echo(f"{summary.gflops:.3f} GFLOPs at {size}, {summary.parameters / 1e6:.3f} M parameters\n")
     tensors = [("input", tensor) for tensor in summary.inputs] + [("output", tensor) for tensor in summary.outputs]
-    _print_table(("", "tensor", "shape", "type"), ([kind, t.name, t.shape, t.type] for kind, t in tensors))
+    print_table(("", "tensor", "shape", "type"), ([kind, t.name, t.shape, t.type] for kind, t in tensors))
     sizes = [[variant.precision, f"{variant.bytes / 1e6:.1f} MB"] for variant in summary.variants]
     if summary.original_bytes:
         sizes.append(["TensorFlow graph", f"{summary.original_bytes / 1e6:.1f} MB"])
-    _print_table(("present", "size"), sizes)
+    print_table(("present", "size"), sizes)
 
 
 @cli.command()
@@ -131,7 +118,7 @@ def inspect(name: str, height: int | None, width: int | None, models_dir: Path, 
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="The folder of the files the card names, by default the card's own.",
 )
-@_FOLDER
+@FOLDER
 def add(card: Path, origin: Path | None, models_dir: Path) -> None:
     """Install a network of your own.
 
@@ -163,11 +150,9 @@ def add(card: Path, origin: Path | None, models_dir: Path) -> None:
     help="May be given several times; by default all that are present.",
 )
 @click.option("--device", default="CPU", show_default=True, help="An OpenVINO device.")
-@click.option("--long-side", type=click.IntRange(32, 4096), help="Of the input, pixels; 384 where it may be chosen.")
-@click.option("--height", type=click.IntRange(32, 4096), help="Of the input, together with --width instead.")
-@click.option("--width", type=click.IntRange(32, 4096))
-@_FOLDER
-@_JSON
+@size_options
+@FOLDER
+@JSON
 def evaluate(  # noqa: PLR0913, PLR0917 - one parameter per option
     name: str,
     images: Path,
@@ -190,16 +175,16 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter per option
     from models.evaluate import evaluate as measure  # noqa: PLC0415
 
     store = Store(models_dir)
-    size = _input_size(store.card(name), long_side, height, width)
+    size = input_size(store.card(name), long_side, height, width)
     found = [
         measure(name, store, precision=precision, device=device, size=size, images=images, annotations=annotations)
         for precision in precisions or store.precisions(name)
     ]
     if as_json:
-        _print_json([asdict(row) for row in found])
+        print_json([asdict(row) for row in found])
         return
     header = ("network", "precision", "runs in", "device", "input", "pictures", "AP", "AP50", "AP75", "AR")
-    _print_table(
+    print_table(
         header,
         (
             [row.network, row.precision, row.inference_precision, row.device, row.input, str(row.pictures)]
@@ -209,26 +194,14 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter per option
     )
 
 
-def _input_size(
-    card: catalogue.NetworkCard, long_side: int | None, height: int | None, width: int | None
-) -> "InputSize":
-    from agent.config import InputSize  # noqa: PLC0415
-
-    if (height is None) != (width is None) or (long_side and height):
-        raise click.UsageError("give --height and --width, or --long-side alone")
-    if not (long_side or height) and card.input.resizable:
-        long_side = 384
-    return InputSize(long_side=long_side, height=height, width=width)
-
-
 @cli.command()
 @click.argument("first", metavar="A")
 @click.argument("second", metavar="B")
 @click.option("--clip", required=True, help="A video file or folder of pictures, or the name of a sample clip.")
 @click.option("--frames", type=click.IntRange(min=1), help="Compare so many frames, by default all.")
 @click.option("--device", default="CPU", show_default=True, help="An OpenVINO device.")
-@_FOLDER
-@_JSON
+@FOLDER
+@JSON
 def compare(
     first: str, second: str, clip: str, frames: int | None, device: str, models_dir: Path, as_json: bool
 ) -> None:
@@ -249,26 +222,15 @@ def compare(
     store = Store(models_dir)
     found = measure(parse_side(first), parse_side(second), store, clip=clip, frames=frames, device=device)
     if as_json:
-        _print_json(asdict(found))
+        print_json(asdict(found))
         return
     header = ("A", "B", "frames", "people A", "people B", "matched", "mean OKS", "missed", "invented")
     mean = "-" if found.mean_oks is None else f"{found.mean_oks:.3f}"
     counts = [found.frames, found.people_a, found.people_b, found.matched, mean, found.missed, found.invented]
-    _print_table(header, [[found.a, found.b, *map(str, counts)]])
+    print_table(header, [[found.a, found.b, *map(str, counts)]])
 
 
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2))
-
-
-def _print_table(header: tuple[str, ...], rows: Iterable[list[str]]) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(*header, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(cell.replace("[", "\\[") for cell in row))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+cli.add_command(quantize)
 
 
 def main() -> None:

@@ -134,13 +134,17 @@ def _channel_axis(card: NetworkCard, head: Output) -> int:
 
 def run(card: NetworkCard, xml: Path, picture: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
     """Compute the outputs by role for ``picture``, uint8 (H, W, 3) BGR of an accepted size, at f32 on the CPU."""
-    model = read(xml)
+    compiled = ov.Core().compile_model(read(xml), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    results = compiled(as_tensor(card, picture))
+    return {role: np.array(results[tensor]) for role, tensor in card.decoder.outputs.items()}
+
+
+def as_tensor(card: NetworkCard, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What the network itself takes for ``picture``, uint8 (H, W, 3) BGR: float32 of four axes in the card's layout."""
     data: NDArray[Any] = picture[..., ::-1] if card.input.colour == "RGB" else picture
     data = (data - np.array(card.input.mean, np.float32)) / np.array(card.input.scale, np.float32)
     data = data if card.input.layout == "NHWC" else data.transpose(2, 0, 1)
-    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    results = compiled(np.ascontiguousarray(data[None], np.float32))
-    return {role: np.array(results[tensor]) for role, tensor in card.decoder.outputs.items()}
+    return np.ascontiguousarray(data[None], np.float32)
 
 
 def read(path: Path) -> ov.Model:

@@ -14,9 +14,10 @@ from models.at_hand import take
 from models.catalogue import Card, File, NetworkCard, Precision
 from models.convert import convert
 from models.download import download, is_intact
+from models.manifest import Manifest
 from models.packages import Packages, split
 from models.progress import Reporter
-from models.store import Manifest, Store, digest, source_checksums
+from models.store import Store, digest, source_checksums
 
 
 def fetch(card: Card, store: Store, *, origin: Path | None = None, reporter: Reporter | None = None) -> bool:

@@ -51,7 +51,7 @@ def inspect(card: NetworkCard, store: Store, height: int | None = None, width: i
     model = ov.Core().read_model(store.variant(card.name, precisions[0]))
     height, width = height or card.input.height, width or card.input.width
     inputs, outputs = _tensors(model.inputs), _tensors(model.outputs)
-    _resize(model, card, height, width)
+    resized(model, card, height, width)
     sizes = {path: file.size for path, file in manifest.files.items()}
     variants = tuple(
         Variant(precision, sizes[xml] + sizes[xml.removesuffix(".xml") + ".bin"])
@@ -70,7 +70,8 @@ def inspect(card: NetworkCard, store: Store, height: int | None = None, width: i
     )
 
 
-def _resize(model: ov.Model, card: NetworkCard, height: int, width: int) -> None:
+def resized(model: ov.Model, card: NetworkCard, height: int, width: int) -> ov.Model:
+    """Give ``model`` a static shape, and return it. Raises ModelError for a size the card does not have."""
     stride = card.input.stride
     if (height, width) != (card.input.height, card.input.width):
         if not card.input.resizable:
@@ -79,6 +80,7 @@ def _resize(model: ov.Model, card: NetworkCard, height: int, width: int) -> None
             raise ModelError(f"{card.name} wants height and width in multiples of {stride}, not {height}x{width}")
     axes = {"N": 1, "C": 3, "H": height, "W": width}
     model.reshape([axes[axis] for axis in card.input.layout])
+    return model
 
 
 def _tensors(ports: list[ov.Output]) -> tuple[TensorInfo, ...]:
@@ -90,21 +92,25 @@ def _tensors(ports: list[ov.Output]) -> tuple[TensorInfo, ...]:
 
 def multiply_accumulates(model: ov.Model) -> int:
     """Count the multiply-accumulates of a network of static shape."""
-    total = 0
-    for op in model.get_ops():
-        match op.get_type_name():
-            case "Convolution":
-                # weights: outputs, inputs, kernel
-                per_output = math.prod(op.input(1).get_shape()[1:])
-            case "GroupConvolution":
-                # weights: groups, outputs, inputs, kernel
-                per_output = math.prod(op.input(1).get_shape()[2:])
-            case "MatMul":
-                per_output = op.input(0).get_shape()[-2 if op.get_attributes()["transpose_a"] else -1]
-            case _:
-                continue
-        total += math.prod(op.output(0).get_shape()) * per_output
-    return total
+    return sum(work_of(op) for op in model.get_ops())
+
+
+def work_of(op: ov.Node) -> int:
+    """Multiply-accumulates of one operation of static shape; 0 of all but convolutions and matrix products."""
+    per_output: int
+    match op.get_type_name():
+        case "Convolution":
+            # weights: outputs, inputs, kernel
+            per_output = math.prod(op.input(1).get_shape()[1:])
+        case "GroupConvolution":
+            # weights: groups, outputs, inputs, kernel
+            per_output = math.prod(op.input(1).get_shape()[2:])
+        case "MatMul":
+            per_output = int(op.input(0).get_shape()[-2 if op.get_attributes()["transpose_a"] else -1])
+        case _:
+            return 0
+    outputs: int = math.prod(op.output(0).get_shape())
+    return per_output * outputs
 
 
 def parameters(model: ov.Model) -> int:

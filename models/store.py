@@ -2,6 +2,7 @@
 
 <folder>/<name>/manifest.json      written last, so a folder without one is not installed
 <folder>/<name>/FP32/<name>.xml    a variant, its .bin beside it
+<folder>/<name>/INT8/<digest>/...  a variant that was made here, from the FP32 one
 <folder>/<name>/card.toml          the card of a network of the user's own
 <folder>/.building/                what is being installed, moved to its place when complete
 <folder>/.downloads/               what a broken download can resume from
@@ -16,14 +17,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 from platformdirs import PlatformDirs
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import ValidationError
 
 from agent.errors import ModelError
 from models import catalogue
-from models.catalogue import PRECISIONS, Card, NetworkCard, Part, Precision
+from models.catalogue import PRECISIONS, Card, NetworkCard, Precision
+from models.manifest import Certificate, FileDigest, Manifest
 
 MANIFEST = "manifest.json"
 ORIGINAL = "original.pb"
@@ -37,33 +38,6 @@ def models_dir() -> Path:
     if state := os.environ.get("STATE_DIRECTORY"):
         return Path(state.split(":")[0]) / "models"
     return Path(PlatformDirs("edgepose", appauthor=False).user_cache_dir) / "models"
-
-
-class FileDigest(Part):
-    """What an installed file must be."""
-
-    size: int
-    sha256: str
-
-
-class Manifest(Part):
-    """What was installed, from what, by what."""
-
-    # Raised when the same sources would be converted to something else: older entries are then made again.
-    layout: Literal[1] = 1
-    name: str
-    licence: str
-    origin: str
-    sources: dict[str, str]
-    """Checksum of each downloaded file."""
-    files: dict[str, FileDigest]
-    """Every installed file, by path below the entry's folder."""
-    variants: dict[Precision, str] = Field(default_factory=dict)
-    """The .xml of each precision, by path below the entry's folder."""
-    clip: str | None = None
-    openvino_version: str | None = None
-    edgepose_version: str
-    created_at: AwareDatetime
 
 
 class Store:
@@ -121,6 +95,10 @@ class Store:
             raise ModelError(f"{name} has no {precision} variant here", hint=f"present: {present}")
         return self._file(name, manifest.variants[precision])
 
+    def certificate(self, name: str, precision: Precision) -> Certificate | None:
+        """Return what is known of a variant that was made here; None of one that was not."""
+        return self.manifest(name).certificates.get(precision)
+
     def original(self, name: str) -> Path:
         """Return the frozen TensorFlow graph with the variants' outputs, as OpenCV's DNN module reads it."""
         return self._file(name, ORIGINAL)
@@ -142,25 +120,40 @@ class Store:
 
     def verify(self, name: str) -> None:
         """Check every file against the manifest. Raises ModelError naming the first that differs."""
-        for relative, expected in self.manifest(name).files.items():
-            path = self._file(name, relative)
-            try:
-                actual = digest(path)
-            except OSError as error:
-                raise ModelError(f"{path} cannot be read: {error.strerror}", hint=f"models fetch {name}") from error
-            if actual != expected:
-                raise ModelError(
-                    f"{path} is damaged: sha256 {actual.sha256[:12]}… of {actual.size} bytes, "
-                    f"{expected.sha256[:12]}… of {expected.size} bytes expected",
-                    hint=f"models fetch {name} makes it again",
-                )
+        for relative in self.manifest(name).files:
+            self._verify_file(name, relative)
+
+    def verify_variant(self, name: str, precision: Precision) -> str:
+        """Check the files of one precision against the manifest; returns the SHA-256 of their content as one.
+
+        Raises ModelError naming the first that is missing or differs.
+        """
+        xml = self.variant(name, precision).relative_to(self.folder / name)
+        content = [self._verify_file(name, str(path)).sha256 for path in (xml, xml.with_suffix(".bin"))]
+        return hashlib.sha256(" ".join(content).encode()).hexdigest()
+
+    def _verify_file(self, name: str, relative: str) -> FileDigest:
+        path, expected = self._file(name, relative), self.manifest(name).files[relative]
+        try:
+            actual = digest(path)
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror}", hint=self._cure(name)) from error
+        if actual != expected:
+            raise ModelError(
+                f"{path} is damaged: sha256 {actual.sha256[:12]}… of {actual.size} bytes, "
+                f"{expected.sha256[:12]}… of {expected.size} bytes expected",
+                hint=self._cure(name),
+            )
+        return actual
 
     def is_current(self, card: Card) -> bool:
-        """Whether ``card`` is installed from exactly its sources and undamaged."""
+        """Whether ``card`` is installed from exactly its sources and undamaged, but for what was made from it here."""
         try:
-            if self.manifest(card.name).sources != source_checksums(card):
+            manifest = self.manifest(card.name)
+            if manifest.sources != source_checksums(card):
                 return False
-            self.verify(card.name)
+            for relative in set(manifest.files) - manifest.made_here():
+                self._verify_file(card.name, relative)
         except ModelError:
             return False
         return True
@@ -170,8 +163,13 @@ class Store:
         if relative not in self.manifest(name).files:
             raise ModelError(f"{name} comes without {relative}")
         if not path.is_file():
-            raise ModelError(f"{path} is missing", hint=f"models fetch {name} makes it again")
+            raise ModelError(f"{path} is missing", hint=self._cure(name))
         return path
+
+    def _cure(self, name: str) -> str:
+        if name in self.own():
+            return f"models add the card of {name} again"
+        return f"models fetch {name} makes it again"
 
     @contextmanager
     def locked(self, name: str, waiting: Callable[[], None]) -> Iterator[None]:
@@ -202,8 +200,9 @@ class Store:
         """Move a complete folder to its place; the caller holds the lock.
 
         Everything is on the disk before the one rename that makes it visible. Only an entry that was already damaged
-        or out of date can be in the way; it is moved aside first.
+        or out of date can be in the way; it is moved aside first. What was made here from the same FP32 files is kept.
         """
+        manifest = self._with_variants_made_here(built, manifest)
         (built / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
         for path in [*built.rglob("*"), built]:
             sync(path)
@@ -213,6 +212,59 @@ class Store:
         built.rename(place)
         sync(self.folder)
         shutil.rmtree(built.parent / "replaced", ignore_errors=True)
+
+    def add_variant(self, name: str, precision: Precision, built: Path, certificate: Certificate) -> Path:
+        """Move a folder that holds <name>.xml and .bin into an installed entry, in place of the variant there was.
+
+        The caller holds the lock. Returns the .xml. The manifest is replaced last, in one step, and what nothing names
+        any more is deleted after that; an engine that runs it keeps it open.
+        """
+        manifest, entry = self.manifest(name), self.folder / name
+        found = {path.name: digest(path) for path in sorted(built.iterdir())}
+        content = " ".join(file.sha256 for file in found.values())
+        folder = f"{precision}/{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+        files = {f"{folder}/{file}": expected for file, expected in found.items()}
+        changed = manifest.with_variant(precision, f"{folder}/{name}.xml", files, certificate)
+        if any(manifest.files.get(path) != expected for path, expected in files.items()):
+            for path in [*built.iterdir(), built]:
+                sync(path)
+            (entry / precision).mkdir(exist_ok=True)
+            shutil.rmtree(entry / folder, ignore_errors=True)  # of an attempt that was killed here
+            built.rename(entry / folder)
+            sync(entry / precision)
+        self._replace_manifest(changed)
+        for path in [path for path in (entry / precision).rglob("*") if path.is_file()]:
+            if str(path.relative_to(entry)) not in changed.files:
+                path.unlink()
+        return entry / folder / f"{name}.xml"
+
+    def _replace_manifest(self, manifest: Manifest) -> None:
+        entry = self.folder / manifest.name
+        aside = entry / f".{MANIFEST}"
+        aside.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        sync(aside)
+        aside.replace(entry / MANIFEST)
+        sync(entry)
+
+    def _with_variants_made_here(self, built: Path, manifest: Manifest) -> Manifest:
+        """Copy them from the installed entry to ``built``, where the FP32 they were made from is that of ``built``."""
+        try:
+            old = self.manifest(manifest.name)
+        except ModelError:
+            return manifest
+        for precision, certificate in old.certificates.items():
+            files = old.files_of(precision)
+            try:
+                for relative in files:
+                    self._verify_file(old.name, relative)
+            except ModelError:
+                continue
+            if certificate.fp32 == manifest.checksums("FP32"):
+                for relative in files:
+                    (built / relative).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(self.folder / old.name / relative, built / relative)
+                manifest = manifest.with_variant(precision, old.variants[precision], files, certificate)
+        return manifest
 
     def _made(self, relative: str) -> Path:
         path = self.folder / relative
