@@ -21,6 +21,7 @@ from agent.control.events import (
     Publish,
     Send,
     Started,
+    StrayEnded,
     Swap,
     SwapBack,
     Work,
@@ -42,7 +43,9 @@ from agent.wire.messages import Severity
 def answer_again(turn: Turn) -> None:
     """The id has been answered: the same reply again, and nothing else."""
     command = turn.command()
-    turn.effects.append(Send(command.reply_to, turn.state.replies[command.id]))
+    payload = turn.state.answered(command.id)
+    assert payload is not None
+    turn.effects.append(Send(command.reply_to, payload))
 
 
 def ignore(_turn: Turn) -> None:
@@ -272,7 +275,8 @@ def fall_back(turn: Turn) -> None:
 
 def forget_stray(turn: Turn) -> None:
     """What was given up has ended at last."""
-    turn.state = replace(turn.state, strays=max(0, turn.state.strays - 1))
+    assert isinstance(turn.event, StrayEnded)
+    turn.state = replace(turn.state, strays=turn.state.strays - {turn.event.number})
 
 
 def settle(turn: Turn) -> None:
@@ -315,8 +319,9 @@ def _ended(turn: Turn) -> tuple[Work, journal.Record]:
 
 def _stray(turn: Turn) -> None:
     assert turn.state.work is not None
-    turn.effects.append(Abandon(turn.state.work.number))
-    turn.state = replace(turn.state, strays=turn.state.strays + 1)
+    number = turn.state.work.number
+    turn.effects.append(Abandon(number))
+    turn.state = replace(turn.state, strays=turn.state.strays | {number})
 
 
 def _cancelled(by: str) -> CommandError:

@@ -53,7 +53,7 @@ def classify(state: State, event: Event, box: Box, now: datetime) -> tuple[Kind,
 
 
 def _of_command(state: State, command: Command, box: Box, now: datetime) -> Kind:
-    if command.id in state.replies:
+    if state.answered(command.id) is not None:
         return Kind.REPEAT
     if command.id in in_hand(state):
         return Kind.IN_HAND

@@ -130,7 +130,7 @@ class Control:
             _retire(over.lane.lane)
         self.happened(over.event)
         if not wanted:
-            self.happened(events.StrayEnded())
+            self.happened(events.StrayEnded(number))
 
     def progress(self, progress: Progress) -> None:
         """A job is at another step; that is told, and nothing is written."""
@@ -240,14 +240,16 @@ class Control:
         return handover
 
     def _after(self, before: State) -> None:
-        """What follows from the phase alone."""
+        """What follows from the state alone. One step may end work and begin the next, which was waiting."""
         running = self.running
-        if self.state.phase is Phase.READY and before.phase is not Phase.READY:
+        if self.state.work is None:
             self._overdue_s = None
+        started = before.phase is Phase.STARTING and self.state.phase is not Phase.STARTING
+        if started or self.state.running is not before.running:
             self._settle_s = time.monotonic() + self._config.switch.good_after_s
-            if running is not None and running.previous is not None:
-                _retire(running.previous)
-                running.previous = None
+        if running is not None and running.previous is not None and self.state.phase is not Phase.MEASURING:
+            _retire(running.previous)
+            running.previous = None
 
     def _inform(self, command: Command) -> None:
         result: dict[str, JsonValue]

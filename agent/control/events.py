@@ -83,7 +83,9 @@ class Overdue:
 
 @dataclass(frozen=True, slots=True)
 class StrayEnded:
-    """Work that was left to itself has ended."""
+    """A thread nobody waits for has ended: of work that was left to itself, or that was done with before."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)

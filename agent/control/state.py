@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from agent.control import journal
 from agent.control.events import Work
 from agent.control.journal import Record
 from agent.control.settings import Settings
@@ -14,6 +15,8 @@ WAITING_MAX = 8
 """Commands that wait for the one before them; the next is told `busy`."""
 REPLIES_MAX = 256
 """Replies kept in memory, so that a repeated id does nothing twice."""
+REPLIES_BYTES = 4 << 20
+"""At most so much of them: a reply may hold a picture."""
 
 
 class Phase(StrEnum):
@@ -70,9 +73,14 @@ class State:
     phase: Phase = Phase.STARTING
     work: Work | None = None
     waiting: tuple[Command, ...] = ()
-    strays: int = 0
-    """Compilations that were given up and still run: a thread cannot be interrupted."""
+    strays: frozenset[int] = frozenset()
+    """Numbers of the compilations that were given up and still run: a thread cannot be interrupted."""
     works: int = 0
     """Number of the last work."""
     replies: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
     """The last replies by the id of their command."""
+
+    def answered(self, command_id: str) -> bytes | None:
+        """The reply this command has had; of what changed something also where many others came since."""
+        stored = journal.reply_to(self.record, command_id)
+        return self.replies.get(command_id) or (stored.encode() if stored is not None else None)

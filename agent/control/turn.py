@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from agent.control import journal
 from agent.control.asking import Box
 from agent.control.events import Asked, Effect, Event, Informed, Note, Save, Send
-from agent.control.state import REPLIES_MAX, State
+from agent.control.state import REPLIES_BYTES, REPLIES_MAX, State
 from agent.wire.commands import Command, CommandError, Reply, ReplyError, ReplyStatus
 from agent.wire.messages import Severity
 
@@ -56,8 +56,7 @@ class Turn:
             state_version=self.state.record.version,
         )
         payload = reply.encode()
-        recent = dict(list(self.state.replies.items())[-REPLIES_MAX + 1 :]) | {command.id: payload}
-        self.state = replace(self.state, replies=MappingProxyType(recent))
+        self.state = replace(self.state, replies=_recent({**self.state.replies, command.id: payload}))
         if keep:
             self.save(journal.remember(self.state.record, command.id, payload.decode(), self.now))
         self.effects.append(Send(command.reply_to, payload))
@@ -66,3 +65,15 @@ class Turn:
         """Keep a record, on disk before anything that follows."""
         self.state = replace(self.state, record=record)
         self.effects.append(Save(record))
+
+
+def _recent(replies: dict[str, bytes]) -> Mapping[str, bytes]:
+    """As many of the last as may be kept; the newest always is."""
+    kept: list[tuple[str, bytes]] = []
+    room = REPLIES_BYTES
+    for command_id, payload in reversed(list(replies.items())[-REPLIES_MAX:]):
+        room -= len(payload)
+        if room < 0 and kept:
+            break
+        kept.append((command_id, payload))
+    return MappingProxyType(dict(reversed(kept)))
