@@ -44,6 +44,7 @@ CHOICES: Final = {
     "set-hint": ("hint", ("latency", "throughput")),
 }
 ANSWER_S: Final = 60.0
+LOG_LINES: Final = 20
 EARLY_S: Final = 0.2
 """A kill comes at most so long before the command is sent."""
 
@@ -95,6 +96,11 @@ class Rig:
     ) -> None:
         if self._process is not None:
             self._process.__exit__(kind, error, trace)
+
+    def log(self) -> str:
+        """The end of what the agent of the last start had to say."""
+        lines = self._process.errors[-LOG_LINES:] if self._process is not None else []
+        return "\n".join(["the agent's log:", *lines, ""])
 
     @property
     def heard(self) -> Listener:
@@ -291,16 +297,17 @@ def main() -> int:
     options = parser.parse_args()
     for name in ("movenet-multipose", "vtest"):
         fetch(catalogue.card(name), Store(models_dir()))
+    done, violation = 0, ""
     with tempfile.TemporaryDirectory() as folder, Broker(Path(folder)) as broker:
-        with Rig(Path(folder), broker.port, options.seed) as rig:
-            done, violation = 0, ""
-            try:
+        rig = Rig(Path(folder), broker.port, options.seed)
+        try:
+            with rig:
                 for number in range(options.times):
                     rig.once(number)
                     done += 1
-            except AssertionError as error:
-                violation = f"violation at kill {done + 1}: {error}\n"
-        counts = "".join(f"{count:5} {name}\n" for name, count in sorted(rig.counts.items()))
+        except AssertionError as error:
+            violation = f"violation at kill {done + 1}: {error}\n{rig.log()}"
+    counts = "".join(f"{count:5} {name}\n" for name, count in sorted(rig.counts.items()))
     sys.stdout.write(f"{done} kills\n{counts}{violation}")
     return 1 if violation else 0
 
