@@ -112,9 +112,16 @@ class Responder:
         self.asked.put(asked)
 
 
-def put_member(port: int, device_id: str, *, groups: tuple[str, ...] = (), availability: bytes = b"online") -> None:
+def put_member(
+    port: int,
+    device_id: str,
+    *,
+    groups: tuple[str, ...] = (),
+    availability: bytes = b"online",
+    processors: tuple[str, ...] = ("CPU", "SIMCPU"),
+) -> None:
     """Leave on the broker what the controller reads before it asks."""
-    devices = tuple(DeviceInfo(name=name, full_name=name, capabilities=()) for name in ("CPU", "SIMCPU"))
+    devices = tuple(DeviceInfo(name=name, full_name=name, capabilities=()) for name in processors)
     models = (
         ModelInfo(name="movenet-multipose", precisions=("FP32", "FP16", "INT8")),
         ModelInfo(name="openpose-mobilenet-v2-small", precisions=("FP32",)),

@@ -13,7 +13,7 @@ def offered(broker: Broker) -> Broker:
     """Put three boxes of two groups on the broker."""
     put_member(broker.port, "gym-1", groups=("gyms", "all"))
     put_member(broker.port, "gym-2", groups=("gyms",))
-    put_member(broker.port, "hall-1", groups=("all",), availability=b"offline")
+    put_member(broker.port, "hall-1", groups=("all",), availability=b"offline", processors=("CPU", "CUSTOM"))
     return broker
 
 
@@ -35,6 +35,7 @@ def complete(port: int, line: str) -> list[str]:
         ("controller set-device gym-1 ", ["AUTO", "CPU", "SIMCPU"]),
         ("controller set-device gym-1 sim", ["SIMCPU"]),
         ("controller set-device --group gyms c", ["CPU"]),
+        ("controller set-device --group all c", ["CPU", "CUSTOM"]),
         ("controller set-model gym-1 o", ["openpose-mobilenet-v2-small"]),
         ("controller set-precision gym-1 fp", ["FP32", "FP16"]),
         ("controller set-precision hall-2 fp", []),

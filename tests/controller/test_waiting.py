@@ -67,8 +67,10 @@ def test_a_command_that_waits_its_turn(broker: Broker) -> None:
         terminal.wait(lambda shown: "FP32 on GPU" in shown)
         command: list[str | Path] = [COMMAND, "set-device", "gym-1", "cpu", "--broker", f"127.0.0.1:{broker.port}"]
         with Terminal(command) as second:
-            shown = second.wait(lambda shown: "gym-1  " in shown and "switching" in shown)
-            assert "gym-1  is switching, ours waits its turn" in shown
+            second.wait(lambda shown: "gym-1  is switching, ours waits its turn" in shown)
+            publish(broker.port, TOPICS.event, samples.event("gym-1").encode())
+            publish(broker.port, TOPICS.state, samples.state("gym-1", status=Status.BENCHMARKING).encode(), retain=True)
+            second.wait(lambda shown: "gym-1  is benchmarking, ours waits its turn" in shown)
 
 
 def test_ctrl_c_leaves_the_device_alone(broker: Broker) -> None:
