@@ -67,7 +67,7 @@ def placed(settings: Settings, wanted: Affinity, box: Box) -> Settings:
                 f"first: controller set-device {box.device_id} HETERO:GPU,CPU; or rules that name two devices",
             )
         device = DeviceString.parse("HETERO:" + ",".join(named))
-    elif strangers := [name for name in named if name not in device.members]:
+    if strangers := [name for name in named if name not in device.members]:
         raise CommandError(
             ErrorCode.INVALID_AFFINITY,
             f"{', '.join(strangers)} is not part of {device}",
