@@ -1,0 +1,181 @@
+"""From what is asked of the agent and one command to what is then asked of it."""
+
+from contextlib import suppress
+from itertools import permutations, product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.control.asking import Box, asked, placed
+from agent.control.settings import Settings
+from agent.wire.affinity import Affinity, Match, Rule
+from agent.wire.commands import (
+    AnyArgs,
+    CommandError,
+    ErrorCode,
+    NoArgs,
+    SetAffinity,
+    SetDevice,
+    SetHint,
+    SetModel,
+    SetPrecision,
+)
+from agent.wire.devices import DeviceString, require
+
+BOX = Box(
+    "hall", ("CPU", "GPU.0", "GPU.1"), {"movenet-multipose": ("FP32", "INT8"), "human-pose-estimation-0001": ("FP32",)}
+)
+CPU = Settings(model="movenet-multipose", device="CPU", precision="FP32")
+HETERO = CPU.model_copy(update={"device": "HETERO:GPU.1,CPU"})
+RULES = SetAffinity(rules=(Rule(match=Match(first=0.6), device="GPU.1"),), default="CPU")
+
+
+def refused(settings: Settings, args: AnyArgs, box: Box = BOX) -> CommandError:
+    with pytest.raises(CommandError) as refusal:
+        asked(settings, args, box)
+    return refusal.value
+
+
+@pytest.mark.parametrize(
+    ("args", "changed"),
+    [
+        (SetDevice(device=" hetero: gpu.1 , cpu "), {"device": "HETERO:GPU.1,CPU"}),
+        (SetDevice(device="auto"), {"device": "AUTO"}),
+        (SetPrecision(precision="INT8"), {"precision": "INT8"}),
+        (SetModel(model="human-pose-estimation-0001"), {"model": "human-pose-estimation-0001"}),
+        (SetHint(hint="throughput", streams=2), {"hint": "throughput", "streams": 2}),
+    ],
+)
+def test_a_command_changes_what_it_names_and_nothing_else(args: AnyArgs, changed: dict[str, object]) -> None:
+    """Of the settings only what the command is about is another, written as OpenVINO knows it."""
+    paused = CPU.model_copy(update={"paused": True})
+    assert asked(paused, args, BOX) == paused.model_copy(update=changed)
+
+
+def test_a_hint_is_given_whole() -> None:
+    """Streams and requests that a hint leaves out are left to OpenVINO again."""
+    tuned = asked(CPU, SetHint(hint="throughput", streams=4, requests=8), BOX)
+    assert asked(tuned, SetHint(hint="latency"), BOX) == CPU
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message", "hint"),
+    [
+        (SetDevice(device="GPUU.1"), ErrorCode.UNKNOWN_DEVICE, "GPUU.1", "did you mean GPU.1? devices here: CPU, GPU"),
+        (SetDevice(device="HETRO:GPU,CPU"), ErrorCode.UNKNOWN_DEVICE, "HETRO", "did you mean HETERO:GPU,CPU?"),
+        (SetDevice(device="AUTO:NPU,CPU"), ErrorCode.UNAVAILABLE_DEVICE, "NPU", "devices here: CPU, GPU.0, GPU.1"),
+        (SetPrecision(precision="FP16"), ErrorCode.UNAVAILABLE_PRECISION, "FP16", "present: FP32, INT8"),
+        (SetModel(model="movenet-multipost"), ErrorCode.UNKNOWN_MODEL, "multipost", "did you mean movenet-multipose?"),
+        (SetModel(model="zzz"), ErrorCode.UNKNOWN_MODEL, "zzz", "here: movenet-multipose, human-pose-estimation-0001"),
+        (NoArgs(), ErrorCode.INTERNAL, "NoArgs", ""),
+    ],
+)
+def test_a_refusal_names_what_is_wrong_and_what_there_is(
+    args: AnyArgs, code: ErrorCode, message: str, hint: str
+) -> None:
+    """What this box cannot do is refused with the word that is wrong, what was probably meant, and what there is."""
+    error = refused(CPU, args)
+    assert error.code is code
+    assert message in error.message
+    assert hint in error.hint
+
+
+def test_int8_that_is_missing_can_be_made() -> None:
+    """Whoever asks for an INT8 variant that is not there is told of the command that makes it."""
+    other = CPU.model_copy(update={"model": "human-pose-estimation-0001"})
+    assert "controller quantize hall" in refused(other, SetPrecision(precision="INT8")).hint
+
+
+def test_a_model_comes_at_the_precision_that_is_asked_for() -> None:
+    """Another network is refused where it has no variant of the precision in use."""
+    int8 = CPU.model_copy(update={"precision": "INT8"})
+    error = refused(int8, SetModel(model="human-pose-estimation-0001"))
+    assert error.code is ErrorCode.UNAVAILABLE_PRECISION
+
+
+def test_rules_name_the_device_they_need() -> None:
+    """Rules that name two devices run on HETERO of those two, in their order, whatever ran before."""
+    found = asked(CPU, SetAffinity(rules=(Rule(match=Match(type="Add"), device=" gpu.1 "),), default="cpu"), BOX)
+    assert found.device == "HETERO:GPU.1,CPU"
+    assert found.affinity == Affinity(rules=(Rule(match=Match(type="Add"), device="GPU.1"),), default="CPU")
+
+
+def test_a_heterogeneous_device_stays() -> None:
+    """On HETERO the device stays as it is: rules may name some of its members, a preset names none."""
+    one = SetAffinity(rules=(Rule(match=Match(heaviest=3), device="cpu"),))
+    assert asked(HETERO, one, BOX).device == "HETERO:GPU.1,CPU"
+    assert asked(HETERO, SetAffinity(preset="split"), BOX) == HETERO.model_copy(
+        update={"affinity": Affinity(preset="split")}
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "args", "code", "message"),
+    [
+        (CPU, SetAffinity(preset="split"), ErrorCode.INVALID_AFFINITY, "CPU runs"),
+        (CPU, SetAffinity(rules=RULES.rules), ErrorCode.INVALID_AFFINITY, "HETERO"),
+        (
+            HETERO,
+            SetAffinity(rules=RULES.rules, default="GPU.0"),
+            ErrorCode.INVALID_AFFINITY,
+            "GPU.0 is not part of HETERO:GPU.1,CPU",
+        ),
+        (
+            CPU,
+            SetAffinity(rules=(Rule(match=Match(first=0.5), device="GPU.0,GPU.1"),), default="CPU"),
+            ErrorCode.INVALID_AFFINITY,
+            "GPU.0,GPU.1 is not part of",
+        ),
+        (CPU, SetAffinity(rules=RULES.rules, default="NPU"), ErrorCode.UNAVAILABLE_DEVICE, "NPU"),
+        (CPU, SetAffinity(rules=RULES.rules, default="AUTO"), ErrorCode.UNKNOWN_DEVICE, "AUTO"),
+    ],
+)
+def test_layers_are_placed_on_members_alone(
+    settings: Settings, args: SetAffinity, code: ErrorCode, message: str
+) -> None:
+    """An affinity needs a HETERO device, or rules that name one; what they name must be one of its devices each."""
+    with pytest.raises(CommandError) as refusal:
+        placed(settings, args, BOX)
+    assert refusal.value.code is code
+    assert message in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("device", "kept"),
+    [("HETERO:CPU,GPU.1", True), ("HETERO:GPU.1,CPU,GPU.0", True), ("HETERO:GPU.0,CPU", False), ("CPU", False)],
+)
+def test_an_affinity_stays_where_it_still_means_something(device: str, kept: bool) -> None:
+    """Another device keeps the affinity when it has all the members the rules name, and drops it otherwise."""
+    found = asked(asked(HETERO, RULES, BOX), SetDevice(device=device), BOX)
+    assert (found.affinity is not None) == kept
+
+
+NAMES = ["cpu", "CPU", "gpu", "GPU.0", " Gpu.1", "NPU", "AUTO", "cpu,GPU.1"]
+STRINGS = [
+    *NAMES,
+    *(f"{mode}:{','.join(pair)}" for mode in ("hetero", "Multi ", "no") for pair in permutations(NAMES, 2)),
+]
+COMMANDS = [
+    *(SetDevice(device=device) for device in STRINGS),
+    *(SetAffinity.model_validate({"preset": preset}) for preset in ("split", "convolutions", "fallback")),
+    *(
+        SetAffinity(rules=(Rule(match=Match(first=0.5), device=device),), default=default)
+        for device, default in product(NAMES, [None, *NAMES])
+    ),
+]
+
+
+@given(commands=st.lists(st.sampled_from(COMMANDS), max_size=6))
+def test_whatever_is_asked_the_settings_make_sense(commands: list[AnyArgs]) -> None:
+    """After any row of commands the device is canonical and present, and every rule names one of its members."""
+    settings = CPU
+    for args in commands:
+        with suppress(CommandError):
+            settings = asked(settings, args, BOX)
+        device = DeviceString.parse(settings.device)
+        assert str(device) == settings.device
+        require(device, BOX.devices)
+        if settings.affinity is not None:
+            assert device.mode == "HETERO"
+            assert set(settings.affinity.devices()) <= set(device.members)
