@@ -34,8 +34,8 @@ class Certificate(Part):
     speedup_over_fp16: float | None
     rest_precision: str
     """What that CPU computes the other layers in."""
-    fp32: dict[str, str]
-    """SHA-256 of each file it was made from."""
+    fp32_sha256: str | None
+    """Of the weights it was made from. The .xml does not tell: OpenVINO numbers its names anew at each conversion."""
     nncf_version: str
     openvino_version: str
     edgepose_version: str
@@ -74,9 +74,10 @@ class Manifest(Part):
         """Paths of the files of variants that were made here."""
         return {path for precision in self.certificates for path in self.files_of(precision)}
 
-    def checksums(self, precision: Precision) -> dict[str, str]:
-        """SHA-256 of the files of a variant, by path."""
-        return {path: file.sha256 for path, file in self.files_of(precision).items()}
+    def weights_sha256(self, precision: Precision) -> str | None:
+        """Of the .bin of a variant; None when it is not there."""
+        found = [file.sha256 for path, file in self.files_of(precision).items() if path.endswith(".bin")]
+        return found[0] if found else None
 
     def with_variant(
         self, precision: Precision, xml: str, files: Mapping[str, FileDigest], certificate: Certificate

@@ -30,8 +30,8 @@ def quantised(
 ) -> ov.Model:
     """A quantised copy of ``model``, calibrated on ``pictures``, each uint8 (H, W, 3) BGR of a size the network takes.
 
-    ``only`` names the layers to quantise; None is all that NNCF would. Weights are quantised symmetrically, activations
-    asymmetrically (NNCF's preset MIXED).
+    ``only`` names the layers to quantise, each of which then has quantisers of its own; None is all that NNCF would.
+    Weights are quantised symmetrically, activations asymmetrically (NNCF's preset MIXED).
     """
     import nncf  # noqa: PLC0415 - an extra, and slow to import
 

@@ -98,7 +98,7 @@ def quantize(
         speedup=speeds["INT8"] / speeds["FP32"],
         speedup_over_fp16=speeds["INT8"] / speeds["FP16"] if "FP16" in speeds else None,
         rest_precision=core.get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name().upper(),
-        fp32=store.manifest(card.name).checksums("FP32"),
+        fp32_sha256=store.manifest(card.name).weights_sha256("FP32"),
         nncf_version=ptq.version(),
         openvino_version=ov.__version__,
         edgepose_version=agent.__version__,

@@ -38,9 +38,9 @@ def measure(
 ) -> tuple[Layer, ...]:
     """The layers of ``model`` from the cheapest, each alone calibrated on ``pictures`` and measured on ``few``."""
     tell("quantising everything once", 0)
-    full = ptq.quantised(model, card, [scene.frame.image for scene in pictures], correct_bias=False)
     work = ptq.work_by_layer(model, card, *pictures[0].frame.image.shape[:2])
     names = [name for name in work if work[name] >= WORTHWHILE * sum(work.values())]
+    full = ptq.quantised(model, card, [scene.frame.image for scene in pictures], only=names, correct_bias=False)
     layers = []
     for number, name in enumerate(names):
         tell(f"measuring layer {number + 1} of {len(names)}", 0.1 + 0.9 * number / len(names))

@@ -137,12 +137,12 @@ class Store:
         try:
             actual = digest(path)
         except OSError as error:
-            raise ModelError(f"{path} cannot be read: {error.strerror}", hint=self._cure(name)) from error
+            raise ModelError(f"{path} cannot be read: {error.strerror}", hint=self._cure(name, relative)) from error
         if actual != expected:
             raise ModelError(
                 f"{path} is damaged: sha256 {actual.sha256[:12]}… of {actual.size} bytes, "
                 f"{expected.sha256[:12]}… of {expected.size} bytes expected",
-                hint=self._cure(name),
+                hint=self._cure(name, relative),
             )
         return actual
 
@@ -163,10 +163,12 @@ class Store:
         if relative not in self.manifest(name).files:
             raise ModelError(f"{name} comes without {relative}")
         if not path.is_file():
-            raise ModelError(f"{path} is missing", hint=self._cure(name))
+            raise ModelError(f"{path} is missing", hint=self._cure(name, relative))
         return path
 
-    def _cure(self, name: str) -> str:
+    def _cure(self, name: str, relative: str) -> str:
+        if relative in self.manifest(name).made_here():
+            return f"models quantize {name} makes it again"
         if name in self.own():
             return f"models add the card of {name} again"
         return f"models fetch {name} makes it again"
@@ -247,7 +249,7 @@ class Store:
         sync(entry)
 
     def _with_variants_made_here(self, built: Path, manifest: Manifest) -> Manifest:
-        """Copy them from the installed entry to ``built``, where the FP32 they were made from is that of ``built``."""
+        """Copy them from the installed entry to ``built``, where their FP32 is that of ``built``."""
         try:
             old = self.manifest(manifest.name)
         except ModelError:
@@ -259,7 +261,7 @@ class Store:
                     self._verify_file(old.name, relative)
             except ModelError:
                 continue
-            if certificate.fp32 == manifest.checksums("FP32"):
+            if certificate.fp32_sha256 == manifest.weights_sha256("FP32"):
                 for relative in files:
                     (built / relative).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(self.folder / old.name / relative, built / relative)

@@ -28,7 +28,7 @@ def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str
 def test_list(store: Store) -> None:
     """What the catalogue holds and what of it is installed, for machines and for people."""
     rows = {row["name"]: row for row in json.loads(run("list", "--json", "--models-dir", str(store.folder)).stdout)}
-    assert rows["movenet-multipose"]["precisions"] == ["FP32", "FP16"]
+    assert rows["movenet-multipose"]["precisions"][:2] == ["FP32", "FP16"]
     assert rows["vtest"]["kind"] == "clip"
     assert rows["vtest"]["installed"]
     table = run("list", "--models-dir", str(store.folder)).stdout
