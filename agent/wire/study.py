@@ -107,7 +107,7 @@ class Run(Part):
     throttled: bool | None
     """Whether the processor slowed itself down; None where the machine cannot tell."""
     disturbed: str | None = None
-    """Why the run does not count as quiet. It is measured again, and counts only where every repetition was disturbed."""
+    """Why the run was not quiet. It is repeated, and counts only where every repetition was disturbed too."""
 
 
 class Limit(Part):
