@@ -101,6 +101,7 @@ class Pipeline:
         self._handover: Handover | None = None
         self._last: tuple[int, int, float] | None = None
         self._failures = 0
+        self._failing: Lane | None = None
         self._flowing = threading.Event()
         self._flowing.set()
         self._fresh_from = 0.0
@@ -140,7 +141,6 @@ class Pipeline:
     def stop(self, timeout_s: float = 1.0) -> None:
         """End after the frames that are on the device."""
         self._stop.set()
-        self._flowing.set()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout_s)
@@ -164,8 +164,9 @@ class Pipeline:
         started = False
         try:
             frame, self._first = self._first or self._source.read(POLL_S), None
-            # What waited in the source through a pause is of the past.
-            if frame is not None and frame.captured_s >= self._fresh_from:
+            # What came while this thread was waiting and a pause began, or waited in the source through a pause.
+            kept_back = not self._flowing.is_set() or (frame is not None and frame.captured_s < self._fresh_from)
+            if frame is not None and not kept_back:
                 began = time.perf_counter()
                 letterbox = prepare(frame, slot.input)
                 prepare_ms = (time.perf_counter() - began) * 1e3
@@ -203,7 +204,8 @@ class Pipeline:
         except EngineError as error:
             if self._on_broken is None:
                 raise
-            self._failures += 1
+            self._failures = self._failures + 1 if lane is self._failing else 1
+            self._failing = lane
             if self._failures % FAILURES_MAX == 0:
                 self._on_broken(error, lane.engine.generation)
             return
