@@ -61,6 +61,12 @@ class Case:
     expected: Expected
 
 
+class Chance(Random):
+    """What cases are made from: numbers, and the moment at which they come."""
+
+    now = NOW
+
+
 @dataclass
 class Draft:
     """A valid command before it is written down, for generators to break."""
@@ -71,7 +77,7 @@ class Draft:
     response_topic: str | None = None
     correlation: bytes | None = None
     expiry_s: int | None = None
-    random: Random = field(default_factory=Random)
+    random: Chance = field(default_factory=Chance)
 
     @property
     def topic(self) -> str:
@@ -90,7 +96,7 @@ class Draft:
             topic=self.topic,
             payload=self.text() if payload is None else payload,
             retained=False,
-            received_at=NOW,
+            received_at=self.random.now,
             response_topic=self.response_topic,
             correlation=self.correlation,
             expiry_s=self.expiry_s,
@@ -101,7 +107,7 @@ class Draft:
         """What a valid command must become."""
         expires_at = self.body.get("expires_at") and datetime.fromisoformat(self.body["expires_at"])
         if self.expiry_s is not None:
-            expires_at = NOW + timedelta(seconds=self.expiry_s)
+            expires_at = self.random.now + timedelta(seconds=self.expiry_s)
         command = {
             "name": self.name,
             "args": self.body.get("args") or {},
@@ -127,19 +133,19 @@ class Draft:
         return replace(made, **changes)
 
 
-def word(random: Random, longest: int = 12) -> str:
+def word(random: Chance, longest: int = 12) -> str:
     return "".join(random.choices(LETTERS, k=random.randint(1, longest)))
 
 
-def moment(random: Random, seconds: tuple[int, int]) -> str:
+def moment(random: Chance, seconds: tuple[int, int]) -> str:
     """RFC 3339, so many seconds from now."""
-    at = NOW + timedelta(seconds=random.randint(*seconds))
+    at = random.now + timedelta(seconds=random.randint(*seconds))
     return at.isoformat(timespec=random.choice(("seconds", "milliseconds"))).replace(
         "+00:00", random.choice(("Z", "+00:00"))
     )
 
 
-def args(random: Random, name: str) -> dict[str, Any] | None:
+def args(random: Chance, name: str) -> dict[str, Any] | None:
     """Arguments of a command that are valid; None where it goes without."""
     rules = [{"match": match(random), "device": word(random)} for _ in range(random.randint(1, 20))]
     placed = random.choice(
@@ -162,7 +168,7 @@ def args(random: Random, name: str) -> dict[str, Any] | None:
     return given.get(name, random.choice((None, {})))
 
 
-def match(random: Random) -> dict[str, Any]:
+def match(random: Chance) -> dict[str, Any]:
     """What a rule matches."""
     return random.choice(
         (
@@ -174,7 +180,7 @@ def match(random: Random) -> dict[str, Any]:
     )
 
 
-def draft(random: Random) -> Draft:
+def draft(random: Chance) -> Draft:
     """Any valid command, in MQTT's properties, in the body, or both."""
     made = Draft(random.choice(NAMES), {}, random.choice((None, None, *GROUPS)), random=random)
     reply_topics = (
@@ -200,22 +206,22 @@ def draft(random: Random) -> Draft:
             (word(random).encode(), b"\xff" + random.randbytes(random.randint(0, 63)), b"")
         )
     if random.random() < 0.3:
-        made.expiry_s = random.choice((1, 60, 2**32 - 1))
+        made.expiry_s = random.choice((1, 3600, 2**32 - 1))
     return made
 
 
-def valid(random: Random) -> Case:
+def valid(random: Chance) -> Case:
     made = draft(random)
     return Case("valid", made.incoming(), made.accepted())
 
 
-def largest(random: Random) -> Case:
+def largest(random: Chance) -> Case:
     """As large as a command may be."""
     made = draft(random)
     return Case("largest", made.incoming((made.text() or b"{}").ljust(COMMAND_BYTES_MAX)), made.accepted())
 
 
-def duplicate(random: Random) -> Case:
+def duplicate(random: Chance) -> Case:
     """A key twice: the last counts, as in most parsers of JSON."""
     made = draft(random)
     made.body["id"] = word(random)
@@ -223,13 +229,13 @@ def duplicate(random: Random) -> Case:
     return Case("duplicate", made.incoming(payload), made.accepted())
 
 
-def oversized(random: Random) -> Case:
+def oversized(random: Chance) -> Case:
     made = draft(random)
     payload = (made.text() or b"{}").ljust(COMMAND_BYTES_MAX + 1)
     return Case("oversized", made.incoming(payload), made.refused(ErrorCode.INVALID_PAYLOAD, readable=False))
 
 
-def truncated(random: Random) -> Case:
+def truncated(random: Chance) -> Case:
     """No beginning of a JSON object is one, but for the empty one."""
     made = draft(random)
     made.body["id"] = word(random)
@@ -238,7 +244,7 @@ def truncated(random: Random) -> Case:
     return Case("truncated", made.incoming(payload), made.refused(ErrorCode.INVALID_PAYLOAD, readable=False))
 
 
-def unreadable(random: Random) -> Case:
+def unreadable(random: Chance) -> Case:
     """What is no JSON at all, or none that can be written in UTF-8, or none that ends."""
     made = draft(random)
     deep = random.randint(300, 4000)
@@ -268,13 +274,13 @@ def unreadable(random: Random) -> Case:
     return Case("unreadable", made.incoming(payload), made.refused(ErrorCode.INVALID_PAYLOAD, readable=False))
 
 
-def no_object(random: Random) -> Case:
+def no_object(random: Chance) -> Case:
     made = draft(random)
     payload = random.choice((b"[]", b"null", b'"set"', b"1", b"true", b"NaN", b'[{"id": "a"}]', b"-0.0", b"1e999"))
     return Case("no object", made.incoming(payload), made.refused(ErrorCode.INVALID_PAYLOAD, readable=False))
 
 
-def unknown_field(random: Random) -> Case:
+def unknown_field(random: Chance) -> Case:
     """A key nobody knows, at any level; id and address are read all the same."""
     made = draft(random)
     places = [made.body]
@@ -286,7 +292,7 @@ def unknown_field(random: Random) -> Case:
     return Case("unknown field", made.incoming(), made.refused(ErrorCode.INVALID_PAYLOAD))
 
 
-def wrong_type(random: Random) -> Case:
+def wrong_type(random: Chance) -> Case:
     """A value of a type, or beyond the bounds, that its field does not have."""
     made = draft(random)
     key, wrong = random.choice(
@@ -335,7 +341,7 @@ WRONG_ARGS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
 }
 
 
-def wrong_args(random: Random) -> Case:
+def wrong_args(random: Chance) -> Case:
     """Arguments of the wrong type, beyond their bounds, or missing."""
     made = draft(random)
     made.name = random.choice(list(WRONG_ARGS))
@@ -343,7 +349,7 @@ def wrong_args(random: Random) -> Case:
     return Case("wrong args", made.incoming(), made.refused(ErrorCode.INVALID_PAYLOAD))
 
 
-def unknown_command(random: Random) -> Case:
+def unknown_command(random: Chance) -> Case:
     made = draft(random)
     made.name = random.choice(
         ("puase", "set_device", "SET-DEVICE", "+", "#", "a b", word(random).replace("/", "-") + "?")
@@ -351,20 +357,20 @@ def unknown_command(random: Random) -> Case:
     return Case("unknown command", made.incoming(), made.refused(ErrorCode.UNKNOWN_COMMAND))
 
 
-def retained(random: Random) -> Case:
+def retained(random: Chance) -> Case:
     made = draft(random)
     made.body["id"] = word(random)
     return Case("retained", made.incoming(retained=True), made.refused(ErrorCode.RETAINED))
 
 
-def cleared(random: Random) -> Case:
+def cleared(random: Chance) -> Case:
     """An empty retained message clears what is retained; nobody waits for an answer."""
     made = draft(random)
     expected = made.refused(ErrorCode.RETAINED, readable=False, reply_topic=None)
     return Case("cleared", made.incoming(b"", retained=True), expected)
 
 
-def expired(random: Random) -> Case:
+def expired(random: Chance) -> Case:
     made = draft(random)
     if random.random() < 0.5:
         made.expiry_s = 0
@@ -374,7 +380,7 @@ def expired(random: Random) -> Case:
     return Case("expired", made.incoming(), made.refused(ErrorCode.EXPIRED))
 
 
-def forbidden_reply(random: Random) -> Case:
+def forbidden_reply(random: Chance) -> Case:
     """A reply topic by which we would write what the sender may not, or that no broker takes."""
     made = draft(random)
     made.response_topic = None
@@ -414,7 +420,7 @@ def forbidden_reply(random: Random) -> Case:
     return Case("forbidden reply", made.incoming(), expected)
 
 
-def too_long_to_correlate(random: Random) -> Case:
+def too_long_to_correlate(random: Chance) -> Case:
     made = draft(random)
     expected = replace(made.refused(ErrorCode.INVALID_PAYLOAD), id=made.body.get("id"))
     correlation = random.choice((b"\xff" * 65, b"x" * 129, b"\xff" * 512))
@@ -422,7 +428,7 @@ def too_long_to_correlate(random: Random) -> Case:
     return Case("correlation", made.incoming(correlation=correlation), expected)
 
 
-def foreign_topic(random: Random) -> Case:
+def foreign_topic(random: Chance) -> Case:
     """A topic that is no command to this device: nobody asked us, nobody is answered."""
     made = draft(random)
     topic = random.choice(
@@ -445,7 +451,7 @@ def foreign_topic(random: Random) -> Case:
     return Case("foreign topic", made.incoming(topic=topic), expected)
 
 
-def flipped(random: Random) -> Case:
+def flipped(random: Chance) -> Case:
     """A valid command in which some bytes are others: anything may come out but the unforeseen."""
     made = draft(random)
     payload = bytearray(made.text() or b"{}")
@@ -454,7 +460,7 @@ def flipped(random: Random) -> Case:
     return Case("flipped", made.incoming(bytes(payload)), Expected())
 
 
-def spliced(random: Random) -> Case:
+def spliced(random: Chance) -> Case:
     """Pieces of two valid commands."""
     one, other = draft(random), draft(random)
     head, tail = one.text(), other.text()
@@ -462,7 +468,7 @@ def spliced(random: Random) -> Case:
     return Case("spliced", one.incoming(payload), Expected())
 
 
-def noise(random: Random) -> Case:
+def noise(random: Chance) -> Case:
     """Bytes."""
     made = draft(random)
     incoming = made.incoming(
@@ -483,8 +489,9 @@ GENERATORS: Final = (
 )  # fmt: skip
 
 
-def cases(count: int, seed: int) -> Iterator[Case]:
-    """Make so many cases, the same ones for the same seed."""
-    random = Random(seed)
+def cases(count: int, seed: int, now: datetime = NOW) -> Iterator[Case]:
+    """Make so many cases, the same ones for the same seed and moment."""
+    random = Chance(seed)
+    random.now = now
     for number in range(count):
         yield GENERATORS[number % len(GENERATORS)](random)

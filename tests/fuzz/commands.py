@@ -1,144 +1,40 @@
-"""Feed generated and mutated commands to the agent's side of the wire and compare what comes with what must come.
+"""Feed generated and mutated commands to the agent and compare what comes with what must come.
 
-    python -m tests.fuzz.commands --codec 100000
+    python -m tests.fuzz.commands --codec 100000 --broker 10000
 
-It prints payloads a second and the outcomes, and exits with 1 at the first violation.
+The first go through the codec alone, the second through a real broker to a real agent. It prints how many a second and
+what became of them, and exits with 1 at the first violation.
 """
 
 import argparse
-import json
 import sys
-import time
-from collections import Counter
-from typing import Final
 
-from agent.wire.codec import Refused, decode, refusal
-from agent.wire.commands import Command, Incoming, Reply, ReplyStatus
-from agent.wire.topics import Topics
-from tests.fuzz.cases import ANONYMOUS, DEVICE, GROUPS, NOW, PREFIX, Case, cases
-
-TOPICS: Final = Topics(DEVICE, PREFIX)
-REFUSAL_BYTES_MAX: Final = 4096
-
-
-class ViolationError(AssertionError):
-    """Something came out that must not."""
-
-    def __init__(self, case: Case, what: str, came: object) -> None:
-        super().__init__(
-            f"{case.kind}: {what}\n  incoming {case.incoming}\n  expected {case.expected}\n  came {came!r}"
-        )
-
-
-def run(incoming: Incoming) -> Command | Refused:
-    """Decode; whatever else the codec raises goes through."""
-    try:
-        return decode(incoming, TOPICS, GROUPS)
-    except Refused as refused:
-        return refused
-
-
-def check(case: Case, came: Command | Refused) -> str:
-    """Name the outcome. Raises ViolationError when it is not what must come."""
-    if isinstance(came, Command):
-        _check_command(case, came)
-        return "command"
-    _check_refused(case, came)
-    return str(came.error.code)
-
-
-def _demand(true: bool, case: Case, what: str, came: object) -> None:
-    if not true:
-        raise ViolationError(case, what, came)
-
-
-def _told(command: Command) -> dict[str, object]:
-    return {
-        "name": command.name,
-        "args": command.args.model_dump(mode="json", exclude_unset=True),
-        "expires_at": command.expires_at,
-        "if_version": command.if_version,
-    }
-
-
-def _check_command(case: Case, came: Command) -> None:
-    expected = case.expected
-    _demand(expected.code is None, case, "accepted what must be refused", came)
-    _demand(bool(came.id), case, "no id", came)
-    _demand(_harmless(came.reply_to.topic), case, "a reply topic that is not the sender's", came)
-    if expected.command is not None:
-        _demand(_told(came) == expected.command, case, "another command", _told(came))
-        _check_sender(case, came.id, came.reply_to.topic, came.reply_to.correlation, came)
-        return
-    # A mutant: whatever it has become, it is what any other parser of JSON reads.
-    payload = json.loads(case.incoming.payload or b"{}")
-    _demand(set(payload) <= {"id", "reply_to", "expires_at", "if_version", "args"}, case, "unknown fields", came)
-    _demand(_told(came)["args"] == (payload.get("args") or {}), case, "other arguments", came)
-    _demand(came.if_version == payload.get("if_version"), case, "another version", came)
-
-
-def _check_refused(case: Case, came: Refused) -> None:
-    expected = case.expected
-    _demand(expected.command is None, case, "refused what is valid", came)
-    _demand(expected.code in {None, came.error.code}, case, "another code", came.error.code)
-    for text in (came.error.message, came.error.hint, came.command, came.id):
-        _demand(text.isprintable(), case, "a text that is not one printable line", text)
-    reply = refusal(came, DEVICE, 7, NOW)
-    encoded = reply.encode()
-    _demand(len(encoded) <= REFUSAL_BYTES_MAX, case, "a reply too long", encoded)
-    _demand(Reply.decode(encoded) == reply, case, "a reply that is not read back", encoded)
-    _demand(reply.status == ReplyStatus.REJECTED, case, "another status", encoded)
-    if came.address is not None:
-        _demand(_harmless(came.address.topic), case, "a reply topic that is not the sender's", came.address)
-    if expected.code is not None:
-        topic, correlation = (came.address.topic, came.address.correlation) if came.address else (None, None)
-        _check_sender(case, came.id, topic, correlation, came.address)
-
-
-def _check_sender(case: Case, command_id: str, topic: str | None, correlation: bytes | None, came: object) -> None:
-    expected = case.expected
-    _demand(bool(command_id) and expected.id in {None, command_id}, case, "another id", command_id)
-    _demand(topic == expected.reply_topic, case, "another reply topic", came)
-    _demand(topic is None or correlation == expected.correlation, case, "other correlation data", came)
-
-
-def _harmless(topic: str) -> bool:
-    """Nothing below our prefix but a reply topic of this device, and nothing a broker would refuse."""
-    own = topic.startswith(f"{PREFIX}/{DEVICE}/reply/") and topic.count("/") == ANONYMOUS.count("/")
-    below = topic == PREFIX or topic.startswith(f"{PREFIX}/")
-    return topic.isprintable() and not set(topic) & set("+#") and topic[:1] not in {"", "$"} and (own or not below)
-
-
-def say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-
-
-def codec(count: int, seed: int) -> Counter[tuple[str, str]]:
-    """Decode so many cases and check each; print how many a second the codec alone took."""
-    outcomes: Counter[tuple[str, str]] = Counter()
-    spent_s = slowest_s = 0.0
-    for case in cases(count, seed):
-        began_s = time.thread_time()
-        came = run(case.incoming)
-        took_s = time.thread_time() - began_s
-        spent_s, slowest_s = spent_s + took_s, max(slowest_s, took_s)
-        outcomes[case.kind, check(case, came)] += 1
-    say(f"{count} payloads, {count / spent_s:.0f} a second of one core, the slowest {slowest_s * 1e3:.1f} ms")
-    return outcomes
+from tests.fuzz.codec import ViolationError, codec, say
+from tests.fuzz.flood import flood
 
 
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--codec", type=int, default=0, metavar="N", help="so many payloads through the codec alone")
+    parser.add_argument(
+        "--broker",
+        type=int,
+        default=0,
+        const=10_000,
+        nargs="?",
+        metavar="N",
+        help="so many commands through a broker to an agent (10000)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="the same number makes the same payloads")
     options = parser.parse_args()
     try:
-        outcomes = codec(options.codec, options.seed)
+        for run, count in ((codec, options.codec), (flood, options.broker)):
+            if count:
+                for (kind, outcome), times in sorted(run(count, options.seed).items()):
+                    say(f"{kind:18} {outcome:18} {times}")
     except ViolationError as violation:
         sys.exit(f"violation: {violation}")
-    for (kind, outcome), times in sorted(outcomes.items()):
-        say(f"{kind:18} {outcome:18} {times}")
 
 
 if __name__ == "__main__":

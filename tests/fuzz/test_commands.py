@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from agent.wire.commands import Incoming
 from tests.fuzz.cases import DEVICE, GENERATORS, GROUPS, NOW, PREFIX, Case, Expected, cases
-from tests.fuzz.commands import TOPICS, ViolationError, check, codec, run
+from tests.fuzz.codec import TOPICS, ViolationError, check, codec, run
 
 TOPIC = st.text(max_size=40) | st.sampled_from(
     [*TOPICS.command_filters(GROUPS), f"{PREFIX}/{DEVICE}/command/set-device"]
