@@ -266,11 +266,12 @@ class Control:
     def _boot(self) -> State:
         now = datetime.now(UTC)
         booted = journal.boot(self._book.load() if self._book else None, Settings.of(self._config), now)
-        record = booted.record
+        record, running = booted.record, journal.running(booted.record)
         if booted.reset:
             log.warning("state.reset", reason="the configuration was edited: it wins over what commands had asked for")
         if booted.degraded:
-            log.warning("engine.degraded", device=journal.running(record).device, asked=record.settings.device)
+            text = f"what is asked for, on {record.settings.device}, kept failing: ask again, and it is tried again"
+            self._note(events.Note("engine.degraded", Severity.WARNING, text, {"device": running.device}))
         if (orphan := booted.orphan) is not None:
             payload = _orphaned(orphan, self._config.device_id, record.version, now)
             record = journal.remember(record, orphan.id, payload.decode(), now)
@@ -279,8 +280,7 @@ class Control:
             self._outlet.reply(orphan.reply_to, payload)
         for job in record.jobs:
             self._outlet.announce(self._topics.job(job.id), job.encode())
-        replies = {reply.id: reply.payload.encode() for reply in record.replies}
-        return State(record, journal.running(record), replies=replies)
+        return State(record, running, replies={r.id: r.payload.encode() for r in record.replies})
 
     def _save(self, record: journal.Record) -> None:
         """Write it down. An agent that cannot write runs on: it says so, once until it can again."""
