@@ -18,6 +18,7 @@ from agent.capture import frame as capture
 from agent.cli import agent
 from agent.config import Config
 from agent.config_file import load
+from agent.control.machine import diagram
 from agent.wire import messages
 from agent.wire.topics import Topics
 from controller.cli import cli as controller
@@ -150,7 +151,13 @@ def test_every_target_exists(words: list[str]) -> None:
 
 def test_the_table_of_topics_is_the_wires() -> None:
     """The README's table has every topic of the agent and no other."""
-    assert set(re.findall(r"^\| `(edgepose/\S+)` \|", README, re.MULTILINE)) == LEAVES
+    listed = set(re.findall(r"^\| `(edgepose/\S+)` \|", README, re.MULTILINE))
+    assert listed == LEAVES | {TOPICS.job("ID"), TOPICS.reply("CLIENT")}
+
+
+def test_the_readme_shows_the_table_of_the_state_machine() -> None:
+    """The diagram of what commands do is drawn from the table, not beside it."""
+    assert diagram() in fenced(ROOT / "README.md", "mermaid")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
