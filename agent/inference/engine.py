@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from openvino.preprocess import ColorFormat, PrePostProcessor
 
 from agent.capture.frame import Image
-from agent.errors import EngineError
+from agent.errors import EngineError, TrialError
 from agent.inference.affinity import place_operations
 from agent.inference.devices import first_line, require_devices
 from agent.inference.facts import read_facts
+from agent.inference.letterbox import PADDING
 from agent.inference.plan import describe
 from agent.inference.properties import cache_folder, properties
 from agent.inference.spec import EngineFacts, EngineSpec
@@ -129,12 +130,13 @@ def build_engine(
     The device string may be in any case; the engine's own spec has the canonical one. ``roles`` are the outputs the
     decoder reads. ``cache`` is the folder of compiled networks, None for no cache.
 
-    Raises EngineError when the device is missing or cannot compile or run the network, and CommandError with
-    ``invalid_affinity`` for an affinity that cannot be.
+    Raises EngineError when the device is missing or cannot compile or run the network, TrialError when its output is
+    not finite, and CommandError with ``invalid_affinity`` for an affinity that cannot be.
     """
     spec = replace(spec, device=str(require_devices(core, spec.device)))
     if missing := set(roles) - set(card.decoder.outputs):
         raise EngineError(f"the card of {card.name} names no output for {', '.join(sorted(missing))}")
+    cannot = f"{spec.device} cannot run {spec.model} at {spec.precision}"
     try:
         network = with_preprocessing(core.read_model(xml), card, spec)
         placement = place_operations(core, network, spec, spec.affinity) if spec.affinity else None
@@ -145,14 +147,16 @@ def build_engine(
         started = time.perf_counter()
         compiled = core.compile_model(network, spec.device, wanted)
         compile_ms = (time.perf_counter() - started) * 1e3
-        first_infer_ms = _first_inference(compiled)
+        first_infer_ms, finite = _first_inference(compiled)
+        if not finite:
+            raise TrialError(f"{cannot}: the network's output is not finite")
         facts = replace(
             read_facts(compiled, spec, compile_ms, first_infer_ms),
             plan=describe(placement, spec, spec.affinity) if placement and spec.affinity else None,
         )
         return Engine(spec, compiled, tuple(card.decoder.outputs[role] for role in roles), facts, generation)
     except RuntimeError as error:
-        raise EngineError(f"{spec.device} cannot run {spec.model} at {spec.precision}: {first_line(error)}") from error
+        raise EngineError(f"{cannot}: {first_line(error)}") from error
 
 
 def with_preprocessing(network: ov.Model, card: NetworkCard, spec: EngineSpec) -> ov.Model:
@@ -172,13 +176,11 @@ def with_preprocessing(network: ov.Model, card: NetworkCard, spec: EngineSpec) -
     return steps.build()
 
 
-def _first_inference(compiled: ov.CompiledModel) -> float:
-    """Milliseconds of the first inference, which is where a lazy device still compiles. Raises on NaN output."""
+def _first_inference(compiled: ov.CompiledModel) -> tuple[float, bool]:
+    """Milliseconds of the first inference, where a lazy device still compiles, and whether all it answers is finite."""
     request = compiled.create_infer_request()
+    request.get_input_tensor().data[:] = PADDING  # else whatever the memory held
     started = time.perf_counter()
     request.infer()
     elapsed_ms = (time.perf_counter() - started) * 1e3
-    for tensor in request.output_tensors:
-        if not np.isfinite(tensor.data).all():
-            raise RuntimeError("the network's output is not finite")
-    return elapsed_ms
+    return elapsed_ms, all(np.isfinite(tensor.data).all() for tensor in request.output_tensors)

@@ -1,0 +1,105 @@
+"""Compiled networks on the disk: a folder for each engine, with the checksums that OpenVINO's own cache lacks.
+
+<cache>/<model>-<precision>-<height>x<width>-<digest of the spec>/contents.json    written last
+<cache>/<model>-…/<device>/*.blob                                                  OpenVINO's
+<cache>/golden/*.npz                                                               what engines are compared with
+
+OpenVINO runs a damaged blob and gives other results, or ends the process. So what a checked engine left is listed with
+checksums, and a folder that is not exactly as listed is emptied before OpenVINO sees it.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import structlog
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agent.inference.spec import EngineSpec
+from models.manifest import FileDigest
+from models.store import digest
+
+log = structlog.get_logger()
+
+CONTENTS = "contents.json"
+KEPT_MAX = 24
+"""So many compiled networks are kept, the last used ones: about half a gigabyte of MoveNet."""
+
+
+class Contents(BaseModel):
+    """What a folder holds, and what it was compiled from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity: str
+    files: dict[str, FileDigest]
+    """By path below the folder."""
+
+
+class KeptNetwork:
+    """The compiled form of one engine. ``identity`` stands for all it was made from: files, card, OpenVINO."""
+
+    def __init__(self, cache: Path, spec: EngineSpec, identity: str) -> None:
+        key = hashlib.sha256(repr(spec).encode()).hexdigest()[:12]
+        self.folder = cache / f"{spec.model}-{spec.precision}-{spec.height}x{spec.width}-{key}"
+        """Where OpenVINO is to look and to write."""
+        self._identity = identity
+
+    def usable(self) -> bool:
+        """Whether there can be such a folder: a box whose disk is at fault still has an engine."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            log.warning("cache.not_kept", folder=str(self.folder), cause=str(error))
+            return False
+        return True
+
+    def sound(self) -> bool:
+        """Whether the folder holds this very engine, every byte as it was written; it is emptied when it does not."""
+        try:
+            contents = Contents.model_validate_json((self.folder / CONTENTS).read_bytes())
+            if contents.identity == self._identity:
+                self._verify(contents)
+                return True
+        except FileNotFoundError:
+            pass  # nothing was kept, or the process ended before all was written
+        except (OSError, ValidationError, ValueError) as error:
+            log.warning("cache.damaged", folder=str(self.folder), cause=str(error))
+        self.discard()
+        return False
+
+    def seal(self) -> None:
+        """List what a checked engine left there; the networks that were not used for longest make room."""
+        try:
+            files = {path: digest(self.folder / path) for path in self._files()}
+            text = Contents(identity=self._identity, files=files).model_dump_json(indent=2)
+            (self.folder / CONTENTS).write_text(text, encoding="utf-8")
+            for stale in spare(self.folder.parent.glob(f"*/{CONTENTS}")):
+                shutil.rmtree(stale.parent, ignore_errors=True)
+        except OSError as error:
+            log.warning("cache.not_kept", folder=str(self.folder), cause=str(error))
+            self.discard()
+
+    def discard(self) -> None:
+        """Empty the folder: the next engine is compiled from the network itself."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _verify(self, contents: Contents) -> None:
+        for path, expected in contents.files.items():
+            if digest(self.folder / path) != expected:
+                raise ValueError(f"{path} is not as it was written")
+        # AUTO and MULTI may still have compiled for a second device when the list was written.
+        for path in self._files() - contents.files.keys():
+            (self.folder / path).unlink()
+        os.utime(self.folder / CONTENTS)
+
+    def _files(self) -> set[str]:
+        found = {str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()}
+        return found - {CONTENTS}
+
+
+def spare(paths: Iterable[Path]) -> list[Path]:
+    """Those that are beyond the number to keep, by the time of their last use."""
+    return sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT_MAX:]
