@@ -113,6 +113,48 @@ def test_a_stale_version_is_refused() -> None:
 """)
 
 
+def test_what_waits_is_judged_when_its_turn_comes() -> None:
+    """What cannot be done now may be possible after the command before it, and the other way round."""
+    check("""
+> started
+    ready
+> set-device a HETERO:SIMCPU,CPU
+    save v0 CPU attempt=a
+    begin 1 HETERO:SIMCPU,CPU
+    note switch.started
+    switching
+> plan-affinity b split
+> set-precision c FP16
+> set-model d other
+> built
+    swap 1
+    measuring
+> done
+    save v1 HETERO:SIMCPU,CPU replies=a
+    reply a succeeded v1
+    note switch.done
+    save v1 HETERO:SIMCPU,CPU attempt=b replies=a
+    begin 2 HETERO:SIMCPU,CPU
+    planning
+> done
+    save v1 HETERO:SIMCPU,CPU replies=a,b
+    reply b succeeded v1
+    save v1 HETERO:SIMCPU,CPU attempt=c replies=a,b
+    begin 3 HETERO:SIMCPU,CPU+FP16
+    note switch.started
+    switching
+> built
+    swap 3
+    measuring
+> done
+    save v2 HETERO:SIMCPU,CPU+FP16 replies=a,b,c
+    reply c succeeded v2
+    note switch.done
+    reply d rejected unavailable_precision v2
+    ready
+""")
+
+
 def test_what_expires_while_it_waits_is_refused() -> None:
     """A command is as late at its turn as it would have been on arrival."""
     check("""
@@ -344,16 +386,19 @@ def test_only_the_end_of_what_was_given_up_frees_the_way() -> None:
     begin 2 CPU+FP16
     note switch.started
     switching
+> done 1
 > overdue
     abandon 2
     save v0 CPU replies=a,b
     reply b timed_out compile_failed v0
     note switch.failed
     ready
-> done 1
 > stray-ended 1
 > set-precision c FP16
     reply c rejected busy v0
+> stray-ended 2
+> plan-affinity d split
+    reply d rejected invalid_affinity v0
 """)
 
 
