@@ -7,7 +7,8 @@ say through :mod:`logging` and :mod:`warnings` goes into the same stream.
 import logging
 import os
 import sys
-from collections.abc import MutableMapping
+import time
+from collections.abc import Callable, MutableMapping
 from typing import Final
 
 import structlog
@@ -23,6 +24,7 @@ LEVELS: Final = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+SPARING_LINES: Final = 20
 
 
 def setup(log: config.Log) -> None:
@@ -55,6 +57,30 @@ def setup(log: config.Log) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[log.level]),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+class Sparing:
+    """Logs at most ``SPARING_LINES`` events a second, for what others can cause as often as they like.
+
+    The first line after that says how many were ``left_out``. One thread calls it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._log = structlog.get_logger()
+        self._second = clock()
+        self._lines = 0
+
+    def info(self, event: str, **facts: object) -> None:
+        """Log, or count."""
+        now = self._clock()
+        left_out = 0
+        if now - self._second >= 1.0:
+            left_out = max(0, self._lines - SPARING_LINES)
+            self._second, self._lines = now, 0
+        self._lines += 1
+        if self._lines <= SPARING_LINES:
+            self._log.info(event, **facts, **({"left_out": left_out} if left_out else {}))
 
 
 def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -25,6 +25,7 @@ from agent.control.snapshot import snapshot
 from agent.control.state import Phase, State
 from agent.control.works import Over, Progress, Swapped, Works
 from agent.control.workshop import CheckedLane
+from agent.logs import Sparing
 from agent.pipeline import Handover, Lane, Pipeline
 from agent.publish import Outlet
 from agent.wire.codec import Refused, decode, refusal
@@ -83,6 +84,7 @@ class Control:
         self._settle_s: float | None = None
         self._tidy_s = time.monotonic() + TIDY_S
         self._unsaved = False
+        self._heard = Sparing()
         self.state = self._boot()
 
     def candidates(self) -> list[journal.Record]:
@@ -112,12 +114,13 @@ class Control:
         try:
             command = decode(incoming, self._topics, self._config.groups)
         except Refused as refused:
-            log.info("command.refused", command=refused.command, code=refused.error.code, reason=refused.error.message)
+            error = refused.error
+            self._heard.info("command.refused", command=refused.command, code=error.code, reason=error.message)
             if refused.address is not None:
                 reply = refusal(refused, self._config.device_id, self.state.record.version, datetime.now(UTC))
                 self._outlet.reply(refused.address, reply.encode())
             return
-        log.info("command.received", command=command.name, id=command.id)
+        self._heard.info("command.received", command=command.name, id=command.id)
         self.happened(events.Asked(command))
 
     def over(self, over: Over) -> None:

@@ -8,9 +8,10 @@ import textwrap
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from agent.logs import hide_secrets
+from agent.logs import SPARING_LINES, Sparing, hide_secrets
 from agent.redact import redact
 
 PREAMBLE = """
@@ -51,6 +52,21 @@ def test_away_from_a_terminal_every_line_is_one_json_object() -> None:
     assert (library["event"], library["logger"]) == ("hello there", "library")
     assert "UserWarning: old" in warning["event"]
     assert "ZeroDivisionError" in failed["exception"]
+
+
+def test_what_others_cause_is_logged_sparingly() -> None:
+    """Of a flood the first lines of each second are logged; the next line says how many were left out."""
+    now = 0.0
+    log = Sparing(lambda: now)
+    with capture_logs() as lines:
+        for number in range(SPARING_LINES + 3):
+            log.info("command.refused", number=number)
+        now = 1.0
+        log.info("command.refused", number=-1)
+        now = 2.0
+        log.info("command.refused", number=-2)
+    assert [line["number"] for line in lines] == [*range(SPARING_LINES), -1, -2]
+    assert [line.get("left_out") for line in lines[-3:]] == [None, 3, None]
 
 
 def test_console_lines_are_for_people_and_uncoloured_in_a_file() -> None:
