@@ -68,12 +68,8 @@ class Turn:
 
 
 def _recent(replies: dict[str, bytes]) -> Mapping[str, bytes]:
-    """As many of the last as may be kept; the newest always is."""
-    kept: list[tuple[str, bytes]] = []
-    room = REPLIES_BYTES
-    for command_id, payload in reversed(list(replies.items())[-REPLIES_MAX:]):
-        room -= len(payload)
-        if room < 0 and kept:
-            break
-        kept.append((command_id, payload))
-    return MappingProxyType(dict(reversed(kept)))
+    """As many of the last as may be kept; the newest always is. Takes the dictionary over."""
+    excess = sum(map(len, replies.values())) - REPLIES_BYTES
+    while len(replies) > REPLIES_MAX or (excess > 0 and len(replies) > 1):
+        excess -= len(replies.pop(next(iter(replies))))
+    return MappingProxyType(replies)
