@@ -84,6 +84,7 @@ class Link:
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
+        self._woken = False
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
         self._session: Session | None = None
         self._outbox = Outbox()
@@ -164,6 +165,9 @@ class Link:
         self._wake_out.close()
 
     def _wake(self) -> None:
+        if self._woken:  # and it has not looked for what is new since
+            return
+        self._woken = True
         with suppress(OSError):  # full: it wakes anyway; closed: nobody is left to wake
             self._wake_out.send(b"\0")
 
@@ -232,6 +236,7 @@ class Link:
 
     def _hand_over(self, session: Session) -> bool:
         """Give paho what waits; true when nothing waits and everything has been acknowledged."""
+        self._woken = False
         with self._lock:
             self._settle(session)
             for topic, payload in self._outbox.take_announcements(busy=session.announced):
