@@ -38,6 +38,8 @@ UNDER_WAY: Final = 256
 ANSWER_S: Final = 60.0
 SAFE_S: Final = 3600
 """What expires within this time may have expired when it arrives."""
+RARE: Final = 0.8
+"""So many of the changes that are done at once are left out: each is written to the disk before it is answered."""
 OWN: Final = {TOPICS.availability, TOPICS.info, TOPICS.state, TOPICS.metrics, TOPICS.keypoints, TOPICS.event}
 EVENTS: Final = {"agent.started", "camera.opened", "switch.started", "switch.done"}
 WRONG: Final = {"agent.failed", "link.crashed", "command.crashed", "control.crashed", "broker.lost", "command.flood"}
@@ -238,7 +240,8 @@ def letters(seed: int, now: datetime, oracle: Oracle, outcomes: Outcomes) -> Ite
             outcomes[case.kind, "not for a broker"] += 1
             continue
         letter = Letter.of(case)
-        if oracle.begins(letter) or not lasting(letter):
+        saves = isinstance(letter.came, Command) and letter.name in {"pause", "resume"}
+        if oracle.begins(letter) or not lasting(letter) or (saves and chance.random() < RARE):
             outcomes[case.kind, "left out"] += 1
             continue
         batch = [letter]
