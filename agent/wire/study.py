@@ -117,7 +117,7 @@ class Limit(Part):
     gflops: float
     """Billions of operations a second at that rate."""
     peak_gflops: float | None
-    """What the same device reached on one large convolution in the same precision; None where it cannot be asked."""
+    """What the same device reached on large convolutions alone at this precision; None where it cannot run them."""
 
 
 class Row(Part):
