@@ -225,6 +225,12 @@ class Switch(Table):
     oks_min: float = Field(default=0.85, ge=0, le=1)
 
 
+class Benchmark(Table):
+    """Measuring this box from a distance."""
+
+    record_from_camera: bool = False
+
+
 class Devices(Table):
     """Names for devices."""
 
@@ -302,6 +308,7 @@ class Config(Table):
     model: Model = Model()
     inference: Inference = Inference()
     switch: Switch = Switch()
+    benchmark: Benchmark = Benchmark()
     devices: Devices = Devices()
     tracking: Tracking = Tracking()
     smoothing: Smoothing = Smoothing()

@@ -9,16 +9,15 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
-import cv2
 import psutil
 from pydantic import JsonValue
 
+from agent.capture.frame import Image
 from agent.config import Config
 from agent.control.events import Work
+from agent.control.recording import Choose, Recorder
 from agent.control.samples import Samples, shrunk
 from agent.errors import CancelledError, EdgeposeError
 from agent.pipeline import Result
@@ -63,16 +62,12 @@ class Quantizing:
 
     def _record(self, args: Quantize, tell: Tell, cancelled: threading.Event) -> int:
         """Write frames with people in view until there are enough or the time is over; how many there are."""
-        recorder = _Recorder(self._folder, args.frames)
-        self._samples.recorder = recorder.offer
-        try:
-            deadline = time.monotonic() + args.seconds
-            while not recorder.enough.wait(1.0) and time.monotonic() < deadline:
-                if cancelled.is_set():
-                    raise CancelledError("cancelled while it recorded frames")
-                tell(f"recording frames with people: {recorder.taken} of {args.frames}", _share(recorder.taken, args))
-        finally:
-            self._samples.recorder = None
+        recorder = Recorder(self._folder, args.frames, _calibrating())
+
+        def taken(frames: int) -> None:
+            tell(f"recording frames with people: {frames} of {args.frames}", RECORDING_SHARE * frames / args.frames)
+
+        recorder.record(self._samples, args.seconds, taken, cancelled)
         return recorder.taken
 
     def _quantize(self, name: str, tell: Tell, cancelled: threading.Event) -> dict[str, JsonValue]:
@@ -97,30 +92,19 @@ class Quantizing:
         return report
 
 
-class _Recorder:
-    """Takes frames with people off the pipeline and writes them as pictures."""
+def _calibrating() -> Choose:
+    """Frames with people, some time apart, no larger than networks look at."""
+    next_s = 0.0
 
-    def __init__(self, folder: Path, most: int) -> None:
-        self._folder = folder
-        self._most = most
-        self._next_s = 0.0
-        self.taken = 0
-        self.enough = threading.Event()
-
-    def offer(self, result: Result) -> None:
-        """Look at a result, in the pipeline's thread."""
+    def choose(result: Result) -> Image | None:
+        nonlocal next_s
         frame = result.frame
-        if self.enough.is_set() or frame.scene_s < self._next_s or not len(result.poses.certain()):
-            return
-        self._next_s = frame.scene_s + EVERY_S
-        cv2.imwrite(str(self._folder / f"{self.taken:05}.jpg"), shrunk(frame).image, (cv2.IMWRITE_JPEG_QUALITY, 95))
-        self.taken += 1
-        if self.taken >= self._most:
-            self.enough.set()
+        if frame.scene_s < next_s or not len(result.poses.certain()):
+            return None
+        next_s = frame.scene_s + EVERY_S
+        return shrunk(frame).image
 
-
-def _share(taken: int, args: Quantize) -> float:
-    return RECORDING_SHARE * taken / args.frames
+    return choose
 
 
 def _end_when(process: "subprocess.Popen[str]", cancelled: threading.Event, ended: threading.Event) -> None:
