@@ -141,9 +141,7 @@ def commit(turn: Turn) -> None:
     if work.command is None:
         turn.note("engine.degraded", f"{text}, to which the agent went back", Severity.WARNING)
         return
-    # A pause that came meanwhile waits its turn; what the record says of it stays.
-    kept = settings.model_copy(update={"paused": record.settings.paused})
-    turn.state = replace(turn.state, record=journal.accepted(record, kept))
+    turn.state = replace(turn.state, record=journal.accepted(record, settings))  # a pause waits its turn
     turn.answer(work.command, ReplyStatus.SUCCEEDED, turn.event.result, keep=True)
     turn.note("switch.done", text, id=work.command.id)
 

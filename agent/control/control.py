@@ -181,9 +181,7 @@ class Control:
         """Do what is due."""
         now = time.monotonic()
         if self._overdue_s is not None and now >= self._overdue_s and self.state.work is not None:
-            self._overdue_s = None
-            limit = self._config.switch.timeout_s
-            self.happened(events.Overdue(self.state.work.number, _too_long(limit)))
+            self.happened(events.Overdue(self.state.work.number, _too_long(self._config.switch.timeout_s)))
         if self._settle_s is not None and now >= self._settle_s:
             self._settle_s = None
             self.happened(events.Settled())
@@ -244,13 +242,12 @@ class Control:
 
     def _after(self, before: State) -> None:
         """What follows from the state alone. One step may end work and begin the next, which was waiting."""
-        running = self.running
         if self.state.work is None:
             self._overdue_s = None
         started = before.phase is Phase.STARTING and self.state.phase is not Phase.STARTING
         if started or self.state.running is not before.running:
             self._settle_s = time.monotonic() + self._config.switch.good_after_s
-        if running is not None and running.previous is not None and self.state.phase is not Phase.MEASURING:
+        if (running := self.running) is not None and running.previous and self.state.phase is not Phase.MEASURING:
             _retire(running.previous)
             running.previous = None
 
