@@ -26,6 +26,8 @@ from models.catalogue import NetworkCard
 
 Floats = NDArray[np.float32]
 
+CURE = "another device or precision may run it; `agent doctor` says what this box lacks"
+
 
 class Slot:
     """One infer request: write ``input``, start, wait, read ``outputs``, release."""
@@ -149,14 +151,14 @@ def build_engine(
         compile_ms = (time.perf_counter() - started) * 1e3
         first_infer_ms, finite = _first_inference(compiled)
         if not finite:
-            raise TrialError(f"{cannot}: the network's output is not finite")
+            raise TrialError(f"{cannot}: the network's output is not finite", hint=CURE)
         facts = replace(
             read_facts(compiled, spec, compile_ms, first_infer_ms),
             plan=describe(placement, spec, spec.affinity) if placement and spec.affinity else None,
         )
         return Engine(spec, compiled, tuple(card.decoder.outputs[role] for role in roles), facts, generation)
     except RuntimeError as error:
-        raise EngineError(f"{cannot}: {first_line(error)}") from error
+        raise EngineError(f"{cannot}: {first_line(error)}", hint=CURE) from error
 
 
 def with_preprocessing(network: ov.Model, card: NetworkCard, spec: EngineSpec) -> ov.Model:
