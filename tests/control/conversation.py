@@ -152,6 +152,9 @@ def _record(record: Record) -> str:
 
 def settings(value: Settings) -> str:
     """The device, and what else differs from the configuration."""
-    others = [value.precision, value.model, value.hint, "paused" if value.paused else ""]
-    usual = [BASE.precision, BASE.model, BASE.hint, ""]
-    return "+".join([value.device, *(other for other, was in zip(others, usual, strict=True) if other != was)])
+    preset = value.affinity.preset if value.affinity else None
+    others = [value.precision, value.model, value.hint, preset, "paused" if value.paused else None]
+    usual = [BASE.precision, BASE.model, BASE.hint, None, None]
+    return "+".join(
+        [value.device, *(other for other, was in zip(others, usual, strict=True) if other and other != was)]
+    )

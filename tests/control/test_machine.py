@@ -124,8 +124,9 @@ def test_what_waits_is_judged_when_its_turn_comes() -> None:
     note switch.started
     switching
 > plan-affinity b split
-> set-precision c FP16
-> set-model d other
+> set-affinity c split
+> set-precision d FP16
+> set-model e other
 > built
     swap 1
     measuring
@@ -134,23 +135,30 @@ def test_what_waits_is_judged_when_its_turn_comes() -> None:
     reply a succeeded v1
     note switch.done
     save v1 HETERO:SIMCPU,CPU attempt=b replies=a
-    begin 2 HETERO:SIMCPU,CPU
+    begin 2 HETERO:SIMCPU,CPU+split
     planning
 > done
     save v1 HETERO:SIMCPU,CPU replies=a,b
     reply b succeeded v1
     save v1 HETERO:SIMCPU,CPU attempt=c replies=a,b
-    begin 3 HETERO:SIMCPU,CPU+FP16
+    begin 3 HETERO:SIMCPU,CPU+split
     note switch.started
     switching
+> failed
+    save v1 HETERO:SIMCPU,CPU replies=a,b,c
+    reply c failed trial_failed v1
+    note switch.failed
+    save v1 HETERO:SIMCPU,CPU attempt=d replies=a,b,c
+    begin 4 HETERO:SIMCPU,CPU+FP16
+    note switch.started
 > built
-    swap 3
+    swap 4
     measuring
 > done
-    save v2 HETERO:SIMCPU,CPU+FP16 replies=a,b,c
-    reply c succeeded v2
+    save v2 HETERO:SIMCPU,CPU+FP16 replies=a,b,c,d
+    reply d succeeded v2
     note switch.done
-    reply d rejected unavailable_precision v2
+    reply e rejected unavailable_precision v2
     ready
 """)
 
@@ -652,7 +660,7 @@ def test_a_plan_changes_nothing() -> None:
     ready
 > plan-affinity a split
     save v0 HETERO:SIMCPU,CPU attempt=a
-    begin 1 HETERO:SIMCPU,CPU
+    begin 1 HETERO:SIMCPU,CPU+split
     planning
 > broken
 > done
@@ -661,7 +669,7 @@ def test_a_plan_changes_nothing() -> None:
     ready
 > plan-affinity b split
     save v0 HETERO:SIMCPU,CPU attempt=b replies=a
-    begin 2 HETERO:SIMCPU,CPU
+    begin 2 HETERO:SIMCPU,CPU+split
     planning
 > overdue
     abandon 2

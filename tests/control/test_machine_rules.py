@@ -227,6 +227,8 @@ class Conversations(RuleBasedStateMachine):
         if work.command is not None:
             assert not rivals, f"{work} beside {rivals}"
             assert self.disk.attempt is not None or work.job
+            assert work.command.if_version in {None, self.disk.version}
+            assert work.command.expires_at is None or work.command.expires_at > self.now
         else:
             assert not [thread for thread in rivals if thread.wanted], f"{work} beside {rivals}"
             assert self.disk.fallback
