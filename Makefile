@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test kill-switch fuzz lint bench bench-decode bench-tracking bench-sizes soak-switch lock clean
+.PHONY: help venv demo test kill-switch fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-int8 soak-switch lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -49,8 +49,20 @@ bench-tracking: $(STAMP)  ## Ids per person, crossings, jitter and lag on the sa
 bench-sizes: $(STAMP)  ## Accuracy, people found, speed by input size, network and precision
 	$(BIN)/python -m tests.benchmarks.input_sizes
 
+bench-agreement: $(STAMP)  ## Our raw limit over OpenVINO's benchmark_app, in turns
+	$(BIN)/python -m tests.benchmarks.bench_agreement
+
+bench-intervals: $(STAMP)  ## Twenty benchmarks: how many 95 % intervals contain the mean of all
+	$(BIN)/python -m tests.benchmarks.intervals
+
+bench-switch: $(STAMP)  ## What a switch costs: reply, gap, compile cold and warm, latency meanwhile
+	$(BIN)/python -m tests.benchmarks.bench_switch
+
 soak-switch: $(STAMP)  ## Two hundred switches under a feed that loses nothing, and what they leave behind
 	$(BIN)/python -m tests.soak.switches
+
+bench-int8: $(STAMP)  ## What each way of quantising the default network gives (half an hour)
+	$(BIN)/python -m tests.benchmarks.int8
 
 lock: $(STAMP)  ## Renew requirements.lock within the bounds of pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

@@ -105,7 +105,9 @@ class Clips:
                 hint="is it lost, or the agent paused?",
             )
         fps = (recorder.taken - 1) / (recorder.last_s - recorder.first_s)
-        (self._folder / FPS).write_text(str(min(fps, 1000.0)), encoding="ascii")
+        written = self._folder / f"{FPS}.part"
+        written.write_text(str(min(fps, 1000.0)), encoding="ascii")
+        written.replace(self._folder / FPS)
 
     def _described(self, name: str, camera: Camera, args: Measuring) -> BenchmarkClip:
         camera = camera.model_copy(update={"pace": "fast", "lossless": True, "loop": True, "fps_max": None})

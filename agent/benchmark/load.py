@@ -66,13 +66,13 @@ class LoadMeter:
         self._slowdowns = slowdowns(self._sys)
         self._slowed = slowed_now(self._sys)
         self._began_s = time.perf_counter()
-        self._machine = machine_seconds()
+        self._machine = machine_seconds(psutil.cpu_times())
         self._own = self._own_seconds()
 
     def stop(self) -> Load:
         """Tell what happened since :meth:`start`."""
         own = self._own_seconds() - self._own
-        busy, total = (now - then for now, then in zip(machine_seconds(), self._machine, strict=True))
+        busy, total = (now - then for now, then in zip(machine_seconds(psutil.cpu_times()), self._machine, strict=True))
         elapsed = time.perf_counter() - self._began_s
         return Load(
             cpu_percent=100 * own / elapsed,
@@ -93,9 +93,16 @@ class LoadMeter:
         return counts != self._slowdowns or bool(self._slowed) or bool(now)
 
 
-def machine_seconds() -> tuple[float, float]:
+class CpuTimes(Protocol):
+    """Processor seconds of the machine since it started, as psutil tells them; some systems tell more."""
+
+    user: float
+    system: float
+    idle: float
+
+
+def machine_seconds(times: CpuTimes) -> tuple[float, float]:
     """Processor seconds since the machine started, over all cores: busy, and in total."""
-    times = psutil.cpu_times()
     parts = {name: getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq", "steal")}
     busy = sum(parts.values())
     return busy, busy + times.idle + getattr(times, "iowait", 0.0)
