@@ -30,7 +30,7 @@ FPS = "fps"
 
 
 @dataclass(frozen=True, slots=True)
-class BenchmarkClip:
+class Footage:
     """A clip, to be opened anew for every run."""
 
     clip: Clip
@@ -58,7 +58,7 @@ class Clips:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @contextmanager
-    def chosen(self, args: Measuring, tell: Tell, cancelled: threading.Event) -> Iterator[BenchmarkClip]:
+    def footage(self, args: Measuring, tell: Tell, cancelled: threading.Event) -> Iterator[Footage]:
         """Lend the clip of a benchmark; one recorded for it is deleted at the end.
 
         Recording needs results of the running pipeline for a while. A clip that was recorded before the agent was
@@ -82,7 +82,7 @@ class Clips:
             finally:
                 self.forget()
 
-    def _recorded(self, args: Measuring, tell: Tell, cancelled: threading.Event) -> BenchmarkClip:
+    def _recorded(self, args: Measuring, tell: Tell, cancelled: threading.Event) -> Footage:
         if not (self._folder / FPS).is_file():
             self.forget()
             self._record(args, tell, cancelled)
@@ -109,7 +109,7 @@ class Clips:
         written.write_text(str(min(fps, 1000.0)), encoding="ascii")
         written.replace(self._folder / FPS)
 
-    def _described(self, name: str, camera: Camera, args: Measuring) -> BenchmarkClip:
+    def _described(self, name: str, camera: Camera, args: Measuring) -> Footage:
         camera = camera.model_copy(update={"pace": "fast", "lossless": True, "loop": True, "fps_max": None})
         with closing(open_source(camera, resolve_clip=self._store.clip, notify=_quiet)) as source:
             first, second = (source.read(READ_S) for _ in range(2))
@@ -121,7 +121,7 @@ class Clips:
         fps = 1 / (second.media_s - first.media_s)
         frames = args.frames or max(RECORDED_MIN, round(args.seconds * fps))
         clip = Clip(name=name, frames=frames, width=width, height=height, fps=fps)
-        return BenchmarkClip(clip, camera, self._store.clip)
+        return Footage(clip, camera, self._store.clip)
 
 
 def _shown(source: str) -> str:

@@ -1,7 +1,7 @@
 """What the machine did besides during a run."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -66,13 +66,13 @@ class LoadMeter:
         self._slowdowns = slowdowns(self._sys)
         self._slowed = slowed_now(self._sys)
         self._began_s = time.perf_counter()
-        self._machine = machine_seconds(psutil.cpu_times())
+        self._machine = _machine()
         self._own = self._own_seconds()
 
     def stop(self) -> Load:
         """Tell what happened since :meth:`start`."""
         own = self._own_seconds() - self._own
-        busy, total = (now - then for now, then in zip(machine_seconds(psutil.cpu_times()), self._machine, strict=True))
+        busy, total = (now - then for now, then in zip(_machine(), self._machine, strict=True))
         elapsed = time.perf_counter() - self._began_s
         return Load(
             cpu_percent=100 * own / elapsed,
@@ -93,19 +93,17 @@ class LoadMeter:
         return counts != self._slowdowns or bool(self._slowed) or bool(now)
 
 
-class CpuTimes(Protocol):
-    """Processor seconds of the machine since it started, as psutil tells them; some systems tell more."""
+def machine_seconds(times: Mapping[str, float]) -> tuple[float, float]:
+    """Busy and total processor seconds over all cores, from the kernel's times by kind.
 
-    user: float
-    system: float
-    idle: float
+    "Guest" times are not added: they are within those of users. Systems other than Linux know fewer kinds.
+    """
+    busy = sum(times.get(kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq", "steal"))
+    return busy, busy + times.get("idle", 0.0) + times.get("iowait", 0.0)
 
 
-def machine_seconds(times: CpuTimes) -> tuple[float, float]:
-    """Processor seconds since the machine started, over all cores: busy, and in total."""
-    parts = {name: getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq", "steal")}
-    busy = sum(parts.values())
-    return busy, busy + times.idle + getattr(times, "iowait", 0.0)
+def _machine() -> tuple[float, float]:
+    return machine_seconds(psutil.cpu_times()._asdict())
 
 
 def others_percent(busy_s: float, total_s: float, own_s: float) -> float | None:

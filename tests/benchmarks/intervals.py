@@ -35,9 +35,9 @@ def benchmark(lane: Lane, clips: Clips, args: Measuring) -> tuple[Spread, list[R
     """One benchmark: the spread of its frames per second, and all its runs."""
     config = Config()
     done: list[Run] = []
-    with clips.chosen(args, lambda _what: None, NEVER) as clip:
+    with clips.footage(args, lambda _what: None, NEVER) as footage:
         while another(done, args.runs):
-            with closing(clip.open()) as source:
+            with closing(footage.open()) as source:
                 track = track_stage(config.tracking, config.smoothing)
                 done.append(run_once(lane, source, track=track, meter=LoadMeter(), cancelled=NEVER).run)
     return spread([done[place].fps for place in counted(done, args.runs)]), done
