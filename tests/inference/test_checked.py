@@ -37,9 +37,9 @@ def build(store: Store, name: str, folder: Path | None, size: tuple[int, int] = 
     card = store.card(name)
     roles = decoder_for(card, person_score_min=0.2, persons_max=20).roles
     generation = spec.pop("generation", 1)
-    wanted = EngineSpec(
-        **{"model": name, "device": "CPU", "precision": "FP32", "height": size[0], "width": size[1]} | spec
-    )
+    spec.setdefault("device", "CPU")
+    spec.setdefault("precision", "FP32")
+    wanted = EngineSpec(model=name, height=size[0], width=size[1], **spec)
     return build_checked(CORE, store, card, wanted, roles, folder, generation=generation)
 
 
