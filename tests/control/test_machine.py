@@ -507,6 +507,20 @@ def test_an_engine_that_breaks_while_it_is_measured_is_taken_out_again() -> None
     ready
 > done 1
 > stray-ended 1
+> set-precision c FP16
+    save v1 CPU+paused attempt=c replies=a,b
+    begin 2 CPU+FP16+paused
+    note switch.started
+    switching
+> built
+    swap 2
+    measuring
+> failed
+    swap back 2
+    save v1 CPU+paused replies=a,b,c
+    reply c failed trial_failed v1
+    note switch.failed
+    ready
 """)
 
 
@@ -580,6 +594,8 @@ def test_the_stop_answers_everybody() -> None:
 > stray-ended 1
 > set-device d CPU
     reply d rejected busy v0
+> cancel e b
+    reply e rejected not_found v0
 > broken
 > settled
 > started
@@ -741,6 +757,7 @@ def test_the_diagram_shows_every_phase() -> None:
     drawn = diagram()
     for phase in Phase:
         assert f"--> {phase.value}" in drawn
+        assert f"\n    {phase.value} --> " in drawn
     assert drawn.startswith("stateDiagram-v2\n    [*] --> starting\n")
     assert drawn.endswith("    stopping --> [*]\n")
 

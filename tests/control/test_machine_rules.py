@@ -71,6 +71,7 @@ class Conversations(RuleBasedStateMachine):
         self.jobs: dict[str, int] = {}
         self.quiet_since = 0
         self.paused = paused
+        self.on_trial: int | None = None
         self.started = self.stopped = self.ended = False
         if late:
             self.starts(fell=False)
@@ -107,11 +108,11 @@ class Conversations(RuleBasedStateMachine):
         effects = self.happens(events.Asked(command(wanted[0], again, wanted[1])))
         assert effects == (() if known is None else (events.Send(self.asked[again].reply_to, known),))
 
-    @precondition(lambda self: self.asked.keys() - self.answers.keys() or self.threads)
+    @precondition(lambda self: self.asked)
     @rule(data=st.data())
     def somebody_cancels(self, data: st.DataObject) -> None:
         unanswered = sorted(self.asked.keys() - self.answers.keys())
-        target = data.draw(st.sampled_from([*unanswered, *sorted(self.jobs), "nothing"]))
+        target = data.draw(st.sampled_from([*unanswered, *sorted(self.jobs), *list(self.asked)[-2:]]))
         self.ask(command("cancel", f"c{len(self.asked)}", target))
 
     @precondition(lambda self: self.threads)
@@ -172,6 +173,8 @@ class Conversations(RuleBasedStateMachine):
 
     def hears(self, thread: Thread, news: Event) -> None:
         """As the agent takes what a thread has to say: when nobody waits for it, then that a stray has ended."""
+        if thread.wanted and thread.measures and isinstance(news, events.Done):
+            self.on_trial = None
         effects = self.happens(news)
         if not thread.wanted:
             assert effects == ()
@@ -206,7 +209,10 @@ class Conversations(RuleBasedStateMachine):
                 self.begins_work(work)
             case events.Swap(work):
                 self.threads[work.number] = Thread(work, measures=True)
+                self.on_trial = work.number
             case events.SwapBack(work):
+                assert self.on_trial == work.number
+                self.on_trial = None
                 self.gives_up(work.number)
             case events.Abandon(number):
                 self.gives_up(number)
@@ -270,6 +276,12 @@ class Conversations(RuleBasedStateMachine):
         assert self.disk.version == self.version
 
     @invariant()
+    def the_old_engine_comes_back(self) -> None:
+        current = self.current()
+        measuring = current is not None and current.measures
+        assert self.stopped or (self.on_trial is not None) == measuring
+
+    @invariant()
     def few_wait(self) -> None:
         current = self.current()
         doing = current.work.command.id if current is not None and current.work.command is not None else None
@@ -310,4 +322,4 @@ def after_change(settings: Settings, asked: Command) -> Settings | None:
 
 
 TestConversations = Conversations.TestCase
-TestConversations.settings = hypothesis_settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestConversations.settings = hypothesis_settings(max_examples=120, stateful_step_count=50, deadline=None)

@@ -31,7 +31,7 @@ from tests.inference.engines import CORE, Floats, heads_of, movenet
 
 WAIT_S = 20.0
 SIZES = ((96, 128), (64, 96))
-EVERYBODY = MoveNetDecoder(person_score_min=0.02, persons_max=20)
+DECODERS = tuple(MoveNetDecoder(person_score_min=0.02, persons_max=most) for most in (20, 2))
 DARK: Image = np.zeros((64, 64, 3), np.uint8)
 BRIGHT: Image = np.full((64, 64, 3), 120, np.uint8)
 
@@ -160,7 +160,7 @@ def taken_over(run: Run, lane: Lane) -> Handover:
 
 def test_no_frame_is_lost_and_each_is_of_the_engine_it_names(clip: Path, two_engines: tuple[Engine, Engine]) -> None:
     """Engines change between two frames: no hole, numbers only grow, and poses are those of the engine named."""
-    lanes = [Lane(engine, EVERYBODY) for engine in two_engines]
+    lanes = [Lane(engine, decoder) for engine, decoder in zip(two_engines, DECODERS, strict=True)]
     lanes[0].engine.generation = 1
     with opened(source=str(clip), pace="fast", lossless=True, loop=True) as source, Run(source, lanes[0]) as run:
         run.wait(3)
@@ -172,28 +172,29 @@ def test_no_frame_is_lost_and_each_is_of_the_engine_it_names(clip: Path, two_eng
     assert run.numbers == list(range(run.numbers[0], run.numbers[0] + len(run.results)))
     assert run.engines == sorted(run.engines)
     assert set(run.engines) == set(range(1, 7))
-    people = [judge(result, two_engines) for result in run.results]
+    people = [judge(result, lanes) for result in run.results]
     assert sum(people) > len(people), "hardly anybody was there to compare"
 
 
-def judge(result: Result, engines: Sequence[Engine]) -> int:
-    """Compare a result with each engine alone: it must be its own and not the other's. How many people there were."""
-    own, other = (engines[(result.engine + turn) % 2] for turn in (1, 0))
-    alone = []
-    for engine in (own, other):
-        picture = np.empty((engine.spec.height, engine.spec.width, 3), np.uint8)
-        letterbox = prepare(result.frame, picture)
-        alone.append(EVERYBODY.decode(heads_of(engine, picture), letterbox))
-    np.testing.assert_allclose(result.poses.scores, alone[0].scores, atol=1e-4)
-    np.testing.assert_allclose(result.poses.boxes, alone[0].boxes, atol=0.1)
-    same = len(alone[1]) == len(alone[0]) and np.allclose(alone[1].scores, alone[0].scores, atol=1e-2)
-    assert not (same and len(alone[0])), "the two engines answer alike: they cannot be told apart"
+def judge(result: Result, lanes: Sequence[Lane]) -> int:
+    """Compare a result with each lane alone: it must be its own and not the other's. How many people there were."""
+    own, other = (alone(lanes[(result.engine + turn) % 2], result.frame) for turn in (1, 0))
+    np.testing.assert_allclose(result.poses.scores, own.scores, atol=1e-4)
+    np.testing.assert_allclose(result.poses.boxes, own.boxes, atol=0.1)
+    same = len(other) == len(own) and np.allclose(other.scores, own.scores, atol=1e-2)
+    assert not (same and len(own)), "the two engines answer alike: they cannot be told apart"
     return len(result.poses)
+
+
+def alone(lane: Lane, frame: Frame) -> Poses:
+    picture = np.empty((lane.engine.spec.height, lane.engine.spec.width, 3), np.uint8)
+    letterbox = prepare(frame, picture)
+    return lane.decoder.decode(heads_of(lane.engine, picture), letterbox)
 
 
 def test_the_gap_is_that_between_two_results(clip: Path, two_engines: tuple[Engine, Engine]) -> None:
     """What is told of a handover is what happened: the gap between the last old and the first new result."""
-    lanes = [Lane(engine, EVERYBODY) for engine in two_engines]
+    lanes = [Lane(engine, decoder) for engine, decoder in zip(two_engines, DECODERS, strict=True)]
     lanes[0].engine.generation = 1
     with opened(source=str(clip), pace="fast", lossless=True, loop=True) as source, Run(source, lanes[0]) as run:
         run.wait(3)
