@@ -308,7 +308,8 @@ def converse(exchange: Exchange, count: int, seed: int) -> None:
         oracle.begin(change := Letter.of(case), wanted(oracle.requested, args))
         beside = islice(quick, (count - exchange.sent) // (changes - number))
         exchange.send(ready([change, Letter.of(case, again=True), *beside]))
-        exchange.send(ready([Letter.of(case)]))
+        paused = [Letter.of(own(chance, name, name)) for name in ("pause", "resume")]
+        exchange.send(ready([Letter.of(case), *paused]))
     exchange.send(ready([Letter.of(own(chance, "last question", "describe"))]))
     exchange.settle()
     say(f"{len(fast)} commands to the agent over a broker, {len(fast) / took_s:.0f} a second, replies included")
