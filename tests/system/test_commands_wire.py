@@ -25,6 +25,8 @@ from tests.system.small import variables
 
 GROUP = "halls"
 ANONYMOUS = TOPICS.reply("anonymous")
+RESULTS_AFTER = 4
+"""More than an engine has infer requests."""
 PAST = "2026-01-31T06:30:00Z"
 
 
@@ -192,10 +194,19 @@ def test_a_switch_is_told_as_it_is(commander: Commander, name: str, args: dict[s
     assert result.gap_ms is not None
     assert result.after.fps is not None
     assert result.after.latency is not None
+    for _ in range(RESULTS_AFTER):  # nobody closes it under them
+        next_result(commander, after.effective.engine)
     asked = after.requested.model_dump(mode="json", exclude_none=True)
     for key, value in args.items():
         found = asked[key] if key in asked else asked["affinity"][key]
         assert found == (value.upper() if key == "device" else value)
+
+
+def next_result(commander: Commander, engine: int) -> None:
+    """Wait for a result from now on; it must be of this engine."""
+    count = len(commander.payloads(TOPICS.keypoints))
+    commander.wait(lambda _: len(commander.payloads(TOPICS.keypoints)) > count)
+    assert Keypoints.decode(commander.payloads(TOPICS.keypoints)[-1]).engine == engine
 
 
 def test_a_repeated_id_does_nothing_twice(commander: Commander) -> None:

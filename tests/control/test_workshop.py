@@ -1,0 +1,79 @@
+"""An engine is tried on frames of the camera before it may serve."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.capture.frame import Frame
+from agent.config import Config, Inference, InputSize, Model
+from agent.control.settings import Settings
+from agent.control.workshop import Workshop
+from agent.errors import CancelledError, EdgeposeError, TrialError
+from models.store import Store
+from tests import broken_networks
+from tests.footage import as_frame
+from tests.inference.engines import CORE
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("networks")
+    broken_networks.sound(folder)
+    broken_networks.raises_in_the_dark(folder)
+    return folder
+
+
+@pytest.fixture
+def workshop(networks: Path) -> Workshop:
+    config = Config(model=Model(name="tiny-sound", input=InputSize(long_side=64)), inference=Inference(cache=False))
+    return Workshop(config, CORE, Store(networks))
+
+
+def picture(brightness: int) -> Frame:
+    return as_frame(np.full((64, 64, 3), brightness, np.uint8))
+
+
+def settings(model: str, device: str = "CPU") -> Settings:
+    return Settings(model=model, device=device, precision="FP32")
+
+
+def test_an_engine_that_fails_on_the_cameras_frames_does_not_serve(workshop: Workshop) -> None:
+    """What passes on the golden picture and fails on what the camera sees is refused, and the reason says so."""
+    with pytest.raises(TrialError, match="camera's own frames"):
+        workshop.build(settings("tiny-raising"), [picture(0)], threading.Event())
+    checked = workshop.build(settings("tiny-raising"), [picture(120)], threading.Event())
+    checked.lane.engine.close()
+
+
+def test_the_input_follows_the_shape_of_the_camera(workshop: Workshop) -> None:
+    """Frames on end get an input on end; without any frame it is square."""
+    upright = as_frame(np.full((128, 64, 3), 120, np.uint8))
+    for frames, size in (([upright], (64, 32)), ([], (64, 64))):
+        engine = workshop.build(settings("tiny-sound"), frames, threading.Event()).lane.engine
+        assert (engine.spec.height, engine.spec.width) == size
+        engine.close()
+
+
+def test_what_computes_as_fp32_does_needs_no_comparison(workshop: Workshop) -> None:
+    """Agreement is of a lower precision alone: FP32 has none, whatever device it runs on."""
+    checked = workshop.build(settings("tiny-sound", "SIMCPU"), [picture(120)], threading.Event())
+    assert checked.agreement is None
+    checked.lane.engine.close()
+
+
+def test_it_stops_once_nobody_wants_it_any_more(workshop: Workshop) -> None:
+    """Cancelled, it builds no further than the step it is at."""
+    cancelled = threading.Event()
+    cancelled.set()
+    with pytest.raises(CancelledError):
+        workshop.build(settings("tiny-sound"), [picture(120)], cancelled)
+
+
+@pytest.mark.parametrize("model", ["tiny-nobody", "movenet-multipose"])
+def test_what_is_not_installed_is_named(workshop: Workshop, model: str) -> None:
+    """A network that is not there is an error with a cure, not a crash."""
+    with pytest.raises(EdgeposeError, match=model) as raised:
+        workshop.build(settings(model), [], threading.Event())
+    assert raised.value.hint
