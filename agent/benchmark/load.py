@@ -108,7 +108,7 @@ def _machine() -> tuple[float, float]:
 
 def others_percent(busy_s: float, total_s: float, own_s: float) -> float | None:
     """Share of the machine that went to others than this process; None of a span too short for the kernel to tell."""
-    return 100 * max(0.0, busy_s - own_s) / total_s if total_s > 0 else None
+    return min(100.0, 100 * max(0.0, busy_s - own_s) / total_s) if total_s > 0 else None
 
 
 def slowdowns(sys: Path) -> int | None:
