@@ -15,11 +15,12 @@ import cv2
 import structlog
 from pydantic import JsonValue
 
-from agent.assembly import Assembly, Ended, EngineFailing, Known, News, Ready, installed
+from agent.assembly import Assembly, Ended, EngineFailing, News, Ready
 from agent.capture.frame import CaptureCounts, CaptureEvent, Source
 from agent.config import Config
 from agent.control import events
 from agent.control.control import Control
+from agent.control.inventory import Known, installed
 from agent.control.journal import Journal
 from agent.control.state import Phase
 from agent.control.works import Over, Progress

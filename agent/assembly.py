@@ -12,10 +12,11 @@ from agent.capture.first import FirstFrames
 from agent.capture.frame import CaptureEvent, EndOfSource, Frame, Source
 from agent.config import Config
 from agent.control import journal
-from agent.control.asking import Box
 from agent.control.control import Running
+from agent.control.inventory import Known, installed
 from agent.control.quantizing import Quantizing
 from agent.control.samples import Samples
+from agent.control.studying import Parts, Studies
 from agent.control.works import Over, Progress, Works
 from agent.control.workshop import CheckedLane, Workshop
 from agent.errors import EdgeposeError, ModelError
@@ -25,24 +26,9 @@ from agent.publish import Outlet, encode_keypoints
 from agent.telemetry import Telemetry
 from agent.tracking import track_stage
 from agent.video import AnnotatedVideo
-from agent.wire.messages import DeviceInfo
-from models.catalogue import Precision
 from models.store import Store
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What this box has."""
-
-    devices: tuple[DeviceInfo, ...]
-    models: dict[str, tuple[Precision, ...]]
-
-    def box(self, config: Config) -> Box:
-        """As commands are checked against it."""
-        names = tuple(device.name for device in self.devices)
-        return Box(config.device_id, names, self.models, config.output.snapshots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +94,8 @@ class Assembly:
         config, parts = self._config, self._parts
         store = Store(config.paths.models)
         core = open_core(config.devices.aliases)
-        self._post(Known(list_devices(core), installed(store)))
+        known = Known(list_devices(core), installed(store))
+        self._post(known)
         _require_network(store, candidates)
         source = open_source(config.camera, resolve_clip=store.clip, notify=self._post)
         if self._frames_max is not None:
@@ -130,10 +117,9 @@ class Assembly:
         parts.callback(pipeline.stop)
         if record.settings.paused:
             pipeline.pause()
-        quantizing = Quantizing(config, samples)
-        works = Works(
-            workshop, samples, self._telemetry, quantizing, measure_s=config.switch.measure_s, post=self._post
-        )
+        studies = Studies(Parts(config, core, store, workshop, samples, known.devices, pipeline.pause))
+        jobs = {"quantize": Quantizing(config, samples).run, "benchmark": studies.run, "sweep": studies.run}
+        works = Works(workshop, samples, self._telemetry, jobs, measure_s=config.switch.measure_s, post=self._post)
         running = Running(pipeline, checked.lane, works, samples)
         parts.callback(lambda: running.lane.engine.close())  # noqa: PLW0108 - the lane in use then, not now
         self._post(Ready(running, source, record, fallen))  # before the pipeline's first word, which may be its last
@@ -171,20 +157,6 @@ class Assembly:
                 video.write(result)
 
         return publish
-
-
-def installed(store: Store) -> dict[str, tuple[Precision, ...]]:
-    """The networks that are ready, and their precisions; one that cannot be read is left out and logged."""
-    found: dict[str, tuple[Precision, ...]] = {}
-    for name in store.names():
-        try:
-            precisions = store.precisions(name)
-        except ModelError as error:  # it may be another one that we are to run
-            log.warning("model.unreadable", model=name, error=str(error), hint=error.hint)
-            continue
-        if precisions:  # a clip has none
-            found[name] = precisions
-    return found
 
 
 def _require_network(store: Store, candidates: list[journal.Record]) -> None:

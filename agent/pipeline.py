@@ -134,7 +134,9 @@ class Pipeline:
         self._flowing.clear()
 
     def resume(self) -> None:
-        """Go on, with frames captured from now on."""
+        """Go on, with frames captured from now on; nothing changes where it was not paused."""
+        if self._flowing.is_set():
+            return
         self._fresh_from = time.perf_counter()
         self._flowing.set()
 

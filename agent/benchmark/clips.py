@@ -15,7 +15,8 @@ from agent.control.recording import Recorder
 from agent.control.samples import Samples
 from agent.errors import CaptureError, ConfigError
 from agent.pipeline import Result
-from agent.wire.study import Clip, Measuring
+from agent.wire.commands import Measuring
+from agent.wire.study import Clip
 from models.store import Store
 
 Tell = Callable[[str], None]

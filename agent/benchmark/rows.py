@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from agent.control.settings import Settings
 from agent.wire.affinity import Affinity
+from agent.wire.commands import Aim, Sweep
 from agent.wire.devices import DeviceString
-from agent.wire.study import Aim, Recipe, Row, Sweep
+from agent.wire.study import Recipe, Row
 
 
 def recipes(sweep: Sweep, model: str) -> tuple[Recipe, ...]:
@@ -14,17 +15,9 @@ def recipes(sweep: Sweep, model: str) -> tuple[Recipe, ...]:
     found = [Recipe(engine="original", model=model, device="CPU", precision="FP32")] if sweep.baseline_runs else []
     for text, precision, hint in itertools.product(sweep.devices, sweep.precisions, sweep.hints):
         device = DeviceString.parse(text)
-        for affinity in sweep.affinities if device.mode == "HETERO" else (None,):
-            found.append(
-                Recipe(
-                    engine="openvino",
-                    model=model,
-                    device=str(device),
-                    precision=precision,
-                    affinity=affinity,
-                    hint=hint,
-                )
-            )
+        common = {"engine": "openvino", "model": model, "device": str(device), "precision": precision, "hint": hint}
+        affinities = sweep.affinities if device.mode == "HETERO" else (None,)
+        found += [Recipe.model_validate(common | {"affinity": affinity}) for affinity in affinities]
     return tuple(dict.fromkeys(found))
 
 

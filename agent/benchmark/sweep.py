@@ -5,11 +5,8 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-
 from agent.benchmark.baseline import Original
-from agent.benchmark.clips import BenchmarkClip
+from agent.benchmark.clips import Footage
 from agent.benchmark.limit import Limits
 from agent.benchmark.load import LoadMeter
 from agent.benchmark.measure import Measured, agree, run_once
@@ -20,21 +17,204 @@ from agent.config import Config
 from agent.control.asking import Box, require_precision
 from agent.control.settings import Settings
 from agent.control.workshop import Workshop, exact
-from agent.errors import CancelledError, EdgeposeError
+from agent.errors import CancelledError, EdgeposeError, ModelError
 from agent.inference.engine import Engine
 from agent.pipeline import Lane
 from agent.poses.agreement import POSSIBLE, Outcome, verdict
-from agent.poses.decoders import decoder_for
+from agent.poses.decoders import Decoder, decoder_for
 from agent.poses.skeleton import Poses
 from agent.reporter import effective
-from agent.tracking import track_stage
-from agent.wire.commands import CommandError
+from agent.tracking import Track, track_stage
+from agent.wire.commands import CommandError, Measuring, Sweep
 from agent.wire.devices import DeviceString, require
-from agent.wire.study import Benchmark, Measuring, Recipe, Row, Study, Sweep
-from models.catalogue import NetworkCard
+from agent.wire.study import Recipe, Row, Study
 from models.store import Store
 
 Tell = Callable[[str, float], None]
 Keep = Callable[[Study], None]
+Begin = Callable[[int], bool]
 LIMIT_S = 3.0
 """How long the raw throughput of each row is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a study needs of the box. The footage is read from its start for every run."""
+
+    config: Config
+    store: Store
+    workshop: Workshop
+    limits: Limits
+    box: Box
+    footage: Footage
+
+
+class Studying:
+    """One study under way; :meth:`run` blocks, and belongs in a thread of its own while the live pipeline is paused.
+
+    ``begin`` is told the place of a row before it is measured and says whether to; ``keep`` is given the study after
+    every row, ``tell`` what is being done and how far it is.
+    """
+
+    def __init__(
+        self, bench: Bench, study: Study, *, begin: Begin, keep: Keep, tell: Tell, cancelled: threading.Event
+    ) -> None:
+        self._bench = bench
+        self._study = study
+        self._begin = begin
+        self._keep = keep
+        self._tell = tell
+        self._cancelled = cancelled
+        self._card = bench.store.card(study.model)
+        self._found: Sequence[Poses] | None = None
+
+    def run(self, recipes: Sequence[Recipe], args: Measuring) -> Study:
+        """Measure what is left of ``recipes``: the study's rows are the first of them. Raises CancelledError."""
+        baseline_runs = args.baseline_runs if isinstance(args, Sweep) else 0
+        for place in range(len(self._study.rows), len(recipes)):
+            recipe = recipes[place]
+            tell = self._teller(place, len(recipes), describe(recipe))
+            runs = baseline_runs if recipe.engine == "original" else args.runs
+            if self._begin(place):
+                self._add(self._row(recipe, runs, tell))
+            else:
+                self._add(Row(recipe=recipe, status="failed", reason="the agent died each time it was measured"))
+        return self._study
+
+    def _teller(self, place: int, rows: int, name: str) -> Tell:
+        """Tells of one row as part of the whole."""
+        return lambda what, share: self._tell(f"row {place + 1} of {rows}, {name}: {what}", (place + share) / rows)
+
+    def _add(self, row: Row) -> None:
+        """Put a row to the others, with its speed-up over the original model, and keep the study."""
+        rows = (*self._study.rows, row)
+        original = next((row.fps for row in rows if row.recipe.engine == "original" and row.fps), None)
+        if original is not None and row.fps is not None:
+            rows = (*rows[:-1], row.model_copy(update={"speedup": row.fps.mean / original.mean}))
+        winners = {"best_throughput": best(rows, "best-throughput"), "best_latency": best(rows, "best-latency")}
+        self._study = self._study.model_copy(update={"rows": rows, **winners})
+        self._keep(self._study)
+
+    def _row(self, recipe: Recipe, runs: int, tell: Tell) -> Row:
+        try:
+            device = DeviceString.parse(recipe.device)
+            require(device, self._bench.box.devices)
+            require_precision(recipe.model, recipe.precision, self._bench.box)
+            if recipe.engine == "original":
+                return self._original(recipe, runs, tell)
+            return self._openvino(recipe, runs, tell)
+        except CancelledError:
+            raise
+        except CommandError as error:
+            return Row(recipe=recipe, status="unavailable", reason=_reason(error.message, error.hint))
+        except ModelError as error:
+            return Row(recipe=recipe, status="unavailable", reason=_reason(str(error), error.hint))
+        except EdgeposeError as error:
+            return Row(recipe=recipe, status="failed", reason=_reason(str(error), error.hint))
+
+    def _openvino(self, recipe: Recipe, runs: int, tell: Tell) -> Row:
+        tell("compiling", 0.0)
+        with self._engine(settings_of(recipe)) as engine:
+            tell("warming up", 0.05)
+            warm = self._run(engine, POSSIBLE, keep_poses=True)
+            done = self._runs(runs, tell, lambda: self._run(engine, self._score_min()))
+            tell("raw limit", 0.95)
+            limit = self._bench.limits.limit(engine, self._study.gflops_per_frame, LIMIT_S)
+            facts, plan = effective(engine), engine.facts.plan
+            agreement = agree(self._reference(), warm.poses)
+            judged = verdict(agreement, **self._study.bar.model_dump())
+            passed = None if judged.outcome is Outcome.UNJUDGED else judged.outcome is Outcome.PASSED
+            return _figures(recipe, done, runs).model_copy(
+                update={
+                    "effective": facts,
+                    "bytes_moved": plan.bytes_moved if plan else None,
+                    "agreement": agreement,
+                    "accurate": True if exact(engine) else passed,
+                    "limit": limit,
+                }
+            )
+
+    def _original(self, recipe: Recipe, runs: int, tell: Tell) -> Row:
+        tell("loading", 0.0)
+        original = Original(self._bench.store, self._card, self._study.input, self._decoder(POSSIBLE))
+
+        def once(*, keep_poses: bool = False) -> Measured:
+            with closing(self._bench.footage.open()) as source:
+                return original.run_once(
+                    source, track=self._track(), meter=LoadMeter(), cancelled=self._cancelled, keep_poses=keep_poses
+                )
+
+        tell("warming up", 0.05)
+        warm = once(keep_poses=True)
+        done = self._runs(runs, tell, once)
+        agreement = agree(self._reference(), warm.poses)
+        return _figures(recipe, done, runs).model_copy(update={"agreement": agreement})
+
+    def _runs(self, wanted: int, tell: Tell, once: Callable[[], Measured]) -> list[Measured]:
+        done: list[Measured] = []
+        while another([measured.run for measured in done], wanted):
+            tell(f"run {len(done) + 1} of {wanted}", 0.1 + 0.85 * min(1.0, len(done) / wanted))
+            done.append(once())
+        return done
+
+    def _run(self, engine: Engine, score_min: float, *, keep_poses: bool = False) -> Measured:
+        with closing(self._bench.footage.open()) as source:
+            return run_once(
+                Lane(engine, self._decoder(score_min)),
+                source,
+                track=self._track(),
+                meter=LoadMeter(),
+                cancelled=self._cancelled,
+                keep_poses=keep_poses,
+            )
+
+    def _reference(self) -> Sequence[Poses]:
+        """What FP32 finds on the CPU in each frame of the clip; looked at once."""
+        if self._found is None:
+            plain = Settings(model=self._study.model, device="CPU", precision="FP32", hint="throughput")
+            with self._engine(plain) as engine:
+                self._found = self._run(engine, POSSIBLE, keep_poses=True).poses
+        return self._found
+
+    def _engine(self, settings: Settings) -> Engine:
+        return self._bench.workshop.engine(settings, self._study.input)
+
+    def _decoder(self, score_min: float) -> Decoder:
+        most = self._bench.config.model.persons_max
+        return decoder_for(self._card, person_score_min=score_min, persons_max=most)
+
+    def _score_min(self) -> float:
+        return self._bench.config.model.person_score_min
+
+    def _track(self) -> Track | None:
+        return track_stage(self._bench.config.tracking, self._bench.config.smoothing)
+
+
+def describe(recipe: Recipe) -> str:
+    """A row's name, as progress shows it."""
+    if recipe.engine == "original":
+        return "original model"
+    parts = (recipe.device, recipe.affinity, recipe.precision, recipe.hint)
+    return " ".join(part for part in parts if part)
+
+
+def _figures(recipe: Recipe, done: Sequence[Measured], wanted: int) -> Row:
+    """What the runs come to."""
+    places = counted([measured.run for measured in done], wanted)
+    runs = [done[place] for place in places]
+    p50, p95, p99 = percentiles([value for measured in runs for value in measured.latencies_ms])
+    return Row(
+        recipe=recipe,
+        status="measured",
+        runs=tuple(measured.run for measured in runs),
+        fps=spread([measured.run.fps for measured in runs]),
+        latency_ms=spread([measured.run.latency_ms_mean for measured in runs]),
+        latency_ms_p50=p50,
+        latency_ms_p95=p95,
+        latency_ms_p99=p99,
+        disturbed_runs=sum(measured.run.disturbed is not None for measured in done),
+    )
+
+
+def _reason(message: str, hint: str) -> str:
+    return f"{message} ({hint})" if hint else message

@@ -2,13 +2,10 @@
 
 from dataclasses import replace
 
-from pydantic import JsonValue
-
-from agent.control import journal
+from agent.control import jobs, journal
 from agent.control.asking import asked, placed
 from agent.control.events import (
     Abandon,
-    Begin,
     Broken,
     Clear,
     Done,
@@ -18,7 +15,6 @@ from agent.control.events import (
     Inform,
     Informed,
     Overdue,
-    Publish,
     Send,
     Started,
     StrayEnded,
@@ -31,10 +27,7 @@ from agent.wire.commands import (
     Cancel,
     CommandError,
     ErrorCode,
-    Job,
-    JobStatus,
     PlanAffinity,
-    ReplyError,
     ReplyStatus,
 )
 from agent.wire.messages import Severity
@@ -89,40 +82,11 @@ def begin(turn: Turn) -> None:
     command, settings = turn.command(), turn.state.record.settings
     plan = isinstance(command.args, PlanAffinity)
     wanted = placed(settings, command.args, turn.box) if plan else asked(settings, command.args, turn.box)  # type: ignore[arg-type]
-    _begin(turn, Work(turn.state.works + 1, command, wanted))
+    turn.begin(Work(turn.state.works + 1, command, wanted))
     if not plan:
         turn.note(
             "switch.started", f"{command.name}: {wanted.model} {wanted.precision} on {wanted.device}", id=command.id
         )
-
-
-def begin_job(turn: Turn) -> None:
-    """Start a job, which tells about itself on its own topic."""
-    command, state = turn.command(), turn.state
-    number = state.works + 1
-    job = f"{command.name}-{turn.now:%Y%m%d-%H%M%S}-{number}"
-    _begin(turn, Work(number, command, state.record.settings, job))
-    first = Job(
-        device_id=turn.box.device_id,
-        sent_at=turn.now,
-        id=job,
-        command=command.name,
-        status=JobStatus.RUNNING,
-        step="starting",
-        progress=0.0,
-        started_at=turn.now,
-    )
-    turn.state = replace(turn.state, record=journal.with_job(turn.state.record, first))
-    turn.answer(command, ReplyStatus.ACCEPTED, {"job": job}, keep=True)
-    turn.effects.append(Publish(first))
-
-
-def _begin(turn: Turn, work: Work) -> None:
-    turn.state = replace(turn.state, work=work, works=work.number)
-    if (command := work.command) is not None:
-        attempt = journal.Attempt(id=command.id, command=command.name, reply_to=command.reply_to, started_at=turn.now)
-        turn.save(journal.attempting(turn.state.record, attempt))
-    turn.effects.append(Begin(work))
 
 
 def swap(turn: Turn) -> None:
@@ -133,26 +97,34 @@ def swap(turn: Turn) -> None:
 
 def commit(turn: Turn) -> None:
     """The new engine has shown what it does: it is what is asked for from now on."""
-    work, record = _ended(turn)
+    work, record = turn.ended()
     assert isinstance(turn.event, Done)
     settings = work.settings
     turn.state = replace(turn.state, running=settings)
     text = f"{settings.model} {settings.precision} runs on {settings.device}"
-    if work.command is None:
+    if work.falling_back:
         turn.note("engine.degraded", f"{text}, to which the agent went back", Severity.WARNING)
         return
-    turn.state = replace(turn.state, record=journal.accepted(record, settings))  # a pause waits its turn
+    accepted = journal.accepted(record, settings)  # a pause waits its turn
+    if work.command is None:
+        turn.save(accepted)
+        turn.note("switch.done", f"{text}, as the best of the sweep")
+        return
+    turn.state = replace(turn.state, record=accepted)
     turn.answer(work.command, ReplyStatus.SUCCEEDED, turn.event.result, keep=True)
     turn.note("switch.done", text, id=work.command.id)
 
 
 def give_up(turn: Turn) -> None:
     """It did not work: the old engine never stopped."""
-    work, _record = _ended(turn)
+    work, _record = turn.ended()
     assert isinstance(turn.event, Failed | Overdue)
     error = turn.event.error
-    if work.command is None:
+    if work.falling_back:
         turn.effects.append(End(f"{error.message}: nothing is left to go back to"))
+        return
+    if work.command is None:
+        turn.note("switch.failed", error.message, Severity.WARNING, error=error.code.value, hint=error.hint)
         return
     status = turn.event.status if isinstance(turn.event, Failed) else ReplyStatus.TIMED_OUT
     turn.answer(work.command, status, error=error, keep=True)
@@ -186,7 +158,7 @@ def give_up_overdue(turn: Turn) -> None:
 
 def report(turn: Turn) -> None:
     """The plan is made."""
-    work, _record = _ended(turn)
+    work, _record = turn.ended()
     assert isinstance(turn.event, Done)
     assert work.command is not None
     turn.answer(work.command, ReplyStatus.SUCCEEDED, turn.event.result, keep=True)
@@ -195,18 +167,10 @@ def report(turn: Turn) -> None:
 def cancel_work(turn: Turn) -> None:
     """Somebody takes back what is being done."""
     _stray(turn)
-    work, _record = _ended(turn)
+    work, _record = turn.ended()
     assert work.command is not None
     turn.answer(work.command, ReplyStatus.CANCELLED, error=_cancelled(turn.command().id), keep=True)
     turn.answer(turn.command(), ReplyStatus.SUCCEEDED, {"cancelled": work.command.id})
-
-
-def cancel_job(turn: Turn) -> None:
-    """A job ends by itself when it is told; that is news of its own."""
-    work = turn.state.work
-    assert work is not None
-    turn.effects.append(Abandon(work.number))
-    turn.answer(turn.command(), ReplyStatus.SUCCEEDED, {"cancelled": work.job})
 
 
 def cancel_waiting(turn: Turn) -> None:
@@ -219,34 +183,6 @@ def cancel_waiting(turn: Turn) -> None:
     turn.answer(turn.command(), ReplyStatus.SUCCEEDED, {"cancelled": gone.id})
 
 
-def end_job(turn: Turn) -> None:
-    """The job has ended, one way or another."""
-    work, record = _ended(turn)
-    before = next(job for job in record.jobs if job.id == work.job)
-    event = turn.event
-    error: ReplyError | None = None
-    result: dict[str, JsonValue] | None = None
-    if isinstance(event, Failed):
-        status = JobStatus.CANCELLED if event.status is ReplyStatus.CANCELLED else JobStatus.FAILED
-        error = ReplyError(code=event.error.code, message=event.error.message, hint=event.error.hint)
-    else:
-        assert isinstance(event, Done)
-        status, result = JobStatus.SUCCEEDED, event.result
-    job = before.model_copy(
-        update={
-            "sent_at": turn.now,
-            "finished_at": turn.now,
-            "status": status,
-            "step": status.value,
-            "progress": 1.0 if status is JobStatus.SUCCEEDED else before.progress,
-            "error": error,
-            "result": result,
-        }
-    )
-    turn.save(journal.with_job(record, job))
-    turn.effects.append(Publish(job))
-
-
 def start(turn: Turn) -> None:
     """The first engine runs, be it the one asked for or the one that could be had."""
     assert isinstance(turn.event, Started)
@@ -255,6 +191,12 @@ def start(turn: Turn) -> None:
     if turn.event.fallen is not None:
         turn.note("engine.degraded", turn.event.fallen, Severity.WARNING, device=turn.state.running.device)
         turn.save(record)
+
+
+def start_amid(turn: Turn) -> None:
+    """The first engine runs, and the process before this one ended amid a job."""
+    start(turn)
+    jobs.resume_job(turn)
 
 
 def fall_back(turn: Turn) -> None:
@@ -268,7 +210,7 @@ def fall_back(turn: Turn) -> None:
     if turn.state.work is not None:
         turn.effects.append(Abandon(turn.state.work.number))
     turn.save(record)
-    _begin(turn, Work(turn.state.works + 1, None, journal.running(record)))
+    turn.begin(Work(turn.state.works + 1, None, journal.running(record), falling_back=True))
 
 
 def forget_stray(turn: Turn) -> None:
@@ -297,22 +239,13 @@ def stop(turn: Turn) -> None:
     if work is not None:
         turn.effects.append(Abandon(work.number))
         if work.job is not None:
-            turn.event = Failed(work.number, ReplyStatus.CANCELLED, error)
-            end_job(turn)
+            jobs.leave(turn, error)
         elif work.command is not None:
             turn.answer(work.command, ReplyStatus.CANCELLED, error=error, keep=True)
     for command in turn.state.waiting:
         turn.answer(command, ReplyStatus.CANCELLED, error=error)
     turn.state = replace(turn.state, work=None, waiting=())
     turn.save(journal.ended(turn.state.record))
-
-
-def _ended(turn: Turn) -> tuple[Work, journal.Record]:
-    """Lay down the work that has ended."""
-    work = turn.state.work
-    assert work is not None
-    turn.state = replace(turn.state, work=None)
-    return work, turn.state.record
 
 
 def _stray(turn: Turn) -> None:

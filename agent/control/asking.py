@@ -8,6 +8,7 @@ from agent.control.settings import Settings
 from agent.wire.affinity import Affinity, Rule
 from agent.wire.commands import (
     AnyArgs,
+    Benchmark,
     CommandError,
     ErrorCode,
     SetAffinity,
@@ -41,11 +42,11 @@ def asked(settings: Settings, args: AnyArgs, box: Box) -> Settings:
             require(parsed, box.devices)
             return settings.model_copy(update={"device": str(parsed), "affinity": _kept(settings.affinity, parsed)})
         case SetPrecision(precision=precision):
-            _require_precision(settings.model, precision, box)
+            require_precision(settings.model, precision, box)
             return settings.model_copy(update={"precision": precision})
         case SetModel(model=model):
             require_model(model, box)
-            _require_precision(model, settings.precision, box)
+            require_precision(model, settings.precision, box)
             return settings.model_copy(update={"model": model})
         case SetHint(hint=hint, streams=streams, requests=requests):
             return settings.model_copy(update={"hint": hint, "streams": streams, "requests": requests})
@@ -77,6 +78,20 @@ def placed(settings: Settings, wanted: Affinity, box: Box) -> Settings:
     return settings.model_copy(update={"device": str(device), "affinity": affinity})
 
 
+def benchmarked(settings: Settings, args: Benchmark, box: Box) -> Settings:
+    """What a benchmark measures: what runs now, but for what it names. Raises CommandError when it cannot be had."""
+    wanted = settings
+    if args.device is not None:
+        wanted = asked(wanted, SetDevice(device=args.device), box)
+    if args.precision is not None:
+        wanted = asked(wanted, SetPrecision(precision=args.precision), box)
+    if args.affinity is not None:
+        wanted = placed(wanted, Affinity(preset=args.affinity), box)
+    if args.hint is not None:
+        wanted = asked(wanted, SetHint(hint=args.hint), box)
+    return wanted
+
+
 def _canonical(affinity: Affinity) -> tuple[Rule, ...]:
     return tuple(rule.model_copy(update={"device": rule.device.strip().upper()}) for rule in affinity.rules)
 
@@ -104,7 +119,8 @@ def require_model(model: str, box: Box) -> None:
     )
 
 
-def _require_precision(model: str, precision: Precision, box: Box) -> None:
+def require_precision(model: str, precision: Precision, box: Box) -> None:
+    """Refuse a precision of which this box has no variant. Raises CommandError."""
     require_model(model, box)
     if precision in box.models[model]:
         return

@@ -2,7 +2,9 @@
 
 from datetime import datetime
 
-from agent.control.asking import Box, asked, placed, require_model
+from agent.benchmark.rows import recipes
+from agent.control import journal
+from agent.control.asking import Box, asked, benchmarked, placed, require_model
 from agent.control.events import (
     Asked,
     Broken,
@@ -18,8 +20,19 @@ from agent.control.events import (
     StrayEnded,
     Tidied,
 )
+from agent.control.settings import Settings
 from agent.control.state import WAITING_MAX, Kind, Phase, State
-from agent.wire.commands import Cancel, Command, CommandError, ErrorCode, PlanAffinity, Quantize
+from agent.wire.commands import (
+    AnyArgs,
+    Benchmark,
+    Cancel,
+    Command,
+    CommandError,
+    ErrorCode,
+    PlanAffinity,
+    Quantize,
+    Sweep,
+)
 
 BUSY_PHASES = frozenset({Phase.STARTING, Phase.SWITCHING, Phase.MEASURING, Phase.PLANNING})
 """Where a command waits for the one before it."""
@@ -27,7 +40,6 @@ BUSY_PHASES = frozenset({Phase.STARTING, Phase.SWITCHING, Phase.MEASURING, Phase
 
 _NEWS: dict[type[Event], Kind] = {
     Informed: Kind.INFORMED,
-    Started: Kind.STARTED,
     Broken: Kind.BROKEN,
     StrayEnded: Kind.STRAY_ENDED,
     Settled: Kind.SETTLED,
@@ -46,8 +58,13 @@ def classify(state: State, event: Event, box: Box, now: datetime) -> tuple[Kind,
             except CommandError as error:
                 return Kind.REFUSE, error
         case Built() | Done() | Failed() | Overdue():
-            current = state.work is not None and event.number == state.work.number
-            return _NEWS_OF_WORK[type(event)] if current else Kind.LATE_NEWS, None
+            if state.work is None or event.number != state.work.number:
+                return Kind.LATE_NEWS, None
+            if isinstance(event, Done) and event.apply is not None:
+                return Kind.DONE_APPLY, None
+            return _NEWS_OF_WORK[type(event)], None
+        case Started(record=record):
+            return Kind.STARTED_AMID if journal.unfinished(record) else Kind.STARTED, None
         case _:
             return _NEWS[type(event)], None
 
@@ -113,24 +130,36 @@ def _require_turn(state: State) -> None:
 
 
 def _of_change(state: State, command: Command, box: Box) -> Kind:
-    settings = state.record.settings
-    waits = state.phase in BUSY_PHASES  # what it is checked against may be another thing when its turn comes
     if command.name in {"pause", "resume"}:
         return Kind.TOGGLE
+    # What it is checked against may be another thing when its turn comes.
+    waits = state.phase in BUSY_PHASES
     if state.strays and not waits:
         raise CommandError(
             ErrorCode.BUSY,
             "a compilation that took too long was given up and still runs",
             "wait until it ends; if it never does, restart the agent",
         )
-    if isinstance(command.args, Quantize):
-        if not waits:
-            require_model(command.args.model or settings.model, box)
-        return Kind.JOB
-    if isinstance(command.args, PlanAffinity):
-        if not waits:
-            placed(settings, command.args, box)
-        return Kind.PLAN
     if not waits:
-        asked(settings, command.args, box)
+        _require_possible(state.record.settings, command.args, box)
+    match command.args:
+        case Quantize() | Benchmark() | Sweep():
+            return Kind.JOB
+        case PlanAffinity():
+            return Kind.PLAN
     return Kind.CHANGE
+
+
+def _require_possible(settings: Settings, args: AnyArgs, box: Box) -> None:
+    """Refuse what this box cannot do. Raises CommandError."""
+    match args:
+        case Quantize(model=model):
+            require_model(model or settings.model, box)
+        case Sweep():
+            recipes(args, settings.model)
+        case Benchmark():
+            benchmarked(settings, args, box)
+        case PlanAffinity():
+            placed(settings, args, box)
+        case _:
+            asked(settings, args, box)

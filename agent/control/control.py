@@ -15,7 +15,7 @@ import structlog
 from pydantic import JsonValue
 
 from agent.config import Config
-from agent.control import events, journal
+from agent.control import events, faults, journal
 from agent.control.asking import Box
 from agent.control.events import Effect, Event
 from agent.control.machine import step
@@ -29,7 +29,7 @@ from agent.logs import Sparing
 from agent.pipeline import Handover, Lane, Pipeline
 from agent.publish import Outlet
 from agent.wire.codec import Refused, decode, refusal
-from agent.wire.commands import Command, CommandError, ErrorCode, Incoming, Pace, Reply, ReplyError, ReplyStatus
+from agent.wire.commands import Command, Incoming, Pace
 from agent.wire.messages import Severity, Status
 from agent.wire.topics import Topics
 
@@ -167,11 +167,17 @@ class Control:
                 return Status.SWITCHING
             case Phase.STOPPING:
                 return Status.STOPPING
+            case Phase.WORKING if self._studying():
+                return Status.BENCHMARKING
         if record.settings.paused:
             return Status.PAUSED
         if camera_lost:
             return Status.CAMERA_LOST
         return Status.DEGRADED if record.fallback else Status.RUNNING
+
+    def _studying(self) -> bool:
+        job = journal.unfinished(self.state.record)
+        return job is not None and job.command in journal.RESUMED
 
     def due_s(self) -> float:
         """When :meth:`tick` has something to do, on the monotonic clock."""
@@ -181,7 +187,7 @@ class Control:
         """Do what is due."""
         now = time.monotonic()
         if self._overdue_s is not None and now >= self._overdue_s and self.state.work is not None:
-            self.happened(events.Overdue(self.state.work.number, _too_long(self._config.switch.timeout_s)))
+            self.happened(events.Overdue(self.state.work.number, faults.overdue(self._config.switch.timeout_s)))
         if self._settle_s is not None and now >= self._settle_s:
             self._settle_s = None
             self.happened(events.Settled())
@@ -273,7 +279,7 @@ class Control:
             text = f"what is asked for, on {record.settings.device}, kept failing: ask again, and it is tried again"
             self._note(events.Note("engine.degraded", Severity.WARNING, text, {"device": running.device}))
         if (orphan := booted.orphan) is not None:
-            payload = _orphaned(orphan, self._config.device_id, record.version, now)
+            payload = faults.orphaned(orphan, self._config.device_id, record.version, now)
             record = journal.remember(record, orphan.id, payload.decode(), now)
         self._save(record)
         if orphan is not None:
@@ -301,27 +307,3 @@ class Control:
 def _retire(lane: Lane) -> None:
     """Close an engine beside everything else: it waits for what is on the device."""
     threading.Thread(target=lane.engine.close, name="retire", daemon=True).start()
-
-
-def _too_long(limit_s: float) -> CommandError:
-    return CommandError(
-        ErrorCode.COMPILE_FAILED,
-        f"not built and checked within {limit_s:g} s (switch.timeout_s): the old engine goes on",
-        "allow more time in the configuration, or choose a device that compiles faster",
-    )
-
-
-def _orphaned(orphan: journal.Attempt, device_id: str, version: int, now: datetime) -> bytes:
-    return Reply(
-        device_id=device_id,
-        sent_at=now,
-        id=orphan.id,
-        command=orphan.command,
-        status=ReplyStatus.FAILED,
-        error=ReplyError(
-            code=ErrorCode.INTERNAL,
-            message="the agent ended while it carried this out; what ran before runs again",
-            hint="its log says why it ended",
-        ),
-        state_version=version,
-    ).encode()

@@ -18,10 +18,13 @@ class Work:
 
     number: int
     command: Command | None
-    """Who asked for it; None when the agent falls back by itself."""
+    """Who asked for it and waits for the reply; None when nobody does: it falls back, goes on with a job, or applies
+    what a job has found."""
     settings: Settings
     job: str | None = None
     """Id of the job it is."""
+    falling_back: bool = False
+    """Whether it goes back from an engine that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Done:
 
     number: int
     result: dict[str, JsonValue]
+    apply: Settings | None = None
+    """What a job has found to be best, to be switched to."""
 
 
 @dataclass(frozen=True, slots=True)

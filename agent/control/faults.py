@@ -1,10 +1,13 @@
 """Errors of the agent as what a reply says."""
 
+from datetime import datetime
+
 import structlog
 
 from agent.control.events import Failed
+from agent.control.journal import Attempt
 from agent.errors import AccuracyError, CancelledError, EdgeposeError, TrialError
-from agent.wire.commands import CommandError, ErrorCode, ReplyStatus
+from agent.wire.commands import CommandError, ErrorCode, Reply, ReplyError, ReplyStatus
 
 log = structlog.get_logger()
 
@@ -29,3 +32,29 @@ def _command_error(error: Exception) -> CommandError:
         case _:
             log.error("control.crashed", exc_info=error)
             return CommandError(ErrorCode.INTERNAL, f"{type(error).__name__}: {error}", "this is a defect: see the log")
+
+
+def overdue(limit_s: float) -> CommandError:
+    """Work took longer than its limit."""
+    return CommandError(
+        ErrorCode.COMPILE_FAILED,
+        f"not built and checked within {limit_s:g} s (switch.timeout_s): the old engine goes on",
+        "allow more time in the configuration, or choose a device that compiles faster",
+    )
+
+
+def orphaned(orphan: Attempt, device_id: str, version: int, now: datetime) -> bytes:
+    """The reply to a command during which the process before this one ended."""
+    return Reply(
+        device_id=device_id,
+        sent_at=now,
+        id=orphan.id,
+        command=orphan.command,
+        status=ReplyStatus.FAILED,
+        error=ReplyError(
+            code=ErrorCode.INTERNAL,
+            message="the agent ended while it carried this out; what ran before runs again",
+            hint="its log says why it ended",
+        ),
+        state_version=version,
+    ).encode()

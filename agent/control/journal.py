@@ -17,6 +17,7 @@ The record changes by pure functions, each ``Record -> Record``. The caller save
     fall_back(record) -> Record | None        to the last known good settings; None when there are no others
     running(record) -> Settings               what to run: the settings, or what it fell back to
     with_job(record, job)                     progress or result of a job
+    unfinished(record) -> Job | None          the job that goes on
     sweep(record, now) -> (Record, ids)       drop what is old; the job topics to clear
     ended(record)                             an end that was asked for
 
@@ -34,7 +35,6 @@ bit, a file cut short and a file of a newer version are all noticed, whichever b
 
 import errno
 import hashlib
-import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,9 +45,9 @@ from typing import Final
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from agent.control.durable import aside, replace_file
 from agent.control.settings import Settings
 from agent.wire.commands import Address, ErrorCode, Job, JobStatus, ReplyError
-from models.store import sync
 
 DEATHS_MAX: Final = 3
 DEATHS_WINDOW: Final = timedelta(minutes=10)
@@ -57,6 +57,9 @@ REPLIES_BYTES: Final = 1 << 20
 JOBS_MAX: Final = 32
 FILE_BYTES: Final = 16 << 20
 DAMAGED_MAX: Final = 3
+
+RESUMED: Final = frozenset({"benchmark", "sweep"})
+"""Jobs that go on where they were when a process ended amid them."""
 
 _FORMAT: Final = 1
 _DOCUMENT: Final = re.compile(
@@ -223,6 +226,11 @@ def reply_to(record: Record, command_id: str) -> str | None:
     return next((reply.payload for reply in record.replies if reply.id == command_id), None)
 
 
+def unfinished(record: Record) -> Job | None:
+    """The job that goes on; there is one at a time."""
+    return next((job for job in record.jobs if job.status not in Job.FINAL), None)
+
+
 def with_job(record: Record, job: Job) -> Record:
     """A job began, went on or ended. Call :func:`sweep` with it."""
     if any(known.id == job.id for known in record.jobs):
@@ -269,12 +277,11 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._aside = path.with_name(f".{path.name}.new")
 
     def load(self) -> Record | None:
         """Read it; never raises. None when there is none, or a damaged one, which is moved aside and logged."""
         with suppress(OSError):  # what a crash left behind
-            self._aside.unlink()
+            aside(self.path).unlink()
         try:
             with self.path.open("rb") as handle:
                 return _decode(handle.read(FILE_BYTES + 1))
@@ -292,25 +299,7 @@ class Journal:
         """
         document = _encode(record)
         _decode(document)
-        self._make_folder()
-        try:
-            descriptor = os.open(self._aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as handle:
-                handle.write(document)
-                handle.flush()
-                os.fsync(descriptor)
-            self._aside.replace(self.path)
-        except OSError:
-            with suppress(OSError):
-                self._aside.unlink()
-            raise
-        sync(self.path.parent)
-
-    def _make_folder(self) -> None:
-        folder = self.path.parent
-        if not folder.is_dir():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            sync(folder.parent)
+        replace_file(self.path, document)
 
     def _move_aside(self) -> str | None:
         name = f"{self.path.name}.damaged-"

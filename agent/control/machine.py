@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from agent.control import actions
+from agent.control import actions, jobs
 from agent.control.asking import Box
 from agent.control.classify import classify
 from agent.control.events import Asked, Effect, Event
@@ -50,12 +50,13 @@ TABLE: Final[dict[Phase, Row]] = {
     Phase.STARTING: _waits(Phase.STARTING)
     | {
         Kind.STARTED: (Phase.READY, actions.start),
+        Kind.STARTED_AMID: (Phase.WORKING, actions.start_amid),
     },
     Phase.READY: _always(Phase.READY)
     | {
         Kind.CHANGE: (Phase.SWITCHING, actions.begin),
         Kind.PLAN: (Phase.PLANNING, actions.begin),
-        Kind.JOB: (Phase.WORKING, actions.begin_job),
+        Kind.JOB: (Phase.WORKING, jobs.begin_job),
         Kind.TOGGLE: (Phase.READY, actions.toggle),
         Kind.BROKEN: (Phase.SWITCHING, actions.fall_back),
     },
@@ -83,14 +84,16 @@ TABLE: Final[dict[Phase, Row]] = {
     },
     Phase.WORKING: _always(Phase.WORKING)
     | {
-        Kind.DONE: (Phase.READY, actions.end_job),
-        Kind.FAILED: (Phase.READY, actions.end_job),
-        Kind.CANCEL_WORK: (Phase.WORKING, actions.cancel_job),
+        Kind.DONE: (Phase.READY, jobs.end_job),
+        Kind.DONE_APPLY: (Phase.SWITCHING, jobs.end_job_and_apply),
+        Kind.FAILED: (Phase.READY, jobs.end_job),
+        Kind.CANCEL_WORK: (Phase.WORKING, jobs.cancel_job),
         Kind.BROKEN: (Phase.WORKING, actions.ignore),
     },
     Phase.STOPPING: _always(Phase.STOPPING)
     | {
         Kind.STARTED: (Phase.STOPPING, actions.ignore),
+        Kind.STARTED_AMID: (Phase.STOPPING, actions.ignore),
         Kind.BROKEN: (Phase.STOPPING, actions.ignore),
         Kind.SETTLED: (Phase.STOPPING, actions.ignore),
         Kind.STOP: (Phase.STOPPING, actions.ignore),

@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from agent.capture.frame import Image
 from agent.config import Config
-from agent.control.events import Work
+from agent.control.events import Done, Work
 from agent.control.recording import Choose, Recorder
 from agent.control.samples import Samples, shrunk
 from agent.errors import CancelledError, EdgeposeError
@@ -43,7 +43,7 @@ class Quantizing:
         self._folder = config.paths.state / f"{config.device_id}-calibration"
         shutil.rmtree(self._folder, ignore_errors=True)  # a killed agent may have left pictures of people
 
-    def run(self, work: Work, tell: Tell, cancelled: threading.Event) -> dict[str, JsonValue]:
+    def run(self, work: Work, tell: Tell, cancelled: threading.Event) -> Done:
         """Record and quantize; what `models quantize` reports. Raises EdgeposeError, CancelledError when cancelled."""
         assert work.command is not None
         args = work.command.args
@@ -56,7 +56,7 @@ class Quantizing:
                     f"{recorded} frames with people in {args.seconds:g} s, at least {FRAMES_MIN} are needed",
                     hint="ask for more seconds, at an hour when people are in view",
                 )
-            return self._quantize(args.model or work.settings.model, tell, cancelled)
+            return Done(work.number, self._quantize(args.model or work.settings.model, tell, cancelled))
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 

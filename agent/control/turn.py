@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from agent.control import journal
 from agent.control.asking import Box
-from agent.control.events import Asked, Effect, Event, Informed, Note, Save, Send
+from agent.control.events import Asked, Begin, Effect, Event, Informed, Note, Save, Send, Work
 from agent.control.state import REPLIES_BYTES, REPLIES_MAX, State
 from agent.wire.commands import Command, CommandError, Reply, ReplyError, ReplyStatus
 from agent.wire.messages import Severity
@@ -60,6 +60,23 @@ class Turn:
         if keep:
             self.save(journal.remember(self.state.record, command.id, payload.decode(), self.now))
         self.effects.append(Send(command.reply_to, payload))
+
+    def begin(self, work: Work) -> None:
+        """Start work; a command it carries out is owed a reply from now on, whatever happens to this process."""
+        self.state = replace(self.state, work=work, works=work.number)
+        if (command := work.command) is not None:
+            attempt = journal.Attempt(
+                id=command.id, command=command.name, reply_to=command.reply_to, started_at=self.now
+            )
+            self.save(journal.attempting(self.state.record, attempt))
+        self.effects.append(Begin(work))
+
+    def ended(self) -> tuple[Work, journal.Record]:
+        """Lay down the work that has ended."""
+        work = self.state.work
+        assert work is not None
+        self.state = replace(self.state, work=None)
+        return work, self.state.record
 
     def save(self, record: journal.Record) -> None:
         """Keep a record, on disk before anything that follows."""

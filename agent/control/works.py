@@ -2,14 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pydantic import JsonValue
 
 from agent.control.events import Built, Done, Failed, Work
 from agent.control.faults import failed
-from agent.control.quantizing import Quantizing
 from agent.control.samples import Samples
 from agent.control.workshop import CheckedLane, Workshop
 from agent.pipeline import Handover, Lane
@@ -17,6 +16,8 @@ from agent.reporter import effective, rounded
 from agent.telemetry import Telemetry
 from agent.wire.commands import Agreement, Pace, PlanAffinity, SwitchResult
 
+RunJob = Callable[[Work, Callable[[str, float], None], threading.Event], Done]
+"""Does a job: the work, whom to tell what it does and how far it is, and whether it is to be given up."""
 HANDOVER_S = 5.0
 """How long the first result of a new engine is waited for, where frames flow."""
 BEFORE_S = 5.0
@@ -62,13 +63,13 @@ class Works:
         workshop: Workshop,
         samples: Samples,
         telemetry: Telemetry,
-        quantizing: Quantizing,
+        jobs: Mapping[str, RunJob],
         *,
         measure_s: float,
         post: Callable[[Over | Progress], None],
     ) -> None:
         self._workshop = workshop
-        self._quantizing = quantizing
+        self._jobs = jobs
         self._samples = samples
         self._telemetry = telemetry
         self._measure_s = measure_s
@@ -109,10 +110,8 @@ class Works:
     def _do(self, work: Work, cancelled: threading.Event) -> Over:
         frames = self._samples.frames()
         if work.job is not None:
-            result = self._quantizing.run(
-                work, lambda step, share: self._post(Progress(work.number, step, share)), cancelled
-            )
-            return Over(Done(work.number, result))
+            run = self._jobs[work.job.partition("-")[0]]
+            return Over(run(work, lambda step, share: self._post(Progress(work.number, step, share)), cancelled))
         if work.command is not None and isinstance(work.command.args, PlanAffinity):
             plan = self._workshop.plan(work.settings, frames)
             return Over(Done(work.number, plan.model_dump(mode="json")))

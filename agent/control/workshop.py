@@ -24,6 +24,8 @@ from models.run import infer
 from models.store import Store
 
 REFERENCE_DEVICE = "CPU"
+EXACT_FRAMES = 3
+"""What computes as FP32 does is tried on so few frames: the golden picture has judged it already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,8 @@ class Workshop:
         AccuracyError, and CancelledError between two steps once ``cancelled`` is set.
         """
         card = self._store.card(settings.model)
-        spec = self.spec(settings, card, frames[-1] if frames else None)
+        engine = self.engine(settings, self.size(settings.model, frames[-1] if frames else None))
         decoder = self._decoder(card, self._config.model.person_score_min)
-        cache = self._config.paths.cache if self._config.inference.cache else None
-        engine = build_checked(self._core, self._store, card, spec, decoder.roles, cache)
         try:
             _stop_if(cancelled)
             agreement = self._try_on(engine, card, frames, cancelled, judged=judged)
@@ -71,22 +71,31 @@ class Workshop:
     def plan(self, settings: Settings, frames: Sequence[Frame]) -> Plan:
         """Where the layers of a network would go. Raises ModelError, ConfigError, EngineError and CommandError."""
         card = self._store.card(settings.model)
-        spec = self.spec(settings, card, frames[-1] if frames else None)
+        spec = self._spec(settings, self.size(settings.model, frames[-1] if frames else None))
         network = self._core.read_model(self._store.variant(card.name, spec.precision))
         return plan(self._core, with_preprocessing(network, card, spec), spec)
 
-    def spec(self, settings: Settings, card: NetworkCard, frame: Frame | None) -> EngineSpec:
-        """What the engine is asked to be; without a frame the input is square. Raises ConfigError."""
-        size = self._config.model.input
-        if settings.model != self._config.model.name and not card.input.resizable:
+    def engine(self, settings: Settings, size: tuple[int, int]) -> Engine:
+        """A checked engine of an input size (height, width), not tried on any frame. Raises as :meth:`build` does."""
+        card = self._store.card(settings.model)
+        decoder = self._decoder(card, self._config.model.person_score_min)
+        cache = self._config.paths.cache if self._config.inference.cache else None
+        return build_checked(self._core, self._store, card, self._spec(settings, size), decoder.roles, cache)
+
+    def size(self, model: str, frame: Frame | None) -> tuple[int, int]:
+        """Height and width of a network's input; without a frame it is square. Raises ConfigError."""
+        size, card = self._config.model.input, self._store.card(model)
+        if model != self._config.model.name and not card.input.resizable:
             size = InputSize()  # the configured size was meant for the configured network
-        height, width = input_size(size, card, frame)
+        return input_size(size, card, frame)
+
+    def _spec(self, settings: Settings, size: tuple[int, int]) -> EngineSpec:
         return EngineSpec(
             model=settings.model,
             device=settings.device,
             precision=settings.precision,
-            height=height,
-            width=width,
+            height=size[0],
+            width=size[1],
             hint=settings.hint,
             streams=settings.streams,
             requests=settings.requests,
@@ -107,6 +116,8 @@ class Workshop:
         judged: bool,
     ) -> Agreement | None:
         decoder = self._decoder(card, POSSIBLE)
+        if exact(engine):
+            frames = frames[-EXACT_FRAMES:]
         try:
             found = [infer(engine, decoder, frame) for frame in frames]
         except EngineError as error:

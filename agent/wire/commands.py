@@ -11,10 +11,16 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from agent.wire.affinity import Affinity
+from agent.wire.affinity import Affinity, Preset
 from agent.wire.messages import Effective, Message, Part, Requested, Timestamp
 
 COMMAND_BYTES_MAX = 16 * 1024
+
+PrecisionName = Literal["FP32", "FP16", "INT8"]
+HintName = Literal["latency", "throughput"]
+Aim = Literal["best", "best-throughput", "best-latency"]
+DeviceText = Annotated[str, Field(min_length=1, max_length=256)]
+ClipName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
 class ErrorCode(StrEnum):
@@ -101,13 +107,69 @@ class Quantize(Args):
     """At most so long."""
 
 
+class Measuring(Args):
+    """How long each configuration is measured, and on what. The clip is read again from its start for every run."""
+
+    runs: Annotated[int, Field(ge=1, le=100)] = 20
+    frames: Annotated[int, Field(ge=10, le=100_000)] | None = None
+    """Of the clip, for each run; instead of ``seconds``."""
+    seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """Of the clip at its own pace, for each run: at 10 frames a second 60 are 600 frames."""
+    clip: ClipName | None = None
+    """An installed clip. None is the configured source where it is a file, else a clip recorded from the camera."""
+
+
+class Benchmark(Measuring):
+    """Measure one configuration; what is left out is as it runs now."""
+
+    device: DeviceText | None = None
+    precision: PrecisionName | None = None
+    affinity: Preset | None = None
+    hint: HintName | None = None
+
+
+class Sweep(Measuring):
+    """Measure every combination, and the original model; what is left out is what the study measured, AUTO and NPU."""
+
+    devices: Annotated[tuple[DeviceText, ...], Field(min_length=1, max_length=16)] = (
+        "CPU",
+        "GPU",
+        "NPU",
+        "AUTO",
+        "MULTI:GPU,CPU",
+        "HETERO:GPU,CPU",
+    )
+    precisions: Annotated[tuple[PrecisionName, ...], Field(min_length=1, max_length=3)] = ("FP32", "FP16", "INT8")
+    affinities: Annotated[tuple[Preset, ...], Field(min_length=1, max_length=3)] = ("fallback", "convolutions", "split")
+    """Of the HETERO devices alone."""
+    hints: Annotated[tuple[HintName, ...], Field(min_length=1, max_length=2)] = ("throughput",)
+    baseline_runs: Annotated[int, Field(ge=0, le=100)] = 10
+    """Runs of the original model; 0 leaves it out."""
+    apply: Aim | None = None
+    """Switch to the winner at the end."""
+    max_accuracy_loss: Annotated[float, Field(ge=0, le=1)] | None = None
+    """People the winner may miss, as a fraction; None is the configured bar."""
+
+
 class Cancel(Args):
     """The id of a job, or of a command that waits or is being carried out."""
 
     id: Annotated[str, Field(min_length=1, max_length=128)]
 
 
-AnyArgs = NoArgs | SetDevice | SetPrecision | SetModel | SetAffinity | PlanAffinity | SetHint | Quantize | Cancel
+AnyArgs = (
+    NoArgs
+    | SetDevice
+    | SetPrecision
+    | SetModel
+    | SetAffinity
+    | PlanAffinity
+    | SetHint
+    | Benchmark
+    | Sweep
+    | Quantize
+    | Cancel
+)
 
 ARGS: dict[str, type[AnyArgs]] = {
     "set-device": SetDevice,
@@ -120,6 +182,8 @@ ARGS: dict[str, type[AnyArgs]] = {
     "resume": NoArgs,
     "snapshot": NoArgs,
     "describe": NoArgs,
+    "benchmark": Benchmark,
+    "sweep": Sweep,
     "quantize": Quantize,
     "jobs": NoArgs,
     "cancel": Cancel,

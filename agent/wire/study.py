@@ -1,62 +1,12 @@
-"""The study: what `benchmark` and `sweep` take, and the document they make."""
+"""The study: the document that `benchmark` and `sweep` make."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, JsonValue
 
 from agent.wire.affinity import Preset
-from agent.wire.commands import Agreement, Args
+from agent.wire.commands import Agreement, HintName, PrecisionName
 from agent.wire.messages import Effective, HostInfo, Part, Timestamp
-
-PrecisionName = Literal["FP32", "FP16", "INT8"]
-HintName = Literal["latency", "throughput"]
-Aim = Literal["best", "best-throughput", "best-latency"]
-DeviceText = Annotated[str, Field(min_length=1, max_length=256)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-
-
-class Measuring(Args):
-    """How long each configuration is measured, and on what. The clip is read again from its start for every run."""
-
-    runs: Annotated[int, Field(ge=1, le=100)] = 20
-    frames: Annotated[int, Field(ge=10, le=100_000)] | None = None
-    """Of the clip, for each run; instead of ``seconds``."""
-    seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
-    """Of the clip at its own pace, for each run: at 10 frames a second 60 are 600 frames."""
-    clip: Name | None = None
-    """An installed clip. None is the configured source where it is a file, else a clip recorded from the camera."""
-
-
-class Benchmark(Measuring):
-    """Measure one configuration; what is left out is as it runs now."""
-
-    device: DeviceText | None = None
-    precision: PrecisionName | None = None
-    affinity: Preset | None = None
-    hint: HintName | None = None
-
-
-class Sweep(Measuring):
-    """Measure every combination, and the original model; what is left out is what the study measured, AUTO and NPU."""
-
-    devices: Annotated[tuple[DeviceText, ...], Field(min_length=1, max_length=16)] = (
-        "CPU",
-        "GPU",
-        "NPU",
-        "AUTO",
-        "MULTI:GPU,CPU",
-        "HETERO:GPU,CPU",
-    )
-    precisions: Annotated[tuple[PrecisionName, ...], Field(min_length=1, max_length=3)] = ("FP32", "FP16", "INT8")
-    affinities: Annotated[tuple[Preset, ...], Field(min_length=1, max_length=3)] = ("fallback", "convolutions", "split")
-    """Of the HETERO devices alone."""
-    hints: Annotated[tuple[HintName, ...], Field(min_length=1, max_length=2)] = ("throughput",)
-    baseline_runs: Annotated[int, Field(ge=0, le=100)] = 10
-    """Runs of the original model; 0 leaves it out."""
-    apply: Aim | None = None
-    """Switch to the winner at the end."""
-    max_accuracy_loss: Annotated[float, Field(ge=0, le=1)] | None = None
-    """People the winner may miss, as a fraction; None is the configured bar."""
 
 
 class Recipe(Part):

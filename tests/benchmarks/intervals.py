@@ -22,7 +22,8 @@ from agent.inference.devices import open_core
 from agent.pipeline import Lane
 from agent.poses.movenet import MoveNetDecoder
 from agent.tracking import track_stage
-from agent.wire.study import Measuring, Run, Spread
+from agent.wire.commands import Measuring
+from agent.wire.study import Run, Spread
 from models import catalogue
 from models.fetch import fetch
 from models.store import Store, models_dir

@@ -1,0 +1,190 @@
+"""The jobs `benchmark` and `sweep`: the study on this box, while live publishing is paused.
+
+What is measured is written down after every row, so that the job goes on where it was when the process ends amid it.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agent import __version__
+from agent.benchmark.clips import Clips, Footage
+from agent.benchmark.limit import Limits
+from agent.benchmark.rows import best, recipes, settings_of
+from agent.benchmark.sweep import Bench, Studying
+from agent.config import Config
+from agent.control.asking import Box, benchmarked
+from agent.control.durable import replace_file
+from agent.control.events import Done, Work
+from agent.control.inventory import Known, installed
+from agent.control.samples import Samples
+from agent.control.settings import Settings
+from agent.control.workshop import Workshop
+from agent.errors import CaptureError, EdgeposeError
+from agent.host import host_info
+from agent.inference.devices import Core
+from agent.wire.commands import Benchmark, CommandError, ErrorCode, Sweep
+from agent.wire.messages import DeviceInfo
+from agent.wire.study import Bar, Recipe, Study
+from models.inspect import inspect
+from models.store import Store
+
+Tell = Callable[[str, float], None]
+FRAME_S = 10.0
+DEATHS_MAX = 2
+"""A row during which the process died so often is given up, and the sweep goes on with the next."""
+
+
+class Ledger(BaseModel):
+    """A study under way, as it stands on the disk."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    job: str
+    recipes: tuple[Recipe, ...]
+    args: Sweep | Benchmark
+    study: Study
+    begun: int = -1
+    """Place of the row that was being measured."""
+    tries: int = 0
+    """How often it was begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a study needs of the agent."""
+
+    config: Config
+    core: Core
+    store: Store
+    workshop: Workshop
+    samples: Samples
+    devices: tuple[DeviceInfo, ...]
+    hold: Callable[[], None]
+    """Stops live publishing; it goes on when the job is over."""
+
+    def box(self) -> Box:
+        """What this box can do now: a variant may have been made since the start."""
+        return Known(self.devices, installed(self.store)).box(self.config)
+
+
+class Studies:
+    """Does the jobs, one at a time; :meth:`run` blocks and belongs in a thread of its own."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        config = parts.config
+        self._path: Path = config.paths.state / f"{config.device_id}-study.json"
+        self._clips = Clips(config, parts.store, parts.samples)
+        self._limits = Limits(parts.core)
+        if not self._path.exists():
+            self._clips.forget()
+
+    def run(self, work: Work, tell: Tell, cancelled: threading.Event) -> Done:
+        """Measure, from the start or where an earlier process ended.
+
+        Raises CommandError, EdgeposeError, and CancelledError when cancelled.
+        """
+        if work.command is not None:
+            self._clips.forget()
+        ledger = None if work.command is not None else self._load(work)
+        args = work.command.args if work.command is not None else ledger.args if ledger else None
+        assert isinstance(args, Benchmark | Sweep)
+        with self._clips.footage(args, lambda what: tell(what, 0.0), cancelled) as footage:
+            self._parts.hold()
+            ledger = ledger or self._begun(work, args, footage)
+            study = self._measure(ledger, footage, tell, cancelled)
+        self._path.unlink(missing_ok=True)
+        return self._done(work, study, args)
+
+    def _measure(self, ledger: Ledger, footage: Footage, tell: Tell, cancelled: threading.Event) -> Study:
+        parts, kept = self._parts, ledger
+
+        def begin(place: int) -> bool:
+            nonlocal kept
+            tries = kept.tries + 1 if kept.begun == place else 1
+            kept = kept.model_copy(update={"begun": place, "tries": tries})
+            self._save(kept)
+            return tries <= DEATHS_MAX
+
+        def keep(study: Study) -> None:
+            nonlocal kept
+            kept = kept.model_copy(update={"study": study})
+            self._save(kept)
+
+        bench = Bench(parts.config, parts.store, parts.workshop, self._limits, parts.box(), footage)
+        studying = Studying(bench, ledger.study, begin=begin, keep=keep, tell=tell, cancelled=cancelled)
+        return studying.run(ledger.recipes, ledger.args).model_copy(update={"finished_at": datetime.now(UTC)})
+
+    def _done(self, work: Work, study: Study, args: Benchmark | Sweep) -> Done:
+        winner = None
+        if isinstance(args, Sweep) and args.apply is not None:
+            winner = best(study.rows, args.apply, args.max_accuracy_loss)
+            study = study.model_copy(update={"applied": winner})
+        result = study.model_dump(mode="json", by_alias=True)
+        return Done(work.number, result, settings_of(study.rows[winner].recipe) if winner is not None else None)
+
+    def _begun(self, work: Work, args: Benchmark | Sweep, footage: Footage) -> Ledger:
+        parts, config = self._parts, self._parts.config
+        with closing(footage.open()) as source:
+            first = source.read(FRAME_S)
+        if first is None:
+            raise CaptureError(f"{footage.clip.name} gave no frame within {FRAME_S:g} s")
+        model = work.settings.model
+        size = parts.workshop.size(model, first)
+        summary = inspect(parts.store.card(model), parts.store, *size)
+        assert work.job is not None
+        study = Study(
+            device_id=config.device_id,
+            started_at=datetime.now(UTC),
+            agent_version=__version__,
+            openvino_version=version("openvino"),
+            opencv_version=cv2.__version__,
+            host=host_info(),
+            devices={device.name: device.full_name for device in parts.devices},
+            model=model,
+            input=size,
+            gflops_per_frame=summary.gflops,
+            clip=footage.clip,
+            bar=Bar(missed_max=config.switch.missed_max, oks_min=config.switch.oks_min),
+            asked=args.model_dump(mode="json"),
+        )
+        wanted = recipes(args, model) if isinstance(args, Sweep) else (self._one(work.settings, args),)
+        return Ledger(job=work.job, recipes=wanted, args=args, study=study)
+
+    def _one(self, settings: Settings, args: Benchmark) -> Recipe:
+        """What a benchmark measures: what runs, but for what it names."""
+        wanted = benchmarked(settings, args, self._parts.box())
+        if wanted.affinity is not None and wanted.affinity.preset is None:
+            raise CommandError(
+                ErrorCode.INVALID_AFFINITY,
+                "layers are placed by rules, and a row of the study has a preset",
+                "name one with --affinity, or another --device",
+            )
+        return Recipe(
+            engine="openvino",
+            model=wanted.model,
+            device=wanted.device,
+            precision=wanted.precision,
+            affinity=wanted.affinity.preset if wanted.affinity else None,
+            hint=wanted.hint,
+        )
+
+    def _load(self, work: Work) -> Ledger:
+        try:
+            ledger = Ledger.model_validate_json(self._path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise EdgeposeError(f"what was measured before the restart cannot be read: {error}") from error
+        if ledger.job != work.job:
+            raise EdgeposeError("what was measured before the restart belongs to another job")
+        return ledger
+
+    def _save(self, ledger: Ledger) -> None:
+        replace_file(self._path, ledger.model_dump_json(by_alias=True).encode())
