@@ -76,13 +76,14 @@ def describe(size: InputSize, card: NetworkCard) -> str:
 
 
 def infer(engine: Engine, decoder: Decoder, frame: Frame) -> Poses:
-    """One frame, start to poses, nothing else in flight."""
+    """One frame, start to poses, nothing else in flight. Raises EngineError."""
     slot = engine.acquire(timeout_s=60.0)
     if slot is None:
         raise EngineError(f"{engine.spec.device} did not answer within 60 s")
-    letterbox = prepare(frame, slot.input)
-    slot.start()
-    slot.wait()
-    poses = decoder.decode(slot.outputs, letterbox)
-    engine.release(slot)
-    return poses
+    try:
+        letterbox = prepare(frame, slot.input)
+        slot.start()
+        slot.wait()
+        return decoder.decode(slot.outputs, letterbox)
+    finally:
+        engine.release(slot)  # else closing the engine would wait for it
