@@ -20,7 +20,7 @@ def raw_throughput(engine: Engine, seconds: float) -> float:
     try:
         # The ring holds one request more than the optimum; that one is the application's.
         for _ in range(engine.facts.infer_requests - 1):
-            slot = engine.acquire(timeout_s=5.0)
+            slot = engine.acquire(timeout_s=1.0)
             if slot is None:
                 raise EngineError("the engine is busy: its raw throughput cannot be measured")
             flight.append(slot)

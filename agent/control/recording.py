@@ -15,6 +15,8 @@ from agent.pipeline import Result
 Choose = Callable[[Result], Image | None]
 """The picture to be kept of a result, or None for a frame that is not wanted."""
 
+TELL_S = 0.25
+"""How often progress is told, and whether it is still wanted is asked."""
 QUALITY = (cv2.IMWRITE_JPEG_QUALITY, 95)
 
 
@@ -53,7 +55,7 @@ class Recorder:
         samples.recorder = self.offer
         try:
             deadline = time.monotonic() + seconds
-            while not self._over.wait(min(1.0, seconds)) and time.monotonic() < deadline:
+            while not self._over.wait(min(TELL_S, seconds)) and time.monotonic() < deadline:
                 if cancelled.is_set():
                     raise CancelledError("cancelled while it recorded frames")
                 tell(self.taken)
