@@ -134,7 +134,7 @@ class Pipeline:
         self._flowing.clear()
 
     def resume(self) -> None:
-        """Go on, with frames captured from now on; nothing changes where it was not paused."""
+        """Go on, with frames a camera gives from now on; nothing changes where it was not paused."""
         if self._flowing.is_set():
             return
         self._fresh_from = time.perf_counter()
@@ -166,9 +166,9 @@ class Pipeline:
         started = False
         try:
             frame, self._first = self._first or self._source.read(POLL_S), None
-            # What came while this thread was waiting and a pause began, or waited in the source through a pause.
-            kept_back = not self._flowing.is_set() or (frame is not None and frame.captured_s < self._fresh_from)
-            if frame is not None and not kept_back:
+            if not self._flowing.is_set():
+                self._first = frame  # a pause began while this thread was waiting for it
+            elif frame is not None and not self._stale(frame):
                 began = time.perf_counter()
                 letterbox = prepare(frame, slot.input)
                 prepare_ms = (time.perf_counter() - began) * 1e3
@@ -178,6 +178,10 @@ class Pipeline:
         finally:
             if not started:
                 lane.engine.release(slot)
+
+    def _stale(self, frame: Frame) -> bool:
+        """Whether it waited in a camera through a pause; of a file every frame is wanted."""
+        return frame.media_s is None and frame.captured_s < self._fresh_from
 
     def _run_finisher(self) -> None:
         try:

@@ -12,6 +12,7 @@ import random
 import statistics
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -34,6 +35,7 @@ DEVICES: Final = ("CPU", "SIMCPU", "HETERO:SIMCPU,CPU")
 HOME: Final = {"model": FIRST, "precision": "FP32", "device": "CPU"}
 ROUND: Final = 10
 """Switches between two visits home."""
+BREATH_S: Final = 1.5
 PERIOD_MS: Final = 100.0
 """The clip plays at 10 frames a second."""
 VARIABLES: Final = {
@@ -110,6 +112,7 @@ def soak(port: int, folder: Path, models: Path, switches: int, seed: int) -> Fin
         for key, value in itertools.islice(_wishes(chance, current, names, precisions), switches):
             _switch(commander, findings, current, key, value)
             if current == HOME:
+                _breathe(commander)
                 findings.homes.append((findings.switches, Footprint.of(process.popen.pid)))
         _end(process)
     heard = [
@@ -150,6 +153,12 @@ def _switch(commander: Commander, findings: Findings, current: dict[str, str], k
         findings.switch_gaps_ms.append(gap)
     if lost := reply.result["frames_lost"]:
         findings.faults.append(f"switch {findings.switches} lost {lost} frames")
+
+
+def _breathe(commander: Commander) -> None:
+    """Let some results pass: meanwhile the engine that was in use before is closed."""
+    after_s = time.monotonic() + BREATH_S
+    commander.wait(lambda seen: seen.topic == TOPICS.keypoints and seen.timestamp > after_s)
 
 
 def _end(process: Process) -> None:
