@@ -236,11 +236,11 @@ def stop(turn: Turn) -> None:
     """Whoever waits for an answer gets one; what was not done is not remembered as asked."""
     error = CommandError(ErrorCode.CANCELLED, "the agent was stopped before it was done", "ask again when it is back")
     work = turn.state.work
-    if work is not None:
+    if work is not None and work.job is not None:
+        jobs.leave(turn, error)
+    elif work is not None:
         turn.effects.append(Abandon(work.number))
-        if work.job is not None:
-            jobs.leave(turn, error)
-        elif work.command is not None:
+        if work.command is not None:
             turn.answer(work.command, ReplyStatus.CANCELLED, error=error, keep=True)
     for command in turn.state.waiting:
         turn.answer(command, ReplyStatus.CANCELLED, error=error)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pydantic import JsonValue
 
 from agent.control import journal
-from agent.control.events import Abandon, Done, Failed, Publish, Started, Work
+from agent.control.events import Abandon, Done, Failed, Flow, Publish, Started, Work
 from agent.control.turn import Turn
 from agent.wire.commands import CommandError, Job, JobStatus, ReplyError, ReplyStatus
 
@@ -68,9 +68,13 @@ def end_job_and_apply(turn: Turn) -> None:
 
 
 def leave(turn: Turn, error: CommandError) -> None:
-    """The agent ends amid a job: one that can go on where it was does so at the next start, any other is cancelled."""
-    job = journal.unfinished(turn.state.record)
-    if job is not None and job.command not in journal.RESUMED:
+    """The agent ends amid a job: one that can go on where it was does so at the next start, any other is cancelled.
+
+    What goes on is not told to give up: it would clear away what it goes on with.
+    """
+    work, job = turn.state.work, journal.unfinished(turn.state.record)
+    if work is not None and job is not None and job.command not in journal.RESUMED:
+        turn.effects.append(Abandon(work.number))
         _end(turn, JobStatus.CANCELLED, error=error)
 
 
@@ -92,3 +96,5 @@ def _end(
     )
     turn.save(journal.with_job(record, job))
     turn.effects.append(Publish(job))
+    if job.command in journal.RESUMED:  # it held the frames back
+        turn.effects.append(Flow(record.settings.paused))

@@ -137,7 +137,7 @@ class Boot:
     degraded: bool
     """It runs in what it fell back to."""
     jobs: tuple[Job, ...]
-    """Jobs the previous process was busy with, failed now; to be published."""
+    """Jobs the previous process was busy with and that cannot go on, failed now; to be published."""
 
 
 def boot(record: Record | None, base: Settings, now: datetime) -> Boot:
@@ -147,7 +147,9 @@ def boot(record: Record | None, base: Settings, now: datetime) -> Boot:
     """
     if record is None:
         return Boot(Record(version=0, base=base, settings=base), None, reset=False, degraded=False, jobs=())
-    ended_jobs = {job.id: _failed(job, now) for job in record.jobs if job.status not in Job.FINAL}
+    ended_jobs = {
+        job.id: _failed(job, now) for job in record.jobs if job.status not in Job.FINAL and job.command not in RESUMED
+    }
     recent = tuple(at for at in record.deaths if now - DEATHS_WINDOW <= at <= now)
     booted = record.model_copy(
         update={
