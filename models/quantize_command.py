@@ -90,18 +90,17 @@ def quantize(  # noqa: PLR0913, PLR0917 - one parameter per option
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an end like Ctrl-C: nothing is left behind
     logs.setup(Log(level="warning"))
     ptq.version()  # says at once that the extra is missing
-    store = Store(models_dir)
-    card = store.card(name)
+    card = (store := Store(models_dir)).card(name)
     store.verify_variant(name, "FP32")
     size = input_size(card, long_side, height, width)
     with _telling(progress) as tell:
         tell("reading frames", 0)
         pictures = footage(clips, store, card, size, frames)
         made = make(card, store, pictures, size, partial(verdict, missed_max=missed_max, oks_min=oks_min), tell)
-    good = made.verdict.outcome is Outcome.PASSED
-    xml = install(made, card, store) if good or force else None
+    passed = made.verdict.outcome is Outcome.PASSED
+    xml = install(made, card, store) if passed or force else None
     _print(name, made, xml, as_json=as_json)
-    if not good:
+    if not passed:
         raise ModelError(
             f"{name} at INT8: {made.verdict.reason}" + (": it is not installed" if xml is None else ""),
             hint="give footage like that it is meant for, with many people, or another --missed-max and --oks-min",

@@ -34,12 +34,21 @@ class Layer:
 
 
 def measure(
-    finder: Finder, card: NetworkCard, model: ov.Model, pictures: Sequence[Scene], few: Sequence[Scene], tell: Tell
+    finder: Finder,
+    card: NetworkCard,
+    model: ov.Model,
+    pictures: Sequence[Scene],
+    few: Sequence[Scene],
+    tell: Tell,
+    least: float = WORTHWHILE,
 ) -> tuple[Layer, ...]:
-    """The layers of ``model`` from the cheapest, each alone calibrated on ``pictures`` and measured on ``few``."""
+    """The layers of ``model`` from the cheapest, each alone calibrated on ``pictures`` and measured on ``few``.
+
+    Layers that do less than ``least`` of the arithmetic are left out.
+    """
     tell("quantising everything once", 0)
     work = ptq.work_by_layer(model, card, *pictures[0].frame.image.shape[:2])
-    names = [name for name in work if work[name] >= WORTHWHILE * sum(work.values())]
+    names = [name for name in work if work[name] >= least * sum(work.values())]
     full = ptq.quantised(model, card, [scene.frame.image for scene in pictures], only=names, correct_bias=False)
     layers = []
     for number, name in enumerate(names):
