@@ -1,7 +1,7 @@
 """The command line: a thin layer over :mod:`controller.session`.
 
-Here stand the commands that look; those that ask a device for something are in :mod:`controller.commands` and
-:mod:`controller.jobs`.
+Here stand the commands that look; those that ask a device for something are in :mod:`controller.commands`,
+:mod:`controller.jobs` and :mod:`controller.study`.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import Final
 
 import click
 
-from controller import commands, jobs
+from controller import commands, jobs, study
 from controller.errors import ControllerError
 from controller.options import FILE, DeviceType, Given, connection
 from controller.snapshot import snapshot
@@ -199,5 +199,5 @@ def _show(given: Given, device: str, *leaves: str) -> None:
         report.console().print(report.facts(agent, *messages.values()))
 
 
-for _command in (*commands.ALL, *jobs.ALL, snapshot):
+for _command in (*commands.ALL, *jobs.ALL, *study.ALL, snapshot):
     cli.add_command(_command)

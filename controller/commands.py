@@ -9,7 +9,7 @@ from click.shell_completion import CompletionItem
 
 from controller.completion import from_info
 from controller.errors import UsageError
-from controller.execute import carry_out
+from controller.execute import carry_out, given_ones
 from controller.options import FILE, Given
 from controller.targets import FleetCommand, addressed
 
@@ -222,8 +222,7 @@ def _print_pictures(outcomes: "list[Outcome]") -> None:
 def set_hint(given: Given, hint: str, streams: int | None, requests: int | None) -> None:
     """Optimise for the time of a frame, or for frames a second."""
     args = {"hint": hint, "streams": streams, "requests": requests}
-    given_ones = {name: value for name, value in args.items() if value is not None}
-    carry_out(given, "set-hint", given_ones, answer_s=SLOW_S)
+    carry_out(given, "set-hint", given_ones(args), answer_s=SLOW_S)
 
 
 @click.command(cls=FleetCommand)

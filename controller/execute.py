@@ -34,6 +34,11 @@ def order_of(given: Given, command: str, args: dict[str, Any], *, answer_s: floa
     return Order(command, args, patience_s, given.values.get("if_version"))
 
 
+def given_ones(args: dict[str, Any]) -> dict[str, Any]:
+    """What was given; what was not is left to the box."""
+    return {name: value for name, value in args.items() if value is not None}
+
+
 def ask(session: "Session", given: Given, order: "Order") -> "tuple[list[Outcome], bool]":
     """Send a command and wait for its answers unless told not to.
 

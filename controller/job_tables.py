@@ -13,6 +13,8 @@ from agent.wire.messages import MessageError
 from controller.fleet import printable
 from controller.outcome import show_error, table_of, tell_error
 from controller.report import add_facts, cell, console
+from controller.report_files import study_in
+from controller.report_tables import show_study
 from controller.request import Outcome
 from controller.terminal import tell
 
@@ -49,9 +51,13 @@ def show_job(job: Job) -> None:
     out = console()
     out.print(Text(printable(f"{job.device_id}: {job.id} {job.status}"), style="bold"))
     table = Table(box=None, show_header=False, pad_edge=False)
+    study = study_in(job)
     facts = {"step": job.step, "progress": f"{job.progress:.0%}", "started": _time(job.started_at)}
-    add_facts(table, "", facts | {"finished": _time(job.finished_at), "result": job.result})
+    add_facts(table, "", facts | {"finished": _time(job.finished_at)} | ({} if study else {"result": job.result}))
     out.print(table)
+    if study is not None:
+        out.print()
+        show_study(study)
     if job.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
         tell_error(f"{job.device_id}: {job.id} {job.status}", job.error)
 

@@ -4,11 +4,12 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from agent.wire.commands import Job
@@ -53,6 +54,23 @@ def doing(agent: Agent, command_id: str) -> str:
     return "sent"
 
 
+def left_s(job: Job) -> float | None:
+    """How long a job will still take if it goes on as fast as it did, by its device's own clock; None at its start."""
+    took_s = (job.sent_at - job.started_at).total_seconds()
+    return took_s * (1 - job.progress) / job.progress if job.progress > 0 and took_s > 0 else None
+
+
+class Left(ProgressColumn):
+    """The time left, counted down from what the last message of the job said."""
+
+    def render(self, task: Task) -> Text:
+        """Say nothing while there is nothing to go by."""
+        ends_at = task.fields.get("ends_at")
+        if ends_at is None:
+            return Text("")
+        return Text(f"about {timedelta(seconds=round(max(0.0, ends_at - time.monotonic())))} left")
+
+
 class Bars:
     """One bar for each device whose job is followed, as a context manager."""
 
@@ -62,6 +80,7 @@ class Bars:
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
+            Left(),
         )
         self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
         self._tasks: dict[str, TaskID] = {}
@@ -80,4 +99,6 @@ class Bars:
         text = printable(f"{job.device_id}  {job.command}: {job.step}")
         if job.device_id not in self._tasks:
             self._tasks[job.device_id] = self._progress.add_task(text, total=1.0)
-        self._progress.update(self._tasks[job.device_id], description=text, completed=job.progress)
+        left = left_s(job)
+        ends_at = None if left is None else time.monotonic() + left
+        self._progress.update(self._tasks[job.device_id], description=text, completed=job.progress, ends_at=ends_at)

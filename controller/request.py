@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from pydantic import JsonValue, ValidationError
 
-from agent.wire.commands import ARGS, COMMAND_BYTES_MAX, Args, Reply, ReplyStatus
+from agent.wire.commands import ARGS, COMMAND_BYTES_MAX, Reply, ReplyStatus
 from agent.wire.messages import MessageError
 from agent.wire.topics import Topics, every_device, group_command, group_reply, parse
 from controller.client import Received
@@ -20,8 +20,6 @@ from controller.errors import NoAnswerError, UsageError
 from controller.fleet import Fleet, printable
 from controller.session import Session
 
-TAKES: Final[Mapping[str, type[Args]]] = ARGS
-"""Every command, and what it takes."""
 SENT: Final = "sent"
 """Status of a command whose reply is not waited for."""
 NO_ANSWER: Final = "no_answer"
@@ -65,7 +63,7 @@ class Order:
 
     def __post_init__(self) -> None:
         try:
-            TAKES[self.command].model_validate(self.args)
+            ARGS[self.command].model_validate(self.args)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise UsageError(f"{'.'.join(map(str, first['loc'])) or self.command}: {first['msg']}") from None

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from controller.errors import ControllerError, UsageError
+from controller.errors import ControllerError
 from controller.execute import ask, leave, order_of, print_outcomes, print_tables
+from controller.files import require_new, write
 from controller.options import DeviceType, Given, connection, kept
 from controller.terminal import open_session, print_json, tell
 
 if TYPE_CHECKING:
     from controller.request import Outcome
 
-SUFFIXES: Final = frozenset({".jpg", ".jpeg"})
+SUFFIXES: Final = (".jpg", ".jpeg")
 START_OF_IMAGE: Final = b"\xff\xd8\xff"
 
 
@@ -32,10 +33,7 @@ def snapshot(given: Given, out: Path, *, force: bool) -> None:
 
     The configuration of the box must let images leave it.
     """
-    if out.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{out}: expected a file ending in .jpg")
-    if out.exists() and not force:
-        raise UsageError(f"{out} exists", hint="replace it with --force")
+    require_new(out, SUFFIXES, force=force)
     order = order_of(given, "snapshot", {})
     with open_session(given) as session:
         outcomes, complete = ask(session, given, order)
@@ -63,10 +61,5 @@ def save(outcome: "Outcome", out: Path) -> dict[str, Any]:
         raise ControllerError(
             f"{outcome.device_id} answered without a JPEG", hint="its camera may not have given a frame yet"
         )
-    aside = out.with_name(f"{out.name}.part")
-    try:
-        aside.write_bytes(picture)
-        aside.replace(out)
-    except OSError as error:
-        raise ControllerError(f"{out} cannot be written: {error.strerror}") from error
+    write(out, picture)
     return {"file": str(out)} | {name: result.get(name) for name in ("width", "height", "seq")}

@@ -86,23 +86,7 @@ def addressed(*, changes: bool, answer_s: float | None = None) -> Callable[[Any]
         ),
     ]
     if changes:
-        options += [
-            click.option(
-                "--if-version",
-                metavar="N",
-                type=click.IntRange(min=0),
-                expose_value=False,
-                callback=kept,
-                help="Only if the version of the device's state is N; see `controller status`.",
-            ),
-            click.option(
-                "--wait/--no-wait",
-                default=None,
-                expose_value=False,
-                callback=kept,
-                help="Wait for the answer, or return when the broker has the command. Default: wait.",
-            ),
-        ]
+        options += _changing()
 
     def decorate(command: Any) -> Any:  # noqa: ANN401
         for option in reversed([*options, connection(answer_s=answer_s)]):
@@ -110,3 +94,34 @@ def addressed(*, changes: bool, answer_s: float | None = None) -> Callable[[Any]
         return command
 
     return decorate
+
+
+def changing(*, answer_s: float) -> Callable[[Any], Any]:
+    """Decorate a command for one device with how it changes something; ``answer_s`` as for :func:`addressed`."""
+
+    def decorate(command: Any) -> Any:  # noqa: ANN401
+        for option in reversed([*_changing(), connection(answer_s=answer_s)]):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def _changing() -> list[Callable[[Any], Any]]:
+    return [
+        click.option(
+            "--if-version",
+            metavar="N",
+            type=click.IntRange(min=0),
+            expose_value=False,
+            callback=kept,
+            help="Only if the version of the device's state is N; see `controller status`.",
+        ),
+        click.option(
+            "--wait/--no-wait",
+            default=None,
+            expose_value=False,
+            callback=kept,
+            help="Wait for the answer, or return when the broker has the command. Default: wait.",
+        ),
+    ]
