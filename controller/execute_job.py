@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from controller.errors import ControllerError
 from controller.execute import ask
 from controller.files import require_new, write
 from controller.options import Given
@@ -128,20 +127,19 @@ def check_out(out: Path | None, *, force: bool) -> None:
         require_new(out, (".json",), force=force)
 
 
-def save_study(job: "Job", out: Path | None) -> None:
-    """Write the study of a job as it stood on the wire. Raises :class:`ControllerError` where there is none."""
+def save_study(job: "Job", out: Path | None) -> bool:
+    """Write the study of a job as it stood on the wire; False where there is none. Raises :class:`ControllerError`."""
     if out is None:
-        return
+        return False
     import json  # noqa: PLC0415
 
     from controller.report_files import study_in  # noqa: PLC0415
 
     if study_in(job) is None:
-        raise ControllerError(
-            f"{job.id} has no study to write to {out}", hint="with --follow it is written when the job has ended"
-        )
+        return False
     write(out, json.dumps(job.result, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n")
     tell(f"{out}: make a report of it with `controller report {out} --html {out.with_suffix('.html')}`")
+    return True
 
 
 def _job_of(outcome: "Outcome") -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from controller.completion import from_info
-from controller.errors import NoAnswerError
+from controller.errors import ControllerError, NoAnswerError
 from controller.execute import carry_out, given_ones, leave, order_of, print_tables, target_of
 from controller.execute_job import (
     BEGIN_S,
@@ -108,13 +108,17 @@ def job(given: Given, device: str, job_id: str, out: Path | None, *, follow: boo
         leave([], complete=False)
     if device not in followed.known:
         raise NoAnswerError(followed.missing(device), hint=f"`controller jobs {device}` lists them")
+    # Before anything is printed: whoever reads that may close the pipe early.
+    saved = save_study(followed.known[device], out)
     if not follow:
         print_job(given, followed.known[device])
     elif not given.json:
         print_end(followed, device)
     elif why := followed.missing(device):
         tell(f"Error: {why}")
-    save_study(followed.known[device], out)
+    if out is not None and not saved and not (follow and followed.missing(device)):
+        hint = "with --follow it is written when the job has ended"
+        raise ControllerError(f"{job_id} has no study to write to {out}", hint=hint)
     leave([followed.exit_code(device) if follow else 0], complete=True)
 
 

@@ -161,14 +161,14 @@ def _print(given: Given, started: "Started", out: Path | None) -> None:
     followed = started.followed
     job = followed.known.get(outcome.device_id)
     has_study = job is not None and study_in(job) is not None
+    if job is not None:  # before anything is printed: whoever reads that may close the pipe early
+        save_study(job, out)
     if given.json:
         print_json(job.result if job is not None and has_study else started.as_json(outcome))
     elif job is None:
         print_tables(started.outcomes, given)
     else:
         print_end(followed, outcome.device_id)
-    if job is not None and has_study:
-        save_study(job, out)
 
 
 @click.command()

@@ -172,6 +172,16 @@ def test_ctrl_c_and_coming_back(broker: Broker, tmp_path: Path) -> None:
     assert json.loads(out.read_text(encoding="utf-8")) == DONE.result
 
 
+def test_a_box_that_goes_offline(broker: Broker, tmp_path: Path) -> None:
+    """It is told where the sweep stood, exit 3, and nothing is written."""
+    out = tmp_path / "gym-1.json"
+    put_member(broker.port, "gym-1", availability=b"offline")
+    publish_job(broker.port, told(), "sweep-1")
+    done = controller("job", "gym-1", "sweep-1", "--follow", "--out", str(out), *address(broker))
+    assert (done.returncode, out.exists()) == (3, False)
+    assert "gym-1 has gone offline; its job sweep-1 stood at 25%: CPU FP32, run 2 of 3" in done.stderr
+
+
 def test_the_time_left() -> None:
     """It goes by the box's own clock and by how far the job is; at its start there is nothing to go by."""
     later = samples.NOW + timedelta(minutes=10)
