@@ -11,6 +11,7 @@ checksums, and a folder that is not exactly as listed is emptied before OpenVINO
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -76,6 +77,7 @@ class KeptNetwork:
             files = {path: digest(self.folder / path) for path in self._files()}
             text = Contents(identity=self._identity, files=files).model_dump_json(indent=2)
             (self.folder / CONTENTS).write_text(text, encoding="utf-8")
+            touch(self.folder / CONTENTS)
             for stale in spare(self.folder.parent.glob(f"*/{CONTENTS}")):
                 shutil.rmtree(stale.parent, ignore_errors=True)
         except OSError as error:
@@ -93,11 +95,17 @@ class KeptNetwork:
         # AUTO and MULTI may still have compiled for a second device when the list was written.
         for path in self._files() - contents.files.keys():
             (self.folder / path).unlink()
-        os.utime(self.folder / CONTENTS)
+        touch(self.folder / CONTENTS)
 
     def _files(self) -> set[str]:
         found = {str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()}
         return found - {CONTENTS}
+
+
+def touch(path: Path) -> None:
+    """Note that a file was used now; the time that the kernel notes by itself is some milliseconds coarse."""
+    now = time.time_ns()
+    os.utime(path, ns=(now, now))
 
 
 def spare(paths: Iterable[Path]) -> list[Path]:

@@ -19,7 +19,7 @@ import openvino as ov
 import structlog
 
 from agent.errors import EngineError, ModelError, TrialError
-from agent.inference.cache import KeptNetwork, spare
+from agent.inference.cache import KeptNetwork, spare, touch
 from agent.inference.devices import require_devices
 from agent.inference.engine import Engine, Floats, build_engine
 from agent.inference.letterbox import Letterbox
@@ -206,9 +206,12 @@ class _Reference:
                 return self._load(self._store.golden(card.name))
         if self._path is not None and self._path.exists():
             try:
-                return self._load(self._path)
-            except ModelError as error:
+                found = self._load(self._path)
+                touch(self._path)
+            except (ModelError, OSError) as error:
                 log.warning("cache.damaged", folder=str(self._path.parent), cause=str(error))
+            else:
+                return found
         computed = self._compute()
         if self._path is not None:
             _keep(self._path, computed)
@@ -239,6 +242,7 @@ def _keep(path: Path, outputs: Outputs) -> None:
         with aside.open("wb") as file:
             np.savez(file, allow_pickle=False, **outputs)
         aside.replace(path)
+        touch(path)
         for stale in spare(path.parent.glob("*.npz")):
             stale.unlink(missing_ok=True)
     except OSError as error:
