@@ -57,7 +57,7 @@ def _recommended(study: Study, found: tuple[Entry, ...]) -> Iterator[Finding]:
     elif measured and study.finished_at is not None:
         yield Finding("Run", ("None of the configurations may be recommended.",))
     if study.applied is not None and 0 <= study.applied < len(found):
-        yield Finding("Applied", (f"The box was switched to {found[study.applied].name}.",))
+        yield Finding("Applied", (f"The box was told to switch to {found[study.applied].name}.",))
 
 
 def _praise(entry: Entry, found: tuple[Entry, ...]) -> str:

@@ -5,20 +5,33 @@ from collections.abc import Sequence
 
 from agent.control.settings import Settings
 from agent.wire.affinity import Affinity
-from agent.wire.commands import Aim, Sweep
+from agent.wire.commands import Aim, CommandError, ErrorCode, Sweep
 from agent.wire.devices import DeviceString
 from agent.wire.study import Recipe, Row
 
+RUNS_MAX = 1600
+"""A run takes half a kilobyte of the study, and a message of the wire holds a megabyte."""
+
 
 def recipes(sweep: Sweep, model: str) -> tuple[Recipe, ...]:
-    """Every combination, the original model first; affinities are for HETERO alone. Raises CommandError."""
+    """Every combination, the original model first; affinities are for HETERO alone.
+
+    Raises CommandError for device strings that are none, and for more runs than a message can tell of.
+    """
     found = [Recipe(engine="original", model=model, device="CPU", precision="FP32")] if sweep.baseline_runs else []
     for text, precision, hint in itertools.product(sweep.devices, sweep.precisions, sweep.hints):
         device = DeviceString.parse(text)
         common = {"engine": "openvino", "model": model, "device": str(device), "precision": precision, "hint": hint}
         affinities = sweep.affinities if device.mode == "HETERO" else (None,)
         found += [Recipe.model_validate(common | {"affinity": affinity}) for affinity in affinities]
-    return tuple(dict.fromkeys(found))
+    wanted = tuple(dict.fromkeys(found))
+    if len(wanted) * sweep.runs > RUNS_MAX:
+        raise CommandError(
+            ErrorCode.INVALID_PAYLOAD,
+            f"{len(wanted)} rows of {sweep.runs} runs: at most {RUNS_MAX} runs in all",
+            "sweep in parts, or with fewer --runs",
+        )
+    return wanted
 
 
 def settings_of(recipe: Recipe) -> Settings:

@@ -263,7 +263,11 @@ class Control:
             case "describe":
                 result = self._describe()
             case "jobs":
-                result = {"jobs": [job.model_dump(mode="json", by_alias=True) for job in self.state.record.jobs]}
+                result = {
+                    "jobs": [
+                        job.model_dump(mode="json", by_alias=True, exclude={"result"}) for job in self.state.record.jobs
+                    ]
+                }
             case _:
                 latest = self.running.samples.latest if self.running else None
                 result = snapshot(latest, blur=self._config.output.blur)

@@ -145,4 +145,4 @@ class Study(Part):
     """Index of the row with the most frames per second among those that may be chosen."""
     best_latency: int | None = None
     applied: int | None = None
-    """Index of the row that was switched to."""
+    """Index of the row that the box was told to switch to."""
