@@ -16,6 +16,6 @@ def another(done: Sequence[Run], wanted: int) -> bool:
 
 def counted(done: Sequence[Run], wanted: int) -> tuple[int, ...]:
     """Places of the runs that count: the quiet ones, and of the disturbed as many of the first as are missing."""
-    quiet = [place for place, run in enumerate(done) if run.disturbed is None][:wanted]
+    quiet = [place for place, run in enumerate(done) if run.disturbed is None]
     disturbed = [place for place, run in enumerate(done) if run.disturbed is not None]
     return tuple(sorted(quiet + disturbed[: wanted - len(quiet)]))

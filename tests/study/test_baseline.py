@@ -70,8 +70,11 @@ def test_the_original_finds_whom_openvino_finds(colours: str, store: Store) -> N
 
 
 def test_a_run_of_the_original_is_a_run_like_any_other(store: Store) -> None:
-    """The same figures come of it: every frame, all stages, and how the machine was disturbed."""
-    measured = original(store, track=track_stage(Tracking(), Smoothing()))
+    """The same figures come of it: every frame, all stages, how the machine was disturbed, and poses as decoded."""
+    follow = track_stage(Tracking(), Smoothing())
+    assert follow is not None
+    measured = original(store, track=follow)
+    assert all(poses.ids is None for poses in measured.poses)
     run = measured.run
     assert run.frames == len(measured.poses) == len(measured.latencies_ms) == FRAMES
     assert run.fps == pytest.approx(run.frames / run.seconds)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from agent.benchmark.clips import RECORDED_MAX, Clips, Footage
-from agent.capture.frame import EndOfSource, Frame
+from agent.capture.frame import EndOfSource, Frame, Region
 from agent.config import Config
 from agent.control.samples import Samples
 from agent.errors import CancelledError, CaptureError, ConfigError, EdgeposeError, ModelError
@@ -148,7 +148,8 @@ def test_a_camera_is_not_recorded_without_permission(store: Store, tmp_path: Pat
 def test_a_camera_is_recorded_and_the_clip_deleted(store: Store, tmp_path: Path) -> None:
     """With permission the camera's frames become a private clip of their own pace, and are gone afterwards."""
     samples, told = Samples(), list[str]()
-    clips = Clips(configured(tmp_path, record=True, source="/dev/video0", rotate=90), store, samples)
+    roi = {"x": 0.25, "y": 0.0, "width": 0.5, "height": 1.0}
+    clips = Clips(configured(tmp_path, record=True, source="/dev/video0", rotate=90, roi=roi), store, samples)
     with camera_running(samples), clips.footage(Measuring(frames=12), told.append, NEVER) as footage:
         assert samples.recorder is None
         assert footage.clip.model_dump() == {
@@ -158,7 +159,9 @@ def test_a_camera_is_recorded_and_the_clip_deleted(store: Store, tmp_path: Path)
             "height": 48,
             "fps": pytest.approx(FPS),
         }
-        brightness = [int(frame.image[0, 0, 0]) for frame in frames_of(footage)]
+        frames = list(frames_of(footage))
+        assert frames[0].region == Region(16, 0, 32, 48)
+        brightness = [int(frame.image[0, 0, 0]) for frame in frames]
         assert np.allclose(np.diff(brightness), 4, atol=2)
         (folder,) = (tmp_path / "state").iterdir()
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
