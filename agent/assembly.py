@@ -118,6 +118,7 @@ class Assembly:
         if record.settings.paused:
             pipeline.pause()
         studies = Studies(Parts(config, core, store, workshop, samples, known.devices, pipeline.pause))
+        parts.callback(studies.leave)
         jobs = {"quantize": Quantizing(config, samples).run, "benchmark": studies.run, "sweep": studies.run}
         works = Works(workshop, samples, self._telemetry, jobs, measure_s=config.switch.measure_s, post=self._post)
         running = Running(pipeline, checked.lane, works, samples)

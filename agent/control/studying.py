@@ -84,6 +84,9 @@ class Studies:
         self._path: Path = config.paths.state / f"{config.device_id}-study.json"
         self._clips = Clips(config, parts.store, parts.samples)
         self._limits = Limits(parts.core)
+        self._lock = threading.Lock()
+        self._kept: Ledger | None = None
+        self._left = False
         if not self._path.exists():
             self._clips.forget()
 
@@ -92,17 +95,28 @@ class Studies:
 
         Raises CommandError, EdgeposeError, and CancelledError when cancelled.
         """
+        # What was measured stays until the next job begins: only what comes of this call tells of its end.
+        self._kept = None
         if work.command is not None:
+            self._path.unlink(missing_ok=True)
             self._clips.forget()
         ledger = None if work.command is not None else self._load(work)
         args = work.command.args if work.command is not None else ledger.args if ledger else None
         assert isinstance(args, Benchmark | Sweep)
+        if ledger is not None and len(ledger.study.rows) == len(ledger.recipes):
+            return self._done(work, ledger.study, args)
         with self._clips.footage(args, lambda what: tell(what, 0.0), cancelled) as footage:
             self._parts.hold()
             ledger = ledger or self._begun(work, args, footage)
             study = self._measure(ledger, footage, tell, cancelled)
-        self._path.unlink(missing_ok=True)
         return self._done(work, study, args)
+
+    def leave(self) -> None:
+        """The process ends because it was asked to: the row that is being measured is not to blame."""
+        with self._lock:
+            self._left = True
+            if self._kept is not None and self._kept.tries:
+                self._write(self._kept.model_copy(update={"tries": self._kept.tries - 1}))
 
     def _measure(self, ledger: Ledger, footage: Footage, tell: Tell, cancelled: threading.Event) -> Study:
         parts, kept = self._parts, ledger
@@ -121,10 +135,10 @@ class Studies:
 
         bench = Bench(parts.config, parts.store, parts.workshop, self._limits, parts.box(), footage)
         studying = Studying(bench, ledger.study, begin=begin, keep=keep, tell=tell, cancelled=cancelled)
-        return studying.run(ledger.recipes, ledger.args).model_copy(update={"finished_at": datetime.now(UTC)})
+        return studying.run(ledger.recipes, ledger.args)
 
     def _done(self, work: Work, study: Study, args: Benchmark | Sweep) -> Done:
-        winner = None
+        winner, study = None, study.model_copy(update={"finished_at": datetime.now(UTC)})
         if isinstance(args, Sweep) and args.apply is not None:
             winner = best(study.rows, args.apply, args.max_accuracy_loss)
             study = study.model_copy(update={"applied": winner})
@@ -180,6 +194,8 @@ class Studies:
     def _load(self, work: Work) -> Ledger:
         try:
             ledger = Ledger.model_validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            raise EdgeposeError("the agent ended before the first row was begun", hint="start it again") from None
         except (OSError, ValidationError) as error:
             raise EdgeposeError(f"what was measured before the restart cannot be read: {error}") from error
         if ledger.job != work.job:
@@ -187,4 +203,14 @@ class Studies:
         return ledger
 
     def _save(self, ledger: Ledger) -> None:
-        replace_file(self._path, ledger.model_dump_json(by_alias=True).encode())
+        with self._lock:
+            self._kept = ledger
+            if not self._left:
+                self._write(ledger)
+
+    def _write(self, ledger: Ledger) -> None:
+        try:
+            replace_file(self._path, ledger.model_dump_json(by_alias=True).encode())
+        except OSError as error:
+            why = error.strerror or error
+            raise EdgeposeError(f"{self._path} cannot be written: {why}", hint="is the disk full?") from error
