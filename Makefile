@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test kill-switch fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-int8 soak-switch lock clean
+.PHONY: help venv demo test kill-switch study-faults fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-int8 soak-switch lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -28,6 +28,9 @@ test: lint  ## Lint, types and every test
 
 kill-switch: $(STAMP)  ## 200 times kill -9 around a command: old or new settings, nothing lost, nothing twice
 	$(BIN)/python -m tests.system.kill_switch --times 200
+
+study-faults: $(STAMP)  ## Kill, stop, cancel, a lost broker and a lost camera amid a sweep of twelve rows
+	$(BIN)/python -m tests.system.study_faults
 
 fuzz: $(STAMP)  ## Generated and mutated commands: 100,000 through the codec, 10,000 through a broker to an agent
 	$(BIN)/python -m tests.fuzz.commands --codec 100000 --broker 10000
