@@ -1,0 +1,64 @@
+"""Promises about the frames that a quantisation records."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.config import Config
+from agent.control.events import Work
+from agent.control.quantizing import EVERY_S, Quantizing
+from agent.control.samples import Samples
+from agent.control.settings import Settings
+from agent.errors import CancelledError, EdgeposeError
+from agent.pipeline import Result
+from agent.poses.skeleton import Poses
+from agent.wire.commands import Address, Command, Quantize
+from tests.footage import as_frame
+
+SETTINGS = Settings(model="any", device="CPU", precision="FP32")
+SOMEBODY = Poses(np.ones((1, 17, 3), np.float32), np.ones((1, 4), np.float32), np.ones(1, np.float32))
+
+
+def work(seconds: float) -> Work:
+    command = Command("quantize", "1", Quantize(frames=100, seconds=seconds), Address("reply", b"1"))
+    return Work(1, command, SETTINGS, "job-1")
+
+
+def quantizing(tmp_path: Path, samples: Samples) -> Quantizing:
+    return Quantizing(Config.model_validate({"device_id": "box", "paths": {"state": tmp_path}}), samples)
+
+
+def show(samples: Samples, seconds: float) -> None:
+    """Eight frames a second once somebody records: people in the first half of each second."""
+    while samples.recorder is None:
+        pass
+    recorder = samples.recorder
+    for number in range(round(seconds * 8)):
+        frame = replace(as_frame(np.zeros((48, 64, 3), np.uint8), number), media_s=number / 8)
+        recorder(Result(frame, SOMEBODY if number % 8 < 4 else Poses.nobody(), 1, "any"))
+
+
+def test_frames_with_people_some_time_apart_are_recorded(tmp_path: Path) -> None:
+    """Neighbours and empty frames are left out; too few frames are told, and no picture stays."""
+    samples = Samples()
+    camera = threading.Thread(target=show, args=(samples, 10.0))
+    camera.start()
+    assert 1 / 8 < EVERY_S < 2 / 8  # so every other frame of the four with people
+    with pytest.raises(EdgeposeError, match="^20 frames with people in 2 s, at least 40"):
+        quantizing(tmp_path, samples).run(work(2.0), lambda _step, _share: None, threading.Event())
+    camera.join()
+    assert samples.recorder is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_recording_is_cancelled(tmp_path: Path) -> None:
+    """Who takes it back does not wait for people to come into view, and no picture stays."""
+    samples, cancelled = Samples(), threading.Event()
+    cancelled.set()
+    with pytest.raises(CancelledError):
+        quantizing(tmp_path, samples).run(work(60.0), lambda _step, _share: None, cancelled)
+    assert samples.recorder is None
+    assert list(tmp_path.iterdir()) == []
