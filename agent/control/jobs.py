@@ -62,7 +62,7 @@ def end_job_and_apply(turn: Turn) -> None:
     assert isinstance(turn.event, Done)
     assert turn.event.apply is not None
     end_job(turn)
-    wanted = turn.event.apply
+    wanted = turn.event.apply.model_copy(update={"paused": turn.state.record.settings.paused})
     turn.note("switch.started", f"{wanted.model} {wanted.precision} on {wanted.device}, the best of the sweep")
     turn.begin(Work(turn.state.works + 1, None, wanted))
 
