@@ -45,13 +45,15 @@ def golden_input(card: NetworkCard, height: int | None = None, width: int | None
     """Make the picture: uint8 (height, width, 3) BGR, by default of the card's size, a sum of seeded waves."""
     rows, columns = height or card.input.height, width or card.input.width
     rng = np.random.default_rng(_SEED)
-    y, x = np.mgrid[0:rows, 0:columns] / 256.0
+    y, x = np.arange(rows)[:, None, None] / 256.0, np.arange(columns)[:, None] / 256.0
     picture = np.zeros((rows, columns, 3))
     for wave in range(_WAVES):
         length = 2.0 ** (wave / 2 - 1)
         angle, *phases = rng.uniform(0, 2 * np.pi, 4)
-        along = 2 * np.pi * length * (x * np.cos(angle) + y * np.sin(angle))
-        picture += np.sin(along[..., None] + np.asarray(phases)) / np.sqrt(length)
+        # sin(across + down): sines of a row and of a column, which is a quarter of the time of sines of all pixels.
+        across = 2 * np.pi * length * np.cos(angle) * x + np.asarray(phases)
+        down = 2 * np.pi * length * np.sin(angle) * y
+        picture += (np.sin(across) * np.cos(down) + np.cos(across) * np.sin(down)) / np.sqrt(length)
     low, high = picture.min(), picture.max()
     return np.asarray(np.round((picture - low) / (high - low) * 255), np.uint8)
 
