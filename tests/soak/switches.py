@@ -100,10 +100,11 @@ class Findings:
         return float(np.polyfit([at for at, _ in settled], [foot.rss_kb for _, foot in settled], 1)[0])
 
 
-def soak(port: int, folder: Path, models: Path, switches: int, seed: int) -> Findings:
+def soak(port: int, folder: Path, switches: int, seed: int, *, int8: bool) -> Findings:
     """Switch so often."""
     findings, chance = Findings(), random.Random(seed)
-    names, precisions = two_networks(models)
+    models = folder / "models"
+    names, precisions = two_networks(models, int8=int8)
     variables = VARIABLES | {"EDGEPOSE_PATHS__MODELS": str(models), "EDGEPOSE_PATHS__CACHE": str(folder / "cache")}
     with Commander(port, TOPICS) as commander, agent(port, **variables) as process:
         commander.wait(lambda seen: seen.topic == TOPICS.keypoints)
@@ -204,7 +205,7 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         broker = stack.enter_context(Broker(folder))
-        missed = report(soak(broker.port, folder, folder / "models", given.switches, given.seed))
+        missed = report(soak(broker.port, folder, given.switches, given.seed, int8=True))
     for what in missed:
         print(f"NOT KEPT: {what}")
     return 1 if missed else 0
