@@ -119,7 +119,9 @@ class Assembly:
             pipeline.pause()
         studies = Studies(Parts(config, core, store, workshop, samples, known.devices, pipeline.pause))
         parts.callback(studies.leave)
-        jobs = {"quantize": Quantizing(config, samples).run, "benchmark": studies.run, "sweep": studies.run}
+        quantizing = Quantizing(config, samples)
+        parts.callback(quantizing.close)
+        jobs = {"quantize": quantizing.run, "benchmark": studies.run, "sweep": studies.run}
         works = Works(workshop, samples, self._telemetry, jobs, measure_s=config.switch.measure_s, post=self._post)
         running = Running(pipeline, checked.lane, works, samples)
         parts.callback(lambda: running.lane.engine.close())  # noqa: PLW0108 - the lane in use then, not now

@@ -41,6 +41,7 @@ class Quantizing:
         self._config = config
         self._samples = samples
         self._folder = config.paths.state / f"{config.device_id}-calibration"
+        self._process: subprocess.Popen[str] | None = None
         shutil.rmtree(self._folder, ignore_errors=True)  # a killed agent may have left pictures of people
 
     def run(self, work: Work, tell: Tell, cancelled: threading.Event) -> Done:
@@ -60,6 +61,12 @@ class Quantizing:
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
+    def close(self) -> None:
+        """The agent ends, and may not wait for the job to notice: nothing of it stays behind."""
+        if (process := self._process) is not None:
+            process.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def _record(self, args: Quantize, tell: Tell, cancelled: threading.Event) -> int:
         """Write frames with people in view until there are enough or the time is over; how many there are."""
         recorder = Recorder(self._folder, args.frames, _calibrating())
@@ -75,6 +82,7 @@ class Quantizing:
         command = [sys.executable, "-m", "models.cli", "quantize", name, "--clip", str(self._folder), "--json"]
         command += ["--progress", "json", "--models-dir", str(self._config.paths.models), *size]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own program
+            self._process = process
             psutil.Process(process.pid).nice(LOWEST)
             ended = threading.Event()
             watcher = threading.Thread(target=_end_when, args=(process, cancelled, ended), daemon=True)
@@ -84,6 +92,7 @@ class Quantizing:
             said = _follow(process.stderr, tell)
             told = process.stdout.read()
             ended.set()
+        self._process = None
         if cancelled.is_set():
             raise CancelledError("cancelled while it quantized")
         if process.returncode:
