@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from models import catalogue
+from models.catalogue import Precision
 from models.fetch import fetch
 from models.own import add
 from models.store import Store, models_dir
@@ -18,11 +19,11 @@ BESIDE: Final = Path(__file__).parents[2] / ".." / "shared" / "data" / "models" 
 SMALL: Final = "movenet-small"
 
 
-def two_networks(folder: Path, *, int8: bool) -> tuple[tuple[str, str], tuple[str, ...]]:
-    """Fill ``folder`` with MoveNet, the sample clip and OpenPose; the names, and the precisions both have.
+def two_networks(folder: Path, *, int8: bool) -> dict[str, tuple[Precision, ...]]:
+    """Fill ``folder`` with MoveNet, the sample clip and OpenPose; the networks, and the precisions each has.
 
-    Where OpenPose's file is not at hand the second is MoveNet at another, fixed input size. INT8 variants are made on
-    the spot, which takes minutes.
+    Where OpenPose's file is not at hand the second is MoveNet at another, fixed input size. MoveNet's INT8 variant is
+    made where it is not there, which takes two minutes.
     """
     home = Store(models_dir())
     for name in (FIRST, "vtest"):
@@ -30,10 +31,9 @@ def two_networks(folder: Path, *, int8: bool) -> tuple[tuple[str, str], tuple[st
         shutil.copytree(home.folder / name, folder / name, copy_function=os.link)
     store = Store(folder)
     second = OPENPOSE if _openpose(home, store) else _small(store)
-    for name in (FIRST, second) if int8 else ():
-        _quantize(name, store)
-    both = set(store.precisions(FIRST)) & set(store.precisions(second))
-    return (FIRST, second), tuple(precision for precision in catalogue.PRECISIONS if precision in both)
+    if int8 and "INT8" not in store.precisions(FIRST):
+        _quantize(FIRST, store)
+    return {name: store.precisions(name) for name in (FIRST, second)}
 
 
 def _openpose(home: Store, store: Store) -> bool:
@@ -59,10 +59,5 @@ def _small(store: Store) -> str:
 
 
 def _quantize(name: str, store: Store) -> None:
-    """Accurate or not: it is to run."""
-    size = ["--long-side", "256"] if store.card(name).input.resizable else []
-    options = ["--clip", "vtest", "--frames", "60", "--force", "--progress", "json", "--models-dir", str(store.folder)]
-    command = [sys.executable, "-m", "models.cli", "quantize", name, *options, *size]
-    # It fails by its exit code where the variant is not accurate enough, and installs it all the same.
-    subprocess.run(command, check=False, capture_output=True)
-    assert "INT8" in store.precisions(name), f"no INT8 variant of {name} was made"
+    options = ["--clip", "vtest", "--progress", "json", "--models-dir", str(store.folder)]
+    subprocess.run([sys.executable, "-m", "models.cli", "quantize", name, *options], check=True, capture_output=True)

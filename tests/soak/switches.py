@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,13 +104,13 @@ def soak(port: int, folder: Path, switches: int, seed: int, *, int8: bool) -> Fi
     """Switch so often."""
     findings, chance = Findings(), random.Random(seed)
     models = folder / "models"
-    names, precisions = two_networks(models, int8=int8)
+    networks = two_networks(models, int8=int8)
     variables = VARIABLES | {"EDGEPOSE_PATHS__MODELS": str(models), "EDGEPOSE_PATHS__CACHE": str(folder / "cache")}
     with Commander(port, TOPICS) as commander, agent(port, **variables) as process:
         commander.wait(lambda seen: seen.topic == TOPICS.keypoints)
         findings.models[1] = FIRST
         current = dict(HOME)
-        for key, value in itertools.islice(_wishes(chance, current, names, precisions), switches):
+        for key, value in itertools.islice(_wishes(chance, current, networks), switches):
             _switch(commander, findings, current, key, value)
             if current == HOME:
                 _breathe(commander)
@@ -126,16 +126,18 @@ def soak(port: int, folder: Path, switches: int, seed: int, *, int8: bool) -> Fi
 
 
 def _wishes(
-    chance: random.Random, current: dict[str, str], names: tuple[str, ...], precisions: tuple[str, ...]
+    chance: random.Random, current: dict[str, str], networks: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[str, str]]:
-    """What to change next, and to what: at random, and home again every ROUND."""
-    choices = {"model": names, "precision": precisions, "device": DEVICES}
+    """What to change next, and to what: at random among what can be had, and home again every ROUND."""
     while True:
         for _ in range(ROUND - len(HOME)):
-            key = chance.choice(list(choices))
-            yield key, chance.choice([value for value in choices[key] if value != current[key]])
-        for key, value in HOME.items():
-            yield key, value
+            able = [name for name, precisions in networks.items() if current["precision"] in precisions]
+            choices = {"model": able, "precision": networks[current["model"]], "device": DEVICES}
+            others = [(key, value) for key, values in choices.items() for value in values if value != current[key]]
+            yield chance.choice(others)
+        # The precision first: every network has FP32.
+        for key in ("precision", "model", "device"):
+            yield key, HOME[key]
 
 
 def _switch(commander: Commander, findings: Findings, current: dict[str, str], key: str, value: str) -> None:
