@@ -87,7 +87,7 @@ def quantize(  # noqa: PLR0913, PLR0917 - one parameter per option
     from models.quantize import install  # noqa: PLC0415
     from models.quantize import quantize as make  # noqa: PLC0415
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an end like Ctrl-C: nothing is left behind
+    _end_like_ctrl_c()
     logs.setup(Log(level="warning"))
     ptq.version()  # says at once that the extra is missing
     card = (store := Store(models_dir)).card(name)
@@ -105,6 +105,12 @@ def quantize(  # noqa: PLR0913, PLR0917 - one parameter per option
             f"{name} at INT8: {made.verdict.reason}" + (": it is not installed" if xml is None else ""),
             hint="give footage like that it is meant for, with many people, or another --missed-max and --oks-min",
         )
+
+
+def _end_like_ctrl_c() -> None:
+    """A request to end leaves nothing behind, also where whoever started this program keeps the signals blocked."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
 
 
 @contextmanager
