@@ -1,0 +1,93 @@
+"""The job `quantize` in a real agent: whatever becomes of it, no picture of anybody and no process stays behind."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from agent.wire.commands import ErrorCode, JobStatus, ReplyStatus
+from agent.wire.messages import Status
+from tests.broker import Broker
+from tests.system.study_faults import PROMISED_S, Rig
+
+RECORDING = "recording frames"
+READING = "reading frames"
+"""The first that the quantiser tells."""
+
+
+@pytest.fixture
+def rig(broker: Broker, tmp_path: Path) -> Iterator[Rig]:
+    """An agent that sees people, and forty frames of them in a moment."""
+    feed = {
+        "EDGEPOSE_CAMERA__PACE": "fast",
+        "EDGEPOSE_CAMERA__LOSSLESS": "true",
+        "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "384",
+        "EDGEPOSE_INFERENCE__THREADS": "1",  # the quantiser is given way to by nobody
+    }
+    with Rig(tmp_path, broker, **feed) as running:
+        yield running
+
+
+def pictures(rig: Rig) -> Path:
+    return rig.state_folder / "demo-calibration"
+
+
+def begin(rig: Rig, frames: int = 40) -> str:
+    """Begin one that will not be done before it is ended; its id."""
+    return rig.begin("quantize", frames=frames, seconds=60)
+
+
+def until(rig: Rig, step: str) -> psutil.Process | None:
+    """Wait for a step of the job; the quantiser, where there is one."""
+    rig.wait(lambda job: job.id == rig.job and job.step.startswith(step))
+    assert pictures(rig).stat().st_mode & 0o777 == 0o700
+    assert rig.process is not None
+    children = psutil.Process(rig.process.popen.pid).children()
+    return children[0] if children else None
+
+
+@pytest.mark.parametrize("step", [RECORDING, READING])
+def test_cancelled(rig: Rig, step: str) -> None:
+    """A cancel ends the recording or the quantiser; frames flow as if nothing had been asked."""
+    job = begin(rig, frames=2000 if step == RECORDING else 40)
+    quantiser = until(rig, step)
+    assert (quantiser is None) == (step == RECORDING)
+    assert rig.heard.ask("cancel", id=job).status is ReplyStatus.SUCCEEDED
+    ended = rig.ended(job)
+    assert (ended.status, ended.error and ended.error.code) == (JobStatus.CANCELLED, ErrorCode.CANCELLED)
+    assert not pictures(rig).exists()
+    assert quantiser is None or not quantiser.is_running()
+    rig.state(Status.RUNNING)
+    rig.flows()
+
+
+def test_nobody_in_view(broker: Broker, tmp_path: Path) -> None:
+    """Too few frames with people in the time allowed: it fails, and says what to do."""
+    with Rig(tmp_path, broker) as rig:
+        ended = rig.ended(rig.begin("quantize", frames=40, seconds=0.5))
+        assert ended.status is JobStatus.FAILED
+        assert ended.error is not None
+        assert "at least 40 are needed" in ended.error.message
+        assert "people are in view" in ended.error.hint
+        assert not pictures(rig).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_agent_ends_meanwhile(rig: Rig, number: signal.Signals) -> None:
+    """A stop cancels it and leaves nothing; after a kill the next start tells that it failed and leaves nothing."""
+    job = begin(rig)
+    quantiser = until(rig, READING)
+    assert quantiser is not None
+    code = rig.end(number, PROMISED_S)
+    assert code == (0 if number is signal.SIGTERM else -number)
+    assert not psutil.wait_procs([quantiser], timeout=20)[1], "the quantiser goes on without its agent"
+    if number is signal.SIGTERM:
+        assert not pictures(rig).exists()
+    rig.start()
+    assert not pictures(rig).exists()
+    ended = rig.ended(job)
+    assert ended.status is (JobStatus.CANCELLED if number is signal.SIGTERM else JobStatus.FAILED)
+    assert ended.error is not None
+    assert ended.error.hint
