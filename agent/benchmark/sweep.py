@@ -82,8 +82,14 @@ class Studying:
         return self._study
 
     def _teller(self, place: int, rows: int, name: str) -> Tell:
-        """Tells of one row as part of the whole."""
-        return lambda what, share: self._tell(f"row {place + 1} of {rows}, {name}: {what}", (place + share) / rows)
+        """Tells of one row as part of the whole, unless it was cancelled: then no other step is begun."""
+
+        def tell(what: str, share: float) -> None:
+            if self._cancelled.is_set():
+                raise CancelledError(f"cancelled in row {place + 1} of {rows}, {name}")
+            self._tell(f"row {place + 1} of {rows}, {name}: {what}", (place + share) / rows)
+
+        return tell
 
     def _add(self, row: Row) -> None:
         """Put a row to the others, with its speed-up over the original model, and keep the study."""
@@ -153,7 +159,10 @@ class Studying:
     def _runs(self, wanted: int, tell: Tell, once: Callable[[], Measured]) -> list[Measured]:
         done: list[Measured] = []
         while another([measured.run for measured in done], wanted):
-            tell(f"run {len(done) + 1} of {wanted}", 0.1 + 0.85 * min(1.0, len(done) / wanted))
+            disturbed = sum(measured.run.disturbed is not None for measured in done)
+            again = f", {disturbed} disturbed" if disturbed else ""
+            quiet = len(done) - disturbed
+            tell(f"run {quiet + 1} of {wanted}{again}", 0.1 + 0.85 * min(1.0, len(done) / wanted))
             done.append(once())
         return done
 
