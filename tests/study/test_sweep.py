@@ -1,0 +1,163 @@
+"""Promises of the study on a box: with real engines on small networks, some of which cannot be run."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import cv2
+import numpy as np
+import pytest
+
+from agent.benchmark import sweep
+from agent.benchmark.clips import Clips
+from agent.benchmark.limit import Limits
+from agent.benchmark.rows import recipes
+from agent.benchmark.sweep import Bench, Studying
+from agent.config import Config
+from agent.control.asking import Box
+from agent.control.inventory import installed
+from agent.control.samples import Samples
+from agent.control.workshop import Workshop
+from agent.errors import CancelledError
+from agent.host import host_info
+from agent.inference.devices import open_core
+from agent.wire.commands import Sweep
+from agent.wire.study import Bar, Recipe, Study
+from models.store import Store
+from tests import broken_networks
+
+FRAMES = 10
+ARGS = Sweep(devices=("CPU", "GPU", "SIMCPU"), precisions=("FP32",), runs=1, frames=FRAMES, baseline_runs=0)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """One network that works and one that fails in the dark, and a clip in which it is dark."""
+    folder = tmp_path_factory.mktemp("box")
+    for install in (broken_networks.sound, broken_networks.raises_in_the_dark):
+        install(folder / "networks")
+    pictures = folder / "dark"
+    pictures.mkdir()
+    for number in range(3):
+        cv2.imwrite(str(pictures / f"{number}.png"), np.zeros((64, 64, 3), np.uint8))
+    config = Config.model_validate(
+        {
+            "paths": {"state": folder / "state", "models": folder / "networks", "cache": folder / "cache"},
+            "camera": {"source": str(pictures)},
+            "model": {"name": "tiny-sound"},
+            "devices": {"aliases": {"SIMCPU": "CPU"}},
+        }
+    )
+    store, core = Store(config.paths.models), open_core(config.devices.aliases)
+    box = Box("hall", ("CPU", "SIMCPU"), installed(store))
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        Clips(config, store, Samples()).footage(ARGS, lambda _what: None, threading.Event()) as footage,
+    ):
+        patch.setattr(sweep, "LIMIT_S", 0.1)
+        yield Bench(config, store, Workshop(config, core, store), Limits(core), box, footage)
+
+
+@dataclass
+class Heard:
+    """What a study tells."""
+
+    kept: list[Study] = field(default_factory=list)
+    begun: list[int] = field(default_factory=list)
+    told: list[tuple[str, float]] = field(default_factory=list)
+
+
+def empty(bench: Bench) -> Study:
+    return Study(
+        device_id="hall",
+        started_at=datetime.now(UTC),
+        agent_version="0",
+        openvino_version="0",
+        opencv_version="0",
+        host=host_info(),
+        devices={"CPU": "a processor", "SIMCPU": "a processor"},
+        model="tiny-sound",
+        input=(64, 64),
+        gflops_per_frame=0.1,
+        clip=bench.footage.clip,
+        bar=Bar(missed_max=0.03, oks_min=0.85),
+        asked={},
+    )
+
+
+def studying(
+    bench: Bench, heard: Heard, study: Study, *, refuse: tuple[int, ...] = (), cancelled: threading.Event | None = None
+) -> Studying:
+    def begin(place: int) -> bool:
+        heard.begun.append(place)
+        return place not in refuse
+
+    return Studying(
+        bench,
+        study,
+        begin=begin,
+        keep=heard.kept.append,
+        tell=lambda what, share: heard.told.append((what, share)),
+        cancelled=cancelled or threading.Event(),
+    )
+
+
+def three(bench: Bench) -> tuple[Recipe, ...]:
+    """One that can be measured, one this box has no device for, and the first again under another name."""
+    assert bench.box.models
+    return recipes(ARGS, "tiny-sound")
+
+
+def test_row_after_row(bench: Bench) -> None:
+    """Each is begun, told and kept in its order; what cannot be had says why and the next goes on."""
+    heard = Heard()
+    study = studying(bench, heard, empty(bench)).run(three(bench), ARGS)
+    assert [row.recipe for row in study.rows] == list(three(bench))
+    assert [row.status for row in study.rows] == ["measured", "unavailable", "measured"]
+    assert "devices here: CPU, SIMCPU" in study.rows[1].reason
+    assert heard.begun == [0, 1, 2]
+    assert [len(kept.rows) for kept in heard.kept] == [1, 2, 3]
+    assert heard.kept[-1] == study
+    shares = [share for _what, share in heard.told]
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] <= shares[-1] < 1
+    for row in (study.rows[0], study.rows[2]):
+        assert [run.frames for run in row.runs] == [FRAMES]
+        assert row.fps is not None
+        assert row.fps.mean == row.runs[0].fps
+        assert row.limit is not None
+        assert row.agreement is not None
+        assert row.agreement.frames == FRAMES
+        assert row.accurate is True
+        assert row.speedup is None, "there is no original to be faster than"
+
+
+def test_a_row_that_fails(bench: Bench) -> None:
+    """A network that fails in the middle of a run costs its own row, with the reason, and no other."""
+    broken = three(bench)[0].model_copy(update={"model": "tiny-raising"})
+    study = studying(bench, Heard(), empty(bench)).run((broken, three(bench)[0]), ARGS)
+    assert [row.status for row in study.rows] == ["failed", "measured"]
+    assert study.rows[0].reason
+    assert study.rows[0].runs == ()
+    assert study.best_throughput == study.best_latency == 1
+
+
+def test_it_goes_on_where_it_was(bench: Bench) -> None:
+    """Rows that are there are neither begun nor changed; one that killed the agent is given up."""
+    first = studying(bench, Heard(), empty(bench)).run(three(bench)[:1], ARGS)
+    heard = Heard()
+    study = studying(bench, heard, first, refuse=(2,)).run(three(bench), ARGS)
+    assert heard.begun == [1, 2]
+    assert study.rows[0] == first.rows[0]
+    assert study.rows[2].status == "failed"
+    assert "died each time" in study.rows[2].reason
+
+
+def test_it_is_cancelled(bench: Bench) -> None:
+    """A cancel ends it within the row, of which nothing is kept."""
+    heard, cancelled = Heard(), threading.Event()
+    cancelled.set()
+    with pytest.raises(CancelledError):
+        studying(bench, heard, empty(bench), cancelled=cancelled).run(three(bench), ARGS)
+    assert (heard.begun, heard.kept) == ([0], [])
