@@ -2,10 +2,13 @@
 
 ``python -m tests.system.study_faults`` prints what it saw. After each fault the sweep goes on where it was, or ends
 with a stated reason; no row is measured twice, what had been measured stays as it was, and live publishing is back at
-the end. The first violation ends it with exit code 1.
+the end. The first violation ends it with exit code 1. With ``--quantize`` it takes the way from frames of people to an
+INT8 network in use instead, which needs some minutes.
 """
 
+import argparse
 import json
+import shutil
 import signal
 import sys
 import tempfile
@@ -18,7 +21,7 @@ from typing import Any, Final, Self
 from agent.benchmark.rows import recipes
 from agent.control.studying import Ledger
 from agent.wire.commands import ErrorCode, Job, JobStatus, ReplyStatus, Sweep
-from agent.wire.messages import Event, State, Status
+from agent.wire.messages import Event, Info, State, Status
 from agent.wire.study import Study
 from agent.wire.topics import Topics
 from models import catalogue
@@ -33,6 +36,7 @@ TOPICS: Final = Topics("demo")
 MODEL: Final = "movenet-multipose"
 JOB_S: Final = 240.0
 PROMISED_S: Final = 2.0
+QUANTIZE_S: Final = 1800.0
 LOG_LINES: Final = 30
 FIVE: Final[dict[str, Any]] = {
     "devices": ("CPU", "SIMCPU"),
@@ -267,6 +271,28 @@ def outages(rig: Rig, args: dict[str, Any], row: int, camera: MjpegCamera) -> St
     return study
 
 
+def quantised(rig: Rig) -> Job:
+    """A quantisation ends with INT8 on offer, and with no picture on the disk; the agent judges it before it runs."""
+    rig.flows()
+    job_id = rig.begin("quantize", frames=80, seconds=120)
+    job = rig.wait(lambda news: news.id == job_id and news.status in Job.FINAL, QUANTIZE_S)
+    assert not (rig.state_folder / "demo-calibration").exists(), "pictures were left"
+    assert job.status is JobStatus.SUCCEEDED, f"it ended with {job}"
+    assert (job.result or {}).get("installed") is True, f"it brought {job.result}"
+    rig.heard.ask("jobs")  # whatever was to be told of the end has been told before
+    offered = {model.name: model.precisions for model in Info.decode(rig.heard.payloads(TOPICS.info)[-1]).models}
+    assert "INT8" in offered[MODEL], f"on offer is {offered}"
+    reply = rig.heard.ask("set-precision", precision="INT8", timeout_s=120)
+    if reply.status is ReplyStatus.SUCCEEDED:
+        assert rig.state(Status.RUNNING).requested.precision == "INT8"
+    else:
+        assert reply.error is not None
+        assert reply.error.code is ErrorCode.ACCURACY_FAILED, f"it is told {reply}"
+        assert any(letter.isdigit() for letter in reply.error.message), f"no figures: {reply.error}"
+    rig.flows()
+    return job
+
+
 def back(rig: Rig) -> None:
     """The agent is as it was: the same is asked of it and runs, and keypoints come."""
     state = rig.state(Status.RUNNING)
@@ -298,9 +324,18 @@ def unchanged(before: Ledger, study: Study) -> None:
 
 def main() -> int:
     """Print what was seen."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quantize", action="store_true")
+    options = parser.parse_args()
     for name in (MODEL, "vtest"):
         fetch(catalogue.card(name), Store(models_dir()))
     with tempfile.TemporaryDirectory() as scratch, MjpegCamera() as camera:
+        if options.quantize:
+            shutil.copytree(models_dir(), Path(scratch) / "models")
+            own = {"EDGEPOSE_PATHS__MODELS": str(Path(scratch) / "models"), "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "512"}
+            violation = _violation(Path(scratch), quantised, **own)
+            sys.stdout.write(f"quantised: {violation or 'held'}\n")
+            return 1 if violation else 0
         faults: dict[str, Callable[[Rig], object]] = {
             "kill -9 in row 5 of 12": lambda rig: killed(rig, TWELVE, 5),
             "kill -9 twice in row 5": lambda rig: killed_again(rig, TWELVE, 5),
