@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.capture.frame import Frame, Image
 from agent.pipeline import Result
@@ -16,7 +17,9 @@ SAMPLES_MAX = 16
 EVERY_S = 2.0
 """Seconds between two samples: neighbours show the same poses."""
 LONG_SIDE_MAX = 640
-"""Pixels; as much as networks look at, and a megabyte a picture."""
+"""Pixels; as much as networks look at."""
+QUALITY = (cv2.IMWRITE_JPEG_QUALITY, 95)
+NOTHING: Image = np.empty((0, 0, 3), np.uint8)
 
 
 class Samples:
@@ -24,7 +27,8 @@ class Samples:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: deque[Frame] = deque(maxlen=SAMPLES_MAX)
+        self._kept: deque[tuple[Frame, NDArray[np.uint8]]] = deque(maxlen=SAMPLES_MAX)
+        """Frames without their pictures, which are kept as JPEG: a tenth of the memory."""
         self._next_s = 0.0
         self.latest: Result | None = None
         self.recorder: Callable[[Result], None] | None = None
@@ -39,15 +43,20 @@ class Samples:
             return
         self._next_s = result.frame.captured_s + EVERY_S
         small = shrunk(result.frame)
+        _done, jpeg = cv2.imencode(".jpg", small.image, QUALITY)
         with self._lock:
-            self._kept.append(small)
+            self._kept.append((replace(small, image=NOTHING), np.asarray(jpeg, np.uint8)))
 
     def frames(self) -> tuple[Frame, ...]:
         """Frames with people, or the last one when nobody has been seen yet; none before the first result."""
         with self._lock:
             kept = tuple(self._kept)
         latest = self.latest
-        return kept or ((shrunk(latest.frame),) if latest is not None else ())
+        if not kept:
+            return (shrunk(latest.frame),) if latest is not None else ()
+        return tuple(
+            replace(frame, image=np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)) for frame, jpeg in kept
+        )
 
 
 def shrunk(frame: Frame) -> Frame:
