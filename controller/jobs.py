@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     help="A network installed on the box. Default: the one that runs.",
     shell_complete=from_info(lambda info: (model.name for model in info.models)),
 )
-@click.option("--frames", type=click.IntRange(20, 2000), metavar="N", help="Frames to record. Default: 300.")
+@click.option("--frames", type=click.IntRange(60, 2000), metavar="N", help="Frames to record. Default: 300.")
 @click.option("--seconds", type=click.FloatRange(0, 3600, min_open=True), metavar="S", help="At most. Default: 120.")
 @addressed(changes=True, answer_s=BEGIN_S)
 @click.pass_obj

@@ -22,10 +22,12 @@ from agent.control.samples import Samples, shrunk
 from agent.errors import CancelledError, EdgeposeError
 from agent.pipeline import Result
 from agent.wire.commands import Quantize
+from models.store import Store
 
 Tell = Callable[[str, float], None]
 
-FRAMES_MIN = 40
+FRAMES_MIN = 60
+"""A third of them is held back, and twenty people have to be seen there."""
 EVERY_S = 0.2
 """Seconds between two frames: neighbours add nothing."""
 LOWEST = 19
@@ -78,9 +80,10 @@ class Quantizing:
         return recorder.taken
 
     def _quantize(self, name: str, tell: Tell, cancelled: threading.Event) -> dict[str, JsonValue]:
-        size = ("--long-side", str(self._config.model.input.long_side)) if self._config.model.input.long_side else ()
+        bar = self._config.switch
         command = [sys.executable, "-m", "models.cli", "quantize", name, "--clip", str(self._folder), "--json"]
-        command += ["--progress", "json", "--models-dir", str(self._config.paths.models), *size]
+        command += ["--progress", "json", "--models-dir", str(self._config.paths.models), *self._size(name)]
+        command += ["--missed-max", str(bar.missed_max), "--oks-min", str(bar.oks_min)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own program
             self._process = process
             psutil.Process(process.pid).nice(LOWEST)
@@ -96,9 +99,19 @@ class Quantizing:
         if cancelled.is_set():
             raise CancelledError("cancelled while it quantized")
         if process.returncode:
-            raise EdgeposeError(said or f"models quantize ended with {process.returncode}", hint="see the agent's log")
+            what = said.get("error", f"models quantize ended with {process.returncode}")
+            raise EdgeposeError(what, hint=said.get("hint", "record more frames, with people in view"))
         report: dict[str, JsonValue] = json.loads(told)
         return report
+
+    def _size(self, name: str) -> list[str]:
+        """The input size as the agent would run the network."""
+        size, card = self._config.model.input, Store(self._config.paths.models).card(name)
+        if not card.input.resizable:
+            return []
+        if size.long_side is not None:
+            return ["--long-side", str(size.long_side)]
+        return ["--height", str(size.height or card.input.height), "--width", str(size.width or card.input.width)]
 
 
 def _calibrating() -> Choose:
@@ -123,13 +136,15 @@ def _end_when(process: "subprocess.Popen[str]", cancelled: threading.Event, ende
             return
 
 
-def _follow(lines: Iterable[str], tell: Tell) -> str:
-    """Pass on the progress that stands in the lines; returns the last of the others, which says what was wrong."""
-    last = ""
+def _follow(lines: Iterable[str], tell: Tell) -> dict[str, str]:
+    """Pass on the progress that stands in the lines; returns what the others say was wrong, and the cure."""
+    said: dict[str, str] = {}
     for line in lines:
         try:
             news = json.loads(line)
             tell(str(news["step"]), RECORDING_SHARE + (1 - RECORDING_SHARE) * float(news["progress"]))
         except (ValueError, KeyError, TypeError):
-            last = line.strip() or last
-    return last
+            what, _colon, text = line.partition(":")
+            if what in {"error", "hint"}:
+                said[what] = text.strip()
+    return said

@@ -101,7 +101,7 @@ class Quantize(Args):
     """Make the INT8 variant of the running network, or of another, from frames of the camera."""
 
     model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] | None = None
-    frames: Annotated[int, Field(ge=20, le=2000)] = 300
+    frames: Annotated[int, Field(ge=60, le=2000)] = 300
     """Frames to record."""
     seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
     """At most so long."""

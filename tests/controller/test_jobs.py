@@ -54,8 +54,8 @@ def test_quantize_is_followed_to_its_end(broker: Broker) -> None:
         return starts(asked)
 
     with Responder(broker.port, "gym-1", answers) as box:
-        done = controller("quantize", "gym-1", "--frames", "40", *address(broker))
-        assert box.request().body["args"] == {"frames": 40}
+        done = controller("quantize", "gym-1", "--frames", "60", *address(broker))
+        assert box.request().body["args"] == {"frames": 60}
         failed = controller("quantize", "gym-1", "--json", *address(broker))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0].strip() == "gym-1: quantize-1 succeeded"

@@ -162,7 +162,7 @@ def args(random: Chance, name: str) -> dict[str, Any] | None:
         "set-affinity": placed,
         "plan-affinity": placed,
         "set-hint": {"hint": random.choice(("latency", "throughput")), **counts},
-        "quantize": random.choice((None, {}, {"frames": 20}, {"frames": 2000, "seconds": 0.5, "model": None})),
+        "quantize": random.choice((None, {}, {"frames": 60}, {"frames": 2000, "seconds": 0.5, "model": None})),
         "cancel": {"id": word(random)},
     }
     return given.get(name, random.choice((None, {})))
@@ -334,7 +334,7 @@ WRONG_ARGS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
     ),
     "set-hint": ({}, {"hint": "speed"}, {"hint": "latency", "streams": 0}, {"hint": ["latency"]}),
     "quantize": (
-        *({"frames": wrong} for wrong in (19, 2001, "300", True, 20.5)),
+        *({"frames": wrong} for wrong in (59, 2001, "300", True, 60.5)),
         *({"seconds": wrong} for wrong in (float("nan"), float("inf"), float("-inf"), -1, 0, 10**400, "1")),
     ),
     "cancel": ({}, {"id": ""}, {"id": 7}, {"id": "x" * 129}),

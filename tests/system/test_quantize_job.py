@@ -51,7 +51,7 @@ def until(rig: Rig, step: str) -> psutil.Process | None:
 @pytest.mark.parametrize("step", [RECORDING, READING])
 def test_cancelled(rig: Rig, step: str) -> None:
     """A cancel ends the recording or the quantiser; frames flow as if nothing had been asked."""
-    job = begin(rig, frames=2000 if step == RECORDING else 40)
+    job = begin(rig, frames=2000 if step == RECORDING else 60)
     quantiser = until(rig, step)
     assert (quantiser is None) == (step == RECORDING)
     assert rig.heard.ask("cancel", id=job).status is ReplyStatus.SUCCEEDED
@@ -66,7 +66,7 @@ def test_cancelled(rig: Rig, step: str) -> None:
 def test_nobody_in_view(broker: Broker, tmp_path: Path) -> None:
     """Too few frames with people in the time allowed: it fails, and says what to do."""
     with Rig(tmp_path, broker) as rig:
-        ended = rig.ended(rig.begin("quantize", frames=40, seconds=0.5))
+        ended = rig.ended(rig.begin("quantize", frames=60, seconds=0.5))
         assert ended.status is JobStatus.FAILED
         assert ended.error is not None
         assert "at least 40 are needed" in ended.error.message
