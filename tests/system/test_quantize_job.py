@@ -19,7 +19,7 @@ READING = "reading frames"
 
 @pytest.fixture
 def rig(broker: Broker, tmp_path: Path) -> Iterator[Rig]:
-    """An agent that sees people, and forty frames of them in a moment."""
+    """An agent that sees people, and sixty frames of them in a moment."""
     feed = {
         "EDGEPOSE_CAMERA__PACE": "fast",
         "EDGEPOSE_CAMERA__LOSSLESS": "true",
@@ -34,7 +34,7 @@ def pictures(rig: Rig) -> Path:
     return rig.state_folder / "demo-calibration"
 
 
-def begin(rig: Rig, frames: int = 40) -> str:
+def begin(rig: Rig, frames: int = 60) -> str:
     """Begin one that will not be done before it is ended; its id."""
     return rig.begin("quantize", frames=frames, seconds=60)
 
@@ -69,7 +69,7 @@ def test_nobody_in_view(broker: Broker, tmp_path: Path) -> None:
         ended = rig.ended(rig.begin("quantize", frames=60, seconds=0.5))
         assert ended.status is JobStatus.FAILED
         assert ended.error is not None
-        assert "at least 40 are needed" in ended.error.message
+        assert "at least 60 are needed" in ended.error.message
         assert "people are in view" in ended.error.hint
         assert not pictures(rig).exists()
 
