@@ -108,10 +108,10 @@ class Works:
         threading.Thread(target=run, name=f"work-{work.number}", daemon=True).start()
 
     def _do(self, work: Work, cancelled: threading.Event) -> Over:
-        frames = self._samples.frames()
         if work.job is not None:
             run = self._jobs[work.job.partition("-")[0]]
             return Over(run(work, lambda step, share: self._post(Progress(work.number, step, share)), cancelled))
+        frames = self._samples.frames()
         if work.command is not None and isinstance(work.command.args, PlanAffinity):
             plan = self._workshop.plan(work.settings, frames)
             return Over(Done(work.number, plan.model_dump(mode="json")))

@@ -150,27 +150,6 @@ def test_a_stop_leaves_a_study_for_the_next_start() -> None:
     assert (late.record, effects) == (state.record, [])
 
 
-def test_a_stop_ends_a_quantisation() -> None:
-    """A job that could not go on is given up and told as cancelled."""
-    check("""
-> started
-    ready
-> quantize a
-    save v0 CPU attempt=a
-    begin 1 quantize-20260131-063000
-    save v0 CPU replies=a
-    reply a accepted v0
-    publish running 0
-    working
-> stop
-    abandon 1
-    save v0 CPU replies=a
-    publish cancelled 0
-    save v0 CPU replies=a ended
-    stopping
-""")
-
-
 def test_a_start_that_is_stopped_leaves_the_study_alone() -> None:
     """An agent that is stopped while it starts begins nothing any more, and forgets nothing."""
     state = hears(first_state(jobs=(running(),)), events.Stopped())[0]
