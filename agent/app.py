@@ -15,6 +15,7 @@ import cv2
 import structlog
 from pydantic import JsonValue
 
+from agent import memory
 from agent.assembly import Assembly, Ended, EngineFailing, News, Ready
 from agent.capture.frame import CaptureCounts, CaptureEvent, Source
 from agent.config import Config
@@ -101,6 +102,7 @@ class Agent:
         """
         settings = self._control.state.running
         log.info("agent.starting", device_id=self._config.device_id, model=settings.model, device=settings.device)
+        memory.settle()
         # One thread in OpenCV: its own pool would fight OpenVINO's for the cores.
         cv2.setNumThreads(1)
         closer = threading.Thread(target=self._run_closer, name="closer", daemon=True)

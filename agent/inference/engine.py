@@ -13,6 +13,7 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino.preprocess import ColorFormat, PrePostProcessor
 
+from agent import memory
 from agent.capture.frame import Image
 from agent.errors import EngineError, TrialError
 from agent.inference.affinity import place_operations
@@ -102,11 +103,12 @@ class Engine:
         self._idle.put(slot)
 
     def close(self) -> None:
-        """Wait for what still runs and free the device's memory."""
+        """Wait for what still runs and give its memory back."""
         for _ in range(self.facts.infer_requests):
             if self.acquire(timeout_s=5.0) is None:
                 break
         del self._compiled
+        memory.give_back()
 
     def __enter__(self) -> Self:
         return self

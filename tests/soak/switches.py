@@ -36,6 +36,7 @@ HOME: Final = {"model": FIRST, "precision": "FP32", "device": "CPU"}
 ROUND: Final = 10
 """Switches between two visits home."""
 BREATH_S: Final = 1.5
+GAPS_TOLD: Final = 8
 PERIOD_MS: Final = 100.0
 """The clip plays at 10 frames a second."""
 VARIABLES: Final = {
@@ -73,8 +74,10 @@ class Findings:
     asked: Counter[str] = field(default_factory=Counter)
     models: dict[int, str] = field(default_factory=dict)
     """Engine number to the network it runs."""
-    gaps_ms: list[float] = field(default_factory=list)
-    """Between neighbouring results, as they arrived."""
+    settings: dict[int, str] = field(default_factory=dict)
+    """Engine number to all that was asked for."""
+    gaps: list[tuple[float, int]] = field(default_factory=list)
+    """Milliseconds between neighbouring results, as they arrived, and the engine of the later one."""
     switch_gaps_ms: list[float] = field(default_factory=list)
     """As the replies tell them."""
     homes: list[tuple[int, Footprint]] = field(default_factory=list)
@@ -83,7 +86,7 @@ class Findings:
     def judge(self, messages: list[tuple[float, Keypoints]]) -> None:
         """Look at every result that came."""
         for (before_s, before), (after_s, after) in itertools.pairwise(messages):
-            self.gaps_ms.append((after_s - before_s) * 1e3)
+            self.gaps.append(((after_s - before_s) * 1e3, after.engine))
             if after.seq != before.seq + 1:
                 self.faults.append(f"seq jumps from {before.seq} to {after.seq}")
             if after.engine not in {before.engine, before.engine + 1}:
@@ -108,7 +111,7 @@ def soak(port: int, folder: Path, switches: int, seed: int, *, int8: bool) -> Fi
     variables = VARIABLES | {"EDGEPOSE_PATHS__MODELS": str(models), "EDGEPOSE_PATHS__CACHE": str(folder / "cache")}
     with Commander(port, TOPICS) as commander, agent(port, **variables) as process:
         commander.wait(lambda seen: seen.topic == TOPICS.keypoints)
-        findings.models[1] = FIRST
+        findings.models[1], findings.settings[1] = FIRST, " ".join(HOME.values())
         current = dict(HOME)
         for key, value in itertools.islice(_wishes(chance, current, networks), switches):
             _switch(commander, findings, current, key, value)
@@ -152,6 +155,7 @@ def _switch(commander: Commander, findings: Findings, current: dict[str, str], k
     number = effective["engine"]
     assert isinstance(number, int)
     findings.models[number] = current["model"]
+    findings.settings[number] = " ".join(current.values())
     if isinstance(gap := reply.result["gap_ms"], float):
         findings.switch_gaps_ms.append(gap)
     if lost := reply.result["frames_lost"]:
@@ -174,11 +178,14 @@ def report(findings: Findings) -> list[str]:
     """Print promise and measurement; returns what was not kept."""
     missed = [f"{len(findings.faults)} faults: {findings.faults[0]}"] if findings.faults else []
     feet = [foot for _, foot in findings.homes[len(findings.homes) // 3 :]]
-    print(f"switches                     {findings.switches}, results {len(findings.gaps_ms) + 1}")
+    print(f"switches                     {findings.switches}, results {len(findings.gaps) + 1}")
     print(f"                             {', '.join(f'{what} {n}x' for what, n in sorted(findings.asked.items()))}")
     print(f"holes, wrong engine numbers  {len(findings.faults)} (0 promised)")
-    longest = max(findings.gaps_ms)
+    longest = max(findings.gaps)[0]
     print(f"longest gap of two results   {longest:.0f} ms ({2 * PERIOD_MS:.0f} promised)")
+    for gap, engine in sorted(findings.gaps, reverse=True)[:GAPS_TOLD]:
+        was, now = findings.settings.get(engine - 1, "-"), findings.settings[engine]
+        print(f"                             {gap:.0f} ms before a result of {now}, engine {engine} (before it {was})")
     print(f"gap at a switch, median      {statistics.median(findings.switch_gaps_ms):.0f} ms")
     growth = findings.growth_kb()
     print(f"memory, {len(feet)} visits home     {growth:+.1f} kB a switch (20 promised)")
