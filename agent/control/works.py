@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from agent.control.courtesy import behind
 from agent.control.events import Built, Done, Failed, Work
 from agent.control.faults import failed
 from agent.control.samples import Samples
@@ -112,10 +113,11 @@ class Works:
             run = self._jobs[work.job.partition("-")[0]]
             return Over(run(work, lambda step, share: self._post(Progress(work.number, step, share)), cancelled))
         frames = self._samples.frames()
-        if work.command is not None and isinstance(work.command.args, PlanAffinity):
-            plan = self._workshop.plan(work.settings, frames)
-            return Over(Done(work.number, plan.model_dump(mode="json")))
-        return Over(Built(work.number), self._workshop.build(work.settings, frames, cancelled))
+        with behind():
+            if work.command is not None and isinstance(work.command.args, PlanAffinity):
+                plan = self._workshop.plan(work.settings, frames)
+                return Over(Done(work.number, plan.model_dump(mode="json")))
+            return Over(Built(work.number), self._workshop.build(work.settings, frames, cancelled))
 
     def _measured(self, swapped: Swapped) -> dict[str, JsonValue]:
         handover, engine = swapped.handover, swapped.lane.engine
