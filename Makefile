@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test kill-switch study-faults fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-int8 soak-switch lock clean
+.PHONY: help venv demo test kill-switch study-faults fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -60,6 +60,9 @@ bench-intervals: $(STAMP)  ## Twenty benchmarks: how many 95 % intervals contain
 
 bench-switch: $(STAMP)  ## What a switch costs: reply, gap, compile cold and warm, latency meanwhile
 	$(BIN)/python -m tests.benchmarks.bench_switch
+
+bench-affinity: $(STAMP)  ## What cutting a network between two devices costs: submodels, bytes, time a frame
+	$(BIN)/python -m tests.benchmarks.bench_affinity
 
 soak-switch: $(STAMP)  ## Two hundred switches under a feed that loses nothing, and what they leave behind
 	$(BIN)/python -m tests.soak.switches

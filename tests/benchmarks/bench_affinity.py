@@ -1,6 +1,6 @@
 """What placing layers on two devices costs: submodels, bytes and time a frame, for each preset.
 
-``python -m tests.benchmarks.bench_affinity`` prints markdown for docs/affinity.md. Both devices are the same processor
+``make bench-affinity`` prints markdown for docs/affinity.md. Both devices are the same processor
 under two names, so that nothing can be won and the whole difference is what cutting costs. The engines take turns; of
 each the fastest frame counts, since this box may have other work.
 """
