@@ -3,17 +3,22 @@
 A network whose operations run one after the other on either of two devices is cut in two: what comes before the cut
 runs on the first, the rest on the second, and every tensor that is made on one side and read on the other crosses.
 Neurosurgeon (Kang et al., ASPLOS 2017) chooses such a cut between a phone and a server from predicted times; here the
-times are measured on the box itself, and the exact minimum over every cut, both directions and no cut at all is taken
-in one pass.
+times are measured on the box itself, and the exact minimum over every cut and both directions is taken in one pass. A
+network is left whole where that wins too little.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Final
 
 from agent.inference.graph import CONSTANT, Graph
 from agent.inference.measure import CrossingCost, Measurement
 from agent.wire.affinity import Expected
+
+WORTH: Final = 0.05
+"""Of a frame's time: what a cut must promise to win. The sum of many measured times is wrong by some of it, and of
+thousands of cuts the one whose errors happen to be luckiest would always look better than none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,13 @@ def choose(graph: Graph, measured: Measurement) -> Choice:
 
 
 def best_cut(graph: Graph, measured: Measurement) -> Cut:
-    """The cheapest of all cuts; of equals one that leaves the network whole."""
+    """The cheapest of all cuts, or the cheapest device alone where no cut is ``WORTH`` it."""
     end = len(graph.running)
-    cuts = [Cut(device, device, end, alone, 0.0) for device, alone in measured.alone_ms().items()]
+    whole = min(
+        (Cut(device, device, end, alone, 0.0) for device, alone in measured.alone_ms().items()),
+        key=lambda cut: cut.frame_ms,
+    )
+    cuts: list[Cut] = []
     allowed = _between_fused(end, measured.fused)
     spans = tensor_spans(graph)
     for (first, second), cost in measured.crossing.items():
@@ -66,7 +75,8 @@ def best_cut(graph: Graph, measured: Measurement) -> Cut:
             for at in range(1, end)
             if allowed[at]
         ]
-    return min(cuts, key=lambda cut: cut.frame_ms)
+    best = min(cuts, key=lambda cut: cut.frame_ms, default=whole)
+    return best if best.frame_ms < (1 - WORTH) * whole.frame_ms else whole
 
 
 def tensor_spans(graph: Graph) -> list[tuple[int, int, int]]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.inference.affinity import spread
 from agent.inference.graph import CONSTANT, RESULT, Graph, Operation
 from agent.inference.measure import CrossingCost, Measurement, fitted
-from agent.inference.split import best_cut, choose
+from agent.inference.split import WORTH, best_cut, choose
 from tests.inference.networks import graphs
 
 DEVICES = ("A", "B", "C")
@@ -49,7 +49,7 @@ def frame_ms(graph: Graph, measured: Measurement, first: str, second: str, at: i
 
 @given(measured_graphs())
 def test_no_cut_is_better(case: tuple[Graph, Measurement]) -> None:
-    """Of all cuts between any two devices in either order, and of no cut at all, none makes a quicker frame."""
+    """Of all cuts between any two devices in either order none makes a quicker frame by more than a cut is worth."""
     graph, measured = case
     best = best_cut(graph, measured)
     every = [
@@ -58,7 +58,10 @@ def test_no_cut_is_better(case: tuple[Graph, Measurement]) -> None:
         for at in range(len(graph.running) + 1)
         if not any(begin < at <= end for begin, end in measured.fused)
     ]
-    assert best.frame_ms == pytest.approx(min(every), abs=1e-9)
+    alone = min(measured.alone_ms().values())
+    worth = min(every) < (1 - WORTH) * alone
+    assert (best.first != best.second) == worth
+    assert best.frame_ms == pytest.approx(min(every) if worth else alone, abs=1e-9)
     if best.first != best.second:
         assert frame_ms(graph, measured, best.first, best.second, best.at) == pytest.approx(best.frame_ms, abs=1e-9)
     assert not any(begin < best.at <= end for begin, end in measured.fused if best.first != best.second)
@@ -105,6 +108,16 @@ def test_equal_devices_are_left_whole() -> None:
         ways = {("A", "B"): cost, ("B", "A"): cost}
         best = best_cut(graph, Measurement(graph, {"A": (1.0,) * 3, "B": (1.0,) * 3}, (), ways))
         assert best.first == best.second
+
+
+def test_luck_is_no_reason_to_cut() -> None:
+    """A cut that promises less than what the measurement may be wrong by is not made; one that promises more is."""
+    graph = chain(1, 1, 1)
+    ways = {("A", "B"): CrossingCost(0.0, 0.0), ("B", "A"): CrossingCost(0.0, 0.0)}
+    for second, cut in ((1.0 - 2 * WORTH, False), (1.0 - 4 * WORTH, True)):
+        measured = Measurement(graph, {"A": (1.0, 1.0, 1.0), "B": (9.0, 9.0, second)}, (), ways)
+        best = best_cut(graph, measured)
+        assert (best.first != best.second) is cut
 
 
 @given(st.floats(0, 1), st.floats(0, 1e-5))
