@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test kill-switch study-faults fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch lock clean
+.PHONY: help venv demo test kill-switch study-faults fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch soak lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -66,6 +66,9 @@ bench-affinity: $(STAMP)  ## What cutting a network between two devices costs: s
 
 soak-switch: $(STAMP)  ## Two hundred switches under a feed that loses nothing, and what they leave behind
 	$(BIN)/python -m tests.soak.switches
+
+soak: $(STAMP)  ## An agent for HOURS=1 with a fault every minute: memory, latency, recoveries; CSV and picture
+	$(BIN)/python -m tests.soak.endurance --hours $(or $(HOURS),1)
 
 bench-int8: $(STAMP)  ## What each way of quantising the default network gives (half an hour)
 	$(BIN)/python -m tests.benchmarks.int8

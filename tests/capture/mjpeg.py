@@ -5,6 +5,7 @@ import socket
 import socketserver
 import struct
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
 from typing import Self
@@ -23,11 +24,19 @@ class Mode(Enum):
     FREEZE = auto()  # sends the same one again and again
 
 
-class MjpegCamera:
-    """Numbered pictures, one every ``period_s``, to whoever asks."""
+def drawn(number: int) -> bytes:
+    """Draw a picture that says its number, as a JPEG."""
+    return cv2.imencode(".jpg", picture(number))[1].tobytes()
 
-    def __init__(self, period_s: float = 0.02, *, credentials: str | None = None) -> None:
+
+class MjpegCamera:
+    """Numbered pictures, one every ``period_s``, to whoever asks; ``jpeg`` makes them of their numbers."""
+
+    def __init__(
+        self, period_s: float = 0.02, *, credentials: str | None = None, jpeg: Callable[[int], bytes] = drawn
+    ) -> None:
         self.period_s = period_s
+        self._jpeg = jpeg
         self.credentials = credentials
         self.status = 200
         self.number = 0
@@ -141,6 +150,6 @@ class MjpegCamera:
             if self._mode is not Mode.FREEZE:
                 self.number += 1
                 self._changed.notify_all()
-            jpeg = cv2.imencode(".jpg", picture(self.number))[1].tobytes()
+            jpeg = self._jpeg(self.number)
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             return head.encode() + jpeg + b"\r\n", self._mode is not Mode.HOLD

@@ -60,7 +60,11 @@ class Proxy:
             if not select.select([self._server], [], [], 0.05)[0]:
                 continue
             near, _ = self._server.accept()
-            far = socket.create_connection(self._target)
+            try:
+                far = socket.create_connection(self._target)
+            except OSError:  # nobody is there: whoever came is told so
+                near.close()
+                continue
             self._open += [near, far]
             thread = threading.Thread(target=self._pump, args=(near, far), daemon=True)
             self._threads.append(thread)

@@ -27,6 +27,7 @@ from agent.wire.messages import Keypoints
 from agent.wire.topics import Topics
 from tests.broker import Broker
 from tests.commander import Commander
+from tests.soak.footprint import Footprint
 from tests.soak.networks import FIRST, two_networks
 from tests.system.process import Process, agent
 
@@ -47,22 +48,6 @@ VARIABLES: Final = {
     "EDGEPOSE_SWITCH__MISSED_MAX": "1",
     "EDGEPOSE_SWITCH__OKS_MIN": "0",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Footprint:
-    """What the process holds."""
-
-    rss_kb: int
-    threads: int
-    descriptors: int
-
-    @classmethod
-    def of(cls, pid: int) -> "Footprint":
-        """Read it off the kernel."""
-        process = Path("/proc") / str(pid)
-        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines() if ":" in line)
-        return cls(int(status["VmRSS"].split()[0]), int(status["Threads"]), len(list((process / "fd").iterdir())))
 
 
 @dataclass(slots=True)
