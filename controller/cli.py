@@ -4,11 +4,8 @@ Here stand the commands that look; those that ask a device for something are in 
 :mod:`controller.jobs` and :mod:`controller.study`.
 """
 
-import contextlib
 import itertools
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -16,9 +13,10 @@ import click
 
 from controller import commands, jobs, study
 from controller.errors import ControllerError
-from controller.options import FILE, DeviceType, Given, connection
+from controller.events import events
+from controller.options import FILE, DeviceType, Given, bounded, connection
 from controller.snapshot import snapshot
-from controller.terminal import open_session, print_json, tell
+from controller.terminal import open_session, print_json, tell, until_ended
 
 # Rich, paho and the wire's models are imported by the command that needs them: --help and completion stay quick.
 
@@ -99,8 +97,7 @@ def describe(given: Given, device: str) -> None:
 
 @cli.command()
 @click.argument("device", type=DeviceType())
-@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N messages.")
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="End after S seconds.")
+@bounded
 @connection()
 @click.pass_obj
 def watch(given: Given, device: str, count: int | None, seconds: float | None) -> None:
@@ -109,7 +106,7 @@ def watch(given: Given, device: str, count: int | None, seconds: float | None) -
     With --json every message is printed on a line of its own: keypoints, metrics, state, events, availability. Their
     `schema` tells them apart.
     """
-    with contextlib.suppress(KeyboardInterrupt), open_session(given) as session:
+    with until_ended(), open_session(given) as session:
         agent, messages = session.watch(device, seconds=seconds)
         messages = itertools.islice(messages, count)
         if given.json:
@@ -134,8 +131,7 @@ def watch(given: Given, device: str, count: int | None, seconds: float | None) -
 @click.option(
     "--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Ends in .jsonl or .json (COCO)."
 )
-@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N messages.")
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="End after S seconds.")
+@bounded
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @connection()
 @click.pass_obj
@@ -148,7 +144,7 @@ def record(given: Given, device: str, out: Path, count: int | None, seconds: flo
     from controller import record as recorder  # noqa: PLC0415
 
     recording = recorder.new_recording(out, replace=force)
-    with _until_ended(), open_session(given) as session:
+    with until_ended(), open_session(given) as session:
         tally = recorder.record(session, device, recording, seconds=seconds, count=count, tell=tell)
         if given.json:
             print_json(tally.figures())
@@ -172,16 +168,8 @@ def replay(given: Given, file: Path, speed: float, device: str | None, *, loop: 
     """Publish the recording FILE.jsonl as its device would, until its end or Ctrl-C."""
     from controller import replay as player  # noqa: PLC0415
 
-    with _until_ended():
+    with until_ended():
         player.replay(given, file, device=device, speed=speed, loop=loop, force=force, tell=tell)
-
-
-@contextlib.contextmanager
-def _until_ended() -> Iterator[None]:
-    """Ctrl-C is the usual end, and SIGTERM says the same."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt):
-        yield
 
 
 def _show(given: Given, device: str, *leaves: str) -> None:
@@ -199,5 +187,5 @@ def _show(given: Given, device: str, *leaves: str) -> None:
         report.console().print(report.facts(agent, *messages.values()))
 
 
-for _command in (*commands.ALL, *jobs.ALL, *study.ALL, snapshot):
+for _command in (*commands.ALL, *jobs.ALL, *study.ALL, events, snapshot):
     cli.add_command(_command)

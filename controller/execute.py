@@ -10,15 +10,16 @@ from controller.terminal import open_session, print_json, tell
 
 # Rich, paho and the wire's models are imported by the command that needs them: --help and completion stay quick.
 if TYPE_CHECKING:
-    from controller.request import Order, Outcome, Request, Target
+    from controller.request import Order, Outcome, Request
     from controller.session import Session
+    from controller.whom import Target
 
 INTERRUPTED: Final = 130
 
 
 def target_of(given: Given) -> "Target":
     """Whom the command is for."""
-    from controller.request import Target  # noqa: PLC0415
+    from controller.whom import Target  # noqa: PLC0415
 
     return Target(given.values.get("target"), given.values.get("group"))
 

@@ -92,6 +92,14 @@ def connection(*, environment: bool = False, answer_s: float | None = None) -> C
     return decorate
 
 
+def bounded(command: Any) -> Any:  # noqa: ANN401
+    """Decorate a command that goes on until Ctrl-C with what ends it before: --count and --seconds."""
+    command = click.option(
+        "--seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="End after S seconds."
+    )(command)
+    return click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N messages.")(command)
+
+
 class PrefixType(click.ParamType[str]):
     """The first levels of a topic."""
 

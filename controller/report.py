@@ -13,7 +13,15 @@ from controller.fleet import Agent, printable
 
 WIDE: Final = 200
 """Columns when the output is no terminal: whoever cuts it up wants whole lines."""
-COLOURS: Final = {"online": "green", "offline": "red", "running": "green", "failed": "red", "camera_lost": "yellow"}
+COLOURS: Final = {
+    "online": "green",
+    "offline": "red",
+    "running": "green",
+    "failed": "red",
+    "camera_lost": "yellow",
+    "warning": "yellow",
+    "error": "red",
+}
 WATCHED_METRICS: Final = (
     "fps_mean",
     "latency_ms_p50",

@@ -1,7 +1,5 @@
 """One command to one device or to several: who is addressed, the request, and what they answer."""
 
-import difflib
-import fnmatch
 import json
 import math
 import time
@@ -16,9 +14,10 @@ from agent.wire.commands import ARGS, COMMAND_BYTES_MAX, Reply, ReplyStatus
 from agent.wire.messages import MessageError
 from agent.wire.topics import Topics, every_device, group_command, group_reply, parse
 from controller.client import Received
-from controller.errors import NoAnswerError, UsageError
-from controller.fleet import Fleet, printable
+from controller.errors import UsageError
+from controller.fleet import printable
 from controller.session import Session
+from controller.whom import Target
 
 SENT: Final = "sent"
 """Status of a command whose reply is not waited for."""
@@ -35,19 +34,6 @@ EXIT_CODES: Final = {
 """Every other status is a failure."""
 FAILED: Final = 1
 WORST_FIRST: Final = (FAILED, 4, 3, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Whom a command is for: a device by its id, those whose ids a glob matches, or a group."""
-
-    device: str | None = None
-    group: str | None = None
-
-    @property
-    def single(self) -> bool:
-        """One device, named by its id."""
-        return self.device is not None and not set(self.device) & set("*?[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,26 +174,8 @@ class Request:
         return f"no answer within {waited_s:.0f} s" + (", and it has gone offline" if gone else "")
 
     def _address(self) -> None:
-        prefix, wanted = self.session.prefix, self.target.device or ""
-        leaves = ("availability",) if self.target.group is None else ("availability", "info")
-
-        def enough(fleet: Fleet) -> bool:
-            return self.target.single and wanted in fleet.agents
-
-        fleet = self.session.snapshot([every_device(leaf, prefix) for leaf in leaves], enough=enough)
-        if self.target.group is not None:
-            found = _of_group(fleet, self.target.group)
-        elif self.target.single:
-            found = [fleet.require(wanted).device_id]
-        else:
-            found = fnmatch.filter(fleet.agents, wanted)
-            if not found:
-                seen = ", ".join(sorted(fleet.agents)) or "none"
-                raise NoAnswerError(
-                    f"no device matches {wanted!r} below {prefix!r} on this broker", hint=f"seen: {seen}"
-                )
-        for device in sorted(found):
-            online = fleet.agents[device].availability == "online"
+        for device in self.target.find(self.session):
+            online = self.session.fleet.agents[device].availability == "online"
             (self._online if online else self._offline).append(device)
 
     def _ways(self) -> list[tuple[str, str]]:
@@ -244,15 +212,3 @@ class Request:
         if device not in self._online and self.target.group is None:
             raise MessageError("this device was not asked")
         return reply
-
-
-def _of_group(fleet: Fleet, group: str) -> list[str]:
-    members = {agent.device_id: agent.info.groups for agent in fleet.agents.values() if agent.info}
-    found = [device for device, groups in members.items() if group in groups]
-    if not found:
-        seen = sorted({name for groups in members.values() for name in groups})
-        near = difflib.get_close_matches(group, seen, n=1)
-        guess = f"did you mean {near[0]}? " if near else ""
-        hint = f"{guess}seen: {', '.join(seen) or 'none'}; a device joins one by `groups` in its configuration"
-        raise NoAnswerError(f"no device names the group {group!r}", hint=hint)
-    return found

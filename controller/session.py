@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Self
 
-from agent.wire.messages import Keypoints, Message
+from agent.wire.messages import Event, Keypoints, Message
 from agent.wire.topics import Topics, every_device
 from controller.address import Address
 from controller.client import Client
@@ -90,6 +90,18 @@ class Session:
         availability = Availability(device, agent.availability) if agent.availability else None
         known = [message for message in (availability, agent.state, agent.metrics) if message is not None]
         return agent, itertools.chain(known, self._live(device, deadline))
+
+    def events(self, *, seconds: float | None) -> Iterator[Event]:
+        """Subscribe to what happens on every device of the prefix, and yield it; for ever without ``seconds``."""
+        self.client.subscribe([every_device("event", self.prefix)], qos=1)
+        deadline = time.monotonic() + (math.inf if seconds is None else seconds)
+
+        def happenings() -> Iterator[Event]:
+            for received in self.client.messages(deadline):
+                if isinstance(message := self.fleet.take(received), Event):
+                    yield message
+
+        return happenings()
 
     def keypoints(self, device: str, *, seconds: float | None) -> tuple[Agent, Iterator[bytes]]:
         """Return the device, and its keypoints messages as they stand on the wire; for ever without ``seconds``.

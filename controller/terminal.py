@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -36,3 +37,11 @@ def open_session(given: Given) -> "Iterator[Session]":
 
     with Session(given, complain=complain) as session:
         yield session
+
+
+@contextlib.contextmanager
+def until_ended() -> Iterator[None]:
+    """Ctrl-C is the usual end, and SIGTERM says the same."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        yield
