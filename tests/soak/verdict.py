@@ -16,6 +16,8 @@ WARM_UP_MAX_S: Final = 600.0
 STRETCH_MAX_S: Final = 600.0
 """First and last so many seconds are compared; half of what there is where that is shorter."""
 GROWTH_MB_H: Final = 1.0
+JUDGED_MIN_S: Final = 1800.0
+"""Memory that is watched for less after the warm-up is told and not judged: it still settles."""
 RATIO_MAX: Final = 1.2
 GRACE: Final = timedelta(seconds=3)
 """A log line may come so long after what it tells of."""
@@ -141,7 +143,9 @@ def _memory(soak: Soak) -> Promise:
     low, high = line.mb_h - line.half_mb_h, line.mb_h + line.half_mb_h
     measured = f"{line.mb_h:+.2f} MB/h, 95 % between {low:+.2f} and {high:+.2f}, {len(soak.settled)} moments"
     kept: bool | None = None
-    if high < GROWTH_MB_H:
+    if (soak.end - soak.warm).total_seconds() < JUDGED_MIN_S:
+        measured += f": {soak.seconds / 60:.0f} min are too short to judge"
+    elif high < GROWTH_MB_H:
         kept = True
     elif low >= GROWTH_MB_H:
         kept = False
