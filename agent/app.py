@@ -28,6 +28,7 @@ from agent.control.works import Over, Progress
 from agent.errors import EdgeposeError, EngineError
 from agent.host import ProcessMeter
 from agent.link import Link
+from agent.prometheus import Exporter
 from agent.publish import Outlet
 from agent.reporter import Standing, event_message, info_message, metrics_message
 from agent.telemetry import Telemetry
@@ -79,6 +80,7 @@ class Agent:
         self._overflowed = 0
         self._given_bytes = 0
         self._taken_bytes = 0
+        self._exporter = Exporter(config.prometheus if outlet is None else None)
         self._told: tuple[object, ...] = (None, None, None, None)
         self._outlet = outlet or Link(config.mqtt, self._topics, groups=config.groups, on_command=self._on_command)
         book = Journal(config.paths.state / f"{config.device_id}.json") if outlet is None else None
@@ -106,7 +108,7 @@ class Agent:
         # One thread in OpenCV: its own pool would fight OpenVINO's for the cores.
         cv2.setNumThreads(1)
         closer = threading.Thread(target=self._run_closer, name="closer", daemon=True)
-        with self._outlet:
+        with self._outlet, self._exporter:
             code = self._run_supervisor()
             deadline = time.monotonic() + CLOSE_S
             self._assembly.give_up()
@@ -298,3 +300,4 @@ class Agent:
         self._counted = total
         message = metrics_message(self._config, engine, summary, window, self._meter.figures())
         self._outlet.announce(self._topics.metrics, message.encode())
+        self._exporter.take(message)

@@ -269,6 +269,14 @@ class MetricsTable(Table):
     window_s: float = Field(default=5.0, ge=0.5, le=600)
 
 
+class Prometheus(Table):
+    """The same summary for Prometheus to scrape."""
+
+    enabled: bool = False
+    address: str = Field(default="127.0.0.1", pattern=r"^[^\s/]+$", description="an address of this box, without port")
+    port: int = Field(default=9464, ge=1, le=65535)
+
+
 def cache_dir() -> Path:
     """Where compiled networks are kept: everything in it can be made again."""
     if cache := os.environ.get("CACHE_DIRECTORY"):
@@ -314,5 +322,6 @@ class Config(Table):
     smoothing: Smoothing = Smoothing()
     output: Output = Output()
     metrics: MetricsTable = MetricsTable()
+    prometheus: Prometheus = Prometheus()
     paths: Paths = Field(default_factory=Paths)
     log: Log = Log()
