@@ -87,7 +87,7 @@ def test_a_glob_and_a_severity_choose(broker: Broker) -> None:
 def test_a_device_that_comes_later_is_heard(broker: Broker) -> None:
     """A glob matches devices that were not there when the command was given."""
     put_agent(broker.port, "gym-01")
-    command = [COMMAND, "events", "gym-*", "--json", "--count", "1", "--broker", f"127.0.0.1:{broker.port}"]
+    command = [str(COMMAND), "events", "gym-*", "--json", "--count", "1", "--broker", f"127.0.0.1:{broker.port}"]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process,
         telling(broker, "gym-02", event("gym-02", "agent.started", Severity.INFO)),
@@ -109,7 +109,7 @@ def test_nobody_of_that_name_and_a_quiet_device(broker: Broker) -> None:
 
 def test_ctrl_c_is_a_clean_end(broker: Broker) -> None:
     """Ctrl-C ends it with exit 0 and no traceback; each line has been there at once."""
-    command = [COMMAND, "events", "edge-1", "--broker", f"127.0.0.1:{broker.port}"]
+    command = [str(COMMAND), "events", "edge-1", "--broker", f"127.0.0.1:{broker.port}"]
     put_agent(broker.port, "edge-1")
     with (
         telling(broker, "edge-1", LOST),
