@@ -31,6 +31,7 @@ from agent.link import Link
 from agent.prometheus import Exporter
 from agent.publish import Outlet
 from agent.reporter import Standing, event_message, info_message, metrics_message
+from agent.systemd import Service
 from agent.telemetry import Telemetry
 from agent.wire.commands import Incoming
 from agent.wire.messages import Severity, Status
@@ -87,6 +88,8 @@ class Agent:
         self._control = Control(
             config, self._outlet, book, note=self._on_note, describe=self._describe, end=self._on_end
         )
+        link = self._outlet if isinstance(self._outlet, Link) else None
+        self._service = Service(config, self._control, self._telemetry, link)
         self._assembly = Assembly(config, self._outlet, self._telemetry, frames_max, self._inbox.put)
         self._starter = threading.Thread(
             target=self._assembly.start, args=(self._control.candidates(),), name="starter", daemon=True
@@ -110,6 +113,7 @@ class Agent:
         closer = threading.Thread(target=self._run_closer, name="closer", daemon=True)
         with self._outlet, self._exporter:
             code = self._run_supervisor()
+            self._service.stopping(code)
             deadline = time.monotonic() + CLOSE_S
             self._assembly.give_up()
             self._standing.become(Status.STOPPING if code == 0 else Status.FAILED)
@@ -148,7 +152,8 @@ class Agent:
                 due += window_s
                 self._publish_metrics()
             self._sync()
-            wait_s = min(due, self._control.due_s()) - time.monotonic()
+            self._service.turn(self._standing)
+            wait_s = min(due, self._control.due_s(), self._service.due_s) - time.monotonic()
             try:
                 happening = self._inbox.get(timeout=max(0.0, wait_s))
             except queue.Empty:
@@ -188,6 +193,7 @@ class Agent:
             case Over():
                 self._on_over(happening)
             case Progress():
+                self._service.job_went_on(happening.step)
                 self._control.progress(happening)
 
     def _on_ended(self, error: BaseException | None) -> int:
@@ -220,6 +226,7 @@ class Agent:
         log.info("engine.ready", **{name: getattr(engine.facts, name) for name in ENGINE_LOGGED})
         self._source = ready.source
         self._control.run(ready.running, ready.record, ready.fallen)
+        self._service.ready()
         self._sync()
         self._event("agent.started", Severity.INFO, f"{engine.spec.model} runs on {engine.spec.device}", {})
 

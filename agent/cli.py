@@ -1,5 +1,6 @@
 """The command ``agent``. Heavy imports wait until a command needs them."""
 
+import faulthandler
 import json
 import os
 import signal
@@ -44,6 +45,7 @@ def run(config_file: Path | None) -> None:
     from agent import logs  # noqa: PLC0415
     from agent.config_file import load  # noqa: PLC0415
 
+    faulthandler.enable()  # where a hung agent stood when systemd's watchdog ended it, for the journal
     signals = _Signals()
     config = load(config_file)
     logs.setup(config.log)
@@ -123,15 +125,20 @@ def demo(seconds: float | None, model: str | None, port: int, video: Path | None
 
 @agent.command("check-config")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-def check_config(file: Path) -> None:
+@click.option("--engine", is_flag=True, help="Also build the network on the CPU and check what it computes.")
+def check_config(file: Path, *, engine: bool) -> None:
     """Say what is wrong in a configuration file.
 
     Tells every fault at once, with its place and what was expected. Exit code 0 if there is none.
     """
     from agent.config_file import load  # noqa: PLC0415
 
-    load(file)
+    config = load(file)
     click.echo(f"{file}: good")
+    if engine:
+        from agent.proof import prove_engine  # noqa: PLC0415
+
+        click.echo(prove_engine(config))
 
 
 @agent.command()

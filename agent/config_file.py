@@ -3,6 +3,7 @@
 ``EDGEPOSE_MQTT__PORT=1884`` sets ``mqtt.port``: two underscores step into a table. A variable's value is written as in
 the file, but a text needs no quotes. A relative path in the file starts at the file's folder, so that the file means
 the same from everywhere; one in a variable or on the command line starts at the working directory, as in a shell.
+``$CREDENTIALS_DIRECTORY`` at the start of the file's path is the folder into which systemd put the service's secrets.
 """
 
 import json
@@ -21,6 +22,7 @@ from agent.errors import ConfigError
 ENV_PREFIX: Final = "EDGEPOSE_"
 # Variables of the same prefix that belong to other programs of the project.
 FOREIGN_VARIABLES: Final = frozenset({"EDGEPOSE_BROKER", "EDGEPOSE_BROKER_PASSWORD", "EDGEPOSE_CONFIG"})
+CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
 COMMAND_LINE: Final = "command line"
 
 
@@ -36,7 +38,7 @@ def load(
     if path is not None:
         values = _read(path)
         origins[()] = str(path)
-        _anchor(values, (), path.absolute().parent)
+        _anchor(values, (), path.absolute().parent, environ.get(CREDENTIALS))
     faults = _put_variables(environ, values, origins)
     for key, value in (overrides or {}).items():
         steps = tuple(key.split("."))
@@ -71,14 +73,16 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 
 
-def _anchor(values: dict[str, Any], parents: KeyPath, folder: Path) -> None:
+def _anchor(values: dict[str, Any], parents: KeyPath, folder: Path, credentials: str | None) -> None:
     """Make relative paths of the file absolute, in place."""
     for key, value in values.items():
         steps = (*parents, key)
         if isinstance(value, dict):
-            _anchor(value, steps, folder)
+            _anchor(value, steps, folder, credentials)
         elif isinstance(value, str) and value and _is_path(steps, value):
-            values[key] = str(folder / Path(value).expanduser())
+            here = f"${CREDENTIALS}/"
+            named = f"{credentials}/{value.removeprefix(here)}" if credentials and value.startswith(here) else value
+            values[key] = str(folder / Path(named).expanduser())
 
 
 def _is_path(steps: KeyPath, value: str) -> bool:

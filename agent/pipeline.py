@@ -98,6 +98,10 @@ class Pipeline:
         self._on_end = on_end
         self._on_broken = on_broken
         self._track = track
+        self.begun = 0
+        """Frames given to a device since the start."""
+        self.finished = 0
+        """Those of them that were answered, be it with an error."""
         self._handover: Handover | None = None
         self._last: tuple[int, int, float] | None = None
         self._failures = 0
@@ -140,6 +144,11 @@ class Pipeline:
         self._fresh_from = time.perf_counter()
         self._flowing.set()
 
+    @property
+    def looking(self) -> bool:
+        """Whether it takes frames: not between :meth:`pause` and :meth:`resume`."""
+        return self._flowing.is_set()
+
     def stop(self, timeout_s: float = 1.0) -> None:
         """End after the frames that are on the device."""
         self._stop.set()
@@ -172,6 +181,7 @@ class Pipeline:
                 began = time.perf_counter()
                 letterbox = prepare(frame, slot.input)
                 prepare_ms = (time.perf_counter() - began) * 1e3
+                self.begun += 1  # before the call into the driver, which may not come back
                 slot.start()
                 self._started.put(Started(frame, lane, slot, letterbox, prepare_ms))
                 started = True
@@ -216,6 +226,7 @@ class Pipeline:
                 self._on_broken(error, lane.engine.generation)
             return
         finally:
+            self.finished += 1
             lane.engine.release(slot)
         self._failures = 0
         decoded = time.perf_counter()

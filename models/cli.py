@@ -78,6 +78,22 @@ def fetch(names: tuple[str, ...], origin: Path | None, models_dir: Path, as_json
 
 
 @cli.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder they go to.")
+@FOLDER
+def sources(names: tuple[str, ...], out: Path, models_dir: Path) -> None:
+    """Bring the files networks and clips are made of into a folder.
+
+    From there `models fetch NAME --from FOLDER` installs them on a box without a network.
+    """
+    from models.fetch import gather  # noqa: PLC0415
+
+    for card in [catalogue.card(name) for name in names]:
+        for path in gather(card, Store(models_dir), out):
+            click.echo(str(path))
+
+
+@cli.command()
 @click.argument("name")
 @click.option("--height", type=click.IntRange(min=1), help="Input height, by default the card's.")
 @click.option("--width", type=click.IntRange(min=1), help="Input width, by default the card's.")

@@ -1,9 +1,9 @@
 """Fetch a network or clip: files from their sources, converted, moved into the cache in one step."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 import openvino
@@ -42,10 +42,26 @@ def fetch(card: Card, store: Store, *, origin: Path | None = None, reporter: Rep
     return True
 
 
+def gather(card: Card, store: Store, folder: Path, *, reporter: Reporter | None = None) -> list[Path]:
+    """Put the files ``card`` is made of into ``folder``, for ``fetch`` with that ``origin`` on a box without a network.
+
+    Those that are there already are checked and left alone. Raises FetchError.
+    """
+    say = reporter or Reporter()
+    wanted = {file: folder / PurePosixPath(file.name).name for file in card.files}
+    missing = [file for file, path in wanted.items() if not (path.exists() and is_intact(file, path))]
+    with store.locked(card.name, lambda: None), store.building(card.name) as scratch:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, path in _gather(card, missing, store, None, scratch, say).items():
+            shutil.copyfile(path, folder / PurePosixPath(name).name)
+    _forget_downloads(card, store)
+    return list(wanted.values())
+
+
 def _install(card: Card, store: Store, origin: Path | None, say: Reporter) -> None:
     try:
         with store.building(card.name) as scratch:
-            files = _gather(card, store, origin, scratch, say)
+            files = _gather(card, card.files, store, origin, scratch, say)
             built = scratch / card.name
             built.mkdir()
             store.install(built, _build(card, files, built, say))
@@ -55,11 +71,13 @@ def _install(card: Card, store: Store, origin: Path | None, say: Reporter) -> No
     _forget_downloads(card, store)
 
 
-def _gather(card: Card, store: Store, origin: Path | None, scratch: Path, say: Reporter) -> dict[str, Path]:
+def _gather(
+    card: Card, files: Sequence[File], store: Store, origin: Path | None, scratch: Path, say: Reporter
+) -> dict[str, Path]:
     if origin is not None:
-        return {file.name: take(file, origin, scratch / file.checksum) for file in card.files}
+        return {file.name: take(file, origin, scratch / file.checksum) for file in files}
     packages = Packages(scratch, card.packages, say)
-    return {file.name: _obtain(file, card, store.downloads() / file.checksum, packages, say) for file in card.files}
+    return {file.name: _obtain(file, card, store.downloads() / file.checksum, packages, say) for file in files}
 
 
 def _obtain(file: File, card: Card, done: Path, packages: Packages, say: Reporter) -> Path:

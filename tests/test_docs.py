@@ -277,22 +277,3 @@ def test_pictures_load_nothing() -> None:
     svg = text_of(ROOT / "docs/demo.svg")
     assert set(re.findall(r"https?://[^\"'\s)<]+", svg)) == {"http://www.w3.org/2000/svg"}
     assert (ROOT / "docs/demo.png").stat().st_size < 300_000
-
-
-def systemd_analyze(*arguments: str) -> None:
-    command = ["systemd-analyze", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    # Of other units of this machine it may complain.
-    assert "edgepose" not in done.stderr
-
-
-def test_the_unit_is_sound(tmp_path: Path) -> None:
-    """The unit has no fault for systemd, which rates its exposure at most medium."""
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is not installed")
-    text = text_of(ROOT / "systemd/edgepose-agent@.service")
-    unit = tmp_path / "edgepose-agent@hall.service"
-    unit.write_text(text.replace("/opt/edgepose/bin/agent", str(Path(sys.executable).with_name("agent"))))
-    systemd_analyze("verify", "--man=no", str(unit))
-    systemd_analyze("security", "--offline=true", "--threshold=50", str(unit))

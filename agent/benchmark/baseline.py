@@ -7,7 +7,7 @@ encoding.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import cv2
@@ -75,6 +75,7 @@ class Original:
         meter: Meter,
         cancelled: threading.Event,
         keep_poses: bool = False,
+        goes_on: Callable[[int], None] = lambda _frames: None,
     ) -> Measured:
         """Run ``source`` to its end; everything else as :func:`agent.benchmark.measure.run_once` does."""
         kept: list[Poses] = []
@@ -87,6 +88,7 @@ class Original:
                     raise CancelledError("cancelled during a run")
                 poses, timing = self._one(frame, track)
                 timings.append(timing)
+                goes_on(len(timings))
                 if keep_poses:
                     kept.append(poses)
             return measured(timings, began_s, meter, kept)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.benchmark.load import Meter
@@ -44,12 +44,14 @@ def run_once(
     meter: Meter,
     cancelled: threading.Event,
     keep_poses: bool = False,
+    goes_on: Callable[[int], None] = lambda _frames: None,
 ) -> Measured:
     """Run ``source`` to its end through ``lane``, as the application would, but for the sending.
 
     ``track`` must be a fresh one: it remembers people. Frames per second count from the start of the first frame to the
-    last result. ``source`` stays open. Raises EngineError when inference fails or stalls, CaptureError for frames that
-    cannot be read, and CancelledError a frame or two after ``cancelled`` is set.
+    last result. ``goes_on`` is told every now and then how many frames are done. ``source`` stays open. Raises
+    EngineError when inference fails or stalls, CaptureError for frames that cannot be read, and CancelledError a frame
+    or two after ``cancelled`` is set.
     """
     kept: list[Poses] = []
     timings: list[Timing] = []
@@ -71,7 +73,7 @@ def run_once(
     began_s = time.perf_counter()
     pipeline.start()
     try:
-        _wait(ended, timings, cancelled)
+        _wait(ended, timings, cancelled, goes_on)
     finally:
         pipeline.stop()
     if failures:
@@ -118,12 +120,15 @@ def agree(reference: Sequence[Poses], found: Sequence[Poses]) -> Agreement:
     return tally.agreement()
 
 
-def _wait(ended: threading.Event, timings: Sequence[Timing], cancelled: threading.Event) -> None:
+def _wait(
+    ended: threading.Event, timings: Sequence[Timing], cancelled: threading.Event, goes_on: Callable[[int], None]
+) -> None:
     seen, since = 0, time.perf_counter()
     while not ended.wait(POLL_S):
         if cancelled.is_set():
             raise CancelledError("cancelled during a run")
         if len(timings) != seen:
             seen, since = len(timings), time.perf_counter()
+            goes_on(seen)
         elif time.perf_counter() - since > STALL_S:
             raise EngineError(f"no result for {STALL_S:.0f} s")

@@ -1,6 +1,7 @@
 """The study on this box: row after row, written down after each, so that a restart goes on where it was."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from models.store import Store
 Tell = Callable[[str, float], None]
 Keep = Callable[[Study], None]
 Begin = Callable[[int], bool]
+GOING_ON_S = 10.0
+"""So often a long run tells that it goes on: who watches the agent would take its silence for a hang."""
 LIMIT_S = 3.0
 """How long the raw throughput of each row is measured."""
 
@@ -67,6 +70,7 @@ class Studying:
         self._cancelled = cancelled
         self._card = bench.store.card(study.model)
         self._found: Sequence[Poses] | None = None
+        self._told: tuple[str, float, float] = ("", 0.0, 0.0)
 
     def run(self, recipes: Sequence[Recipe], args: Measuring) -> Study:
         """Measure what is left of ``recipes``: the study's rows are the first of them. Raises CancelledError."""
@@ -87,9 +91,16 @@ class Studying:
         def tell(what: str, share: float) -> None:
             if self._cancelled.is_set():
                 raise CancelledError(f"cancelled in row {place + 1} of {rows}, {name}")
-            self._tell(f"row {place + 1} of {rows}, {name}: {what}", (place + share) / rows)
+            self._told = f"row {place + 1} of {rows}, {name}: {what}", (place + share) / rows, time.monotonic()
+            self._tell(*self._told[:2])
 
         return tell
+
+    def _goes_on(self, frames: int) -> None:
+        step, share, told_s = self._told
+        if time.monotonic() - told_s > GOING_ON_S:
+            self._told = step, share, time.monotonic()
+            self._tell(f"{step}, {frames} frames", share)
 
     def _add(self, row: Row) -> None:
         """Put a row to the others, with its speed-up over the original model, and keep the study."""
@@ -147,7 +158,12 @@ class Studying:
         def once(*, keep_poses: bool = False) -> Measured:
             with closing(self._bench.footage.open()) as source:
                 return original.run_once(
-                    source, track=self._track(), meter=LoadMeter(), cancelled=self._cancelled, keep_poses=keep_poses
+                    source,
+                    track=self._track(),
+                    meter=LoadMeter(),
+                    cancelled=self._cancelled,
+                    keep_poses=keep_poses,
+                    goes_on=self._goes_on,
                 )
 
         tell("warming up", 0.05)
@@ -175,6 +191,7 @@ class Studying:
                 meter=LoadMeter(),
                 cancelled=self._cancelled,
                 keep_poses=keep_poses,
+                goes_on=self._goes_on,
             )
 
     def _reference(self) -> Sequence[Poses]:

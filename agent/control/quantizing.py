@@ -6,12 +6,15 @@ and time is not the agent's. The folder is emptied whatever happens.
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 
 import psutil
+import structlog
 from pydantic import JsonValue
 
 from agent.capture.frame import Image
@@ -24,7 +27,10 @@ from agent.pipeline import Result
 from agent.wire.commands import Quantize
 from models.store import Store
 
+log = structlog.get_logger()
+
 Tell = Callable[[str, float], None]
+POLL_S = 0.2
 
 FRAMES_MIN = 60
 """A third of them is held back, and twenty people have to be seen there."""
@@ -32,6 +38,8 @@ EVERY_S = 0.2
 """Seconds between two frames: neighbours add nothing."""
 LOWEST = 19
 """Priority of the quantiser, as `nice` counts: the people in view come first."""
+STILL_S = 120.0
+"""A quantiser that computed nothing for so long hangs. Live frames go on beside it: only the job is ended."""
 RECORDING_SHARE = 0.3
 """Of the job's progress."""
 
@@ -88,7 +96,7 @@ class Quantizing:
             self._process = process
             psutil.Process(process.pid).nice(LOWEST)
             ended = threading.Event()
-            watcher = threading.Thread(target=_end_when, args=(process, cancelled, ended), daemon=True)
+            watcher = threading.Thread(target=end_when, args=(process, cancelled, ended, STILL_S), daemon=True)
             watcher.start()
             assert process.stderr is not None
             assert process.stdout is not None
@@ -99,7 +107,8 @@ class Quantizing:
         if cancelled.is_set():
             raise CancelledError("cancelled while it quantized")
         if process.returncode:
-            what = said.get("error", f"models quantize ended with {process.returncode}")
+            killed = ": it hung, or memory ran out" if process.returncode == -signal.SIGKILL else ""
+            what = said.get("error", f"models quantize ended with {process.returncode}{killed}")
             raise EdgeposeError(what, hint=said.get("hint", "record more frames, with people in view"))
         report: dict[str, JsonValue] = json.loads(told)
         return report
@@ -129,10 +138,24 @@ def _calibrating() -> Choose:
     return choose
 
 
-def _end_when(process: "subprocess.Popen[str]", cancelled: threading.Event, ended: threading.Event) -> None:
-    while not ended.wait(0.2):
+def end_when(
+    process: "subprocess.Popen[str]", cancelled: threading.Event, ended: threading.Event, still_s: float
+) -> None:
+    """End a quantiser when it is cancelled, or has computed nothing for ``still_s``; until it ``ended`` by itself."""
+    busy_s, since = 0.0, time.monotonic()
+    while not ended.wait(POLL_S):
+        try:
+            used = psutil.Process(process.pid).cpu_times()
+        except psutil.NoSuchProcess:
+            return
+        if (now_busy_s := used.user + used.system) != busy_s:
+            busy_s, since = now_busy_s, time.monotonic()
         if cancelled.is_set():
             process.terminate()
+            return
+        if time.monotonic() - since > still_s:
+            log.error("quantize.hung", still_s=still_s)
+            process.kill()
             return
 
 

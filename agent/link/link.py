@@ -155,6 +155,11 @@ class Link:
                 reconnects=max(0, self._connects - 1),
             )
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread lives: without it nothing is heard or said, whatever the broker does."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Publish a retained `offline` and leave; takes at most 1.5 s, whatever the broker does."""
         self._stop.set()

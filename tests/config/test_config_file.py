@@ -50,6 +50,16 @@ def test_environment_wins_over_file_and_command_line_over_both(tmp_path: Path) -
     assert (mqtt.host, mqtt.port, mqtt.prefix) == ("argument", 2, "file")
 
 
+def test_a_secret_lies_where_systemd_put_it(tmp_path: Path) -> None:
+    """$CREDENTIALS_DIRECTORY at the start of a path of the file is the folder of the service's secrets."""
+    secret = tmp_path / "run" / "edgepose_password"
+    secret.parent.mkdir()
+    secret.touch()
+    path = write(tmp_path, '[mqtt]\nusername = "box"\npassword_file = "$CREDENTIALS_DIRECTORY/edgepose_password"\n')
+    assert load(path, environ={"CREDENTIALS_DIRECTORY": str(secret.parent)}).mqtt.password_file == secret
+    assert [told.split(": ")[1] for told in faults(path)] == ["mqtt.password_file"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "key", "value"),
     [

@@ -1,5 +1,7 @@
 """Promises about the frames that a quantisation records."""
 
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 
 from agent.config import Config
 from agent.control.events import Work
-from agent.control.quantizing import EVERY_S, Quantizing
+from agent.control.quantizing import EVERY_S, Quantizing, end_when
 from agent.control.samples import Samples
 from agent.control.settings import Settings
 from agent.errors import CancelledError, EdgeposeError
@@ -62,3 +64,22 @@ def test_recording_is_cancelled(tmp_path: Path) -> None:
         quantizing(tmp_path, samples).run(work(60.0), lambda _step, _share: None, cancelled)
     assert samples.recorder is None
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "still_s"), [("input()", 0.3), ("while True: pass", 60.0)], ids=["hung", "at work"]
+)
+def test_a_quantiser_that_hangs_is_ended(program: str, still_s: float) -> None:
+    """One that computes nothing is killed; one that computes goes on until somebody takes it back."""
+    command = [sys.executable, "-c", program]
+    cancelled, ended = threading.Event(), threading.Event()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True) as process:
+        watcher = threading.Thread(target=end_when, args=(process, cancelled, ended, still_s))
+        watcher.start()
+        if still_s > 1:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1)
+            cancelled.set()
+        assert process.wait(30) < 0
+        watcher.join(30)
+    assert not watcher.is_alive()

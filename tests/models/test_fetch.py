@@ -15,7 +15,7 @@ from tenacity import wait_none
 from agent.errors import FetchError, ModelError
 from models import download
 from models.catalogue import ClipCard
-from models.fetch import fetch
+from models.fetch import fetch, gather
 from models.progress import Reporter
 from models.store import Store
 from tests.models.samples import CONTENT, clip_card
@@ -62,6 +62,20 @@ def test_second_fetch_needs_no_network(cache: Store) -> None:
     assert content(cache) == CONTENT
     assert cache.clip("sample").stat().st_mtime_ns == before
     assert visible(cache) == ["sample/manifest.json", "sample/sample.avi"]
+
+
+def test_files_for_a_box_without_a_network(cache: Store, tmp_path: Path) -> None:
+    """The files a card is made of go to a folder, once, and from there to a box that reaches no server."""
+    folder = tmp_path / "usb"
+    with serving() as server:
+        server.files[PATH] = CONTENT
+        card = clip_card(server.url(PATH))
+        (path,) = gather(card, cache, folder, reporter=QUIET)
+    assert path.read_bytes() == CONTENT
+    assert gather(card, cache, folder, reporter=QUIET) == [path]
+    assert visible(cache) == []
+    assert fetch(card, cache, origin=folder, reporter=QUIET)
+    assert content(cache) == CONTENT
 
 
 @pytest.mark.parametrize("fault", ["503", "truncated", "reset", "stalled", "short", "whole"])

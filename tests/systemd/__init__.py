@@ -1,0 +1,1 @@
+"""The agent as a service: readiness, watchdog, the unit, the installer."""
