@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test kill-switch study-faults fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch soak lock clean
+.PHONY: help venv demo test kill-switch study-faults fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch soak bundle install-trial lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -72,6 +72,12 @@ soak: $(STAMP)  ## An agent for HOURS=1 with a fault every minute: memory, laten
 
 bench-int8: $(STAMP)  ## What each way of quantising the default network gives (half an hour)
 	$(BIN)/python -m tests.benchmarks.int8
+
+bundle: $(STAMP)  ## Everything a box without a network needs, in one tar below dist/
+	systemd/bundle.sh
+
+install-trial: bundle  ## The installer in a clean Debian root, up to a running agent, upgraded and removed (as root)
+	unshare --mount $(BIN)/python -m tests.systemd.trial dist/edgepose-*.tar
 
 lock: $(STAMP)  ## Renew requirements.lock within the bounds of pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

@@ -57,16 +57,28 @@ def _state(row: dict[str, Any]) -> str:
 @cli.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @click.option("--from", "origin", type=click.Path(path_type=Path), help="A folder, file or archive already at hand.")
+@click.option(
+    "--files-to",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Install nothing: bring the files into this folder, for --from on a box without a network.",
+)
 @FOLDER
 @JSON
-def fetch(names: tuple[str, ...], origin: Path | None, models_dir: Path, as_json: bool) -> None:
+def fetch(names: tuple[str, ...], origin: Path | None, files_to: Path | None, models_dir: Path, as_json: bool) -> None:
     """Fetch networks and clips into the cache.
 
     What is there already is checked and left alone.
     """
     from models.fetch import fetch as fetch_card  # noqa: PLC0415
+    from models.fetch import gather  # noqa: PLC0415
 
     store = Store(models_dir)
+    if files_to is not None:
+        if origin is not None:
+            raise click.UsageError("--files-to takes files from their sources: it does not go with --from")
+        files = [str(path) for name in names for path in gather(catalogue.card(name), store, files_to)]
+        print_json(files) if as_json else click.echo("\n".join(files))
+        return
     rows = []
     for card in [catalogue.card(name) for name in names]:
         fetched = fetch_card(card, store, origin=origin)
@@ -75,22 +87,6 @@ def fetch(names: tuple[str, ...], origin: Path | None, models_dir: Path, as_json
             click.echo(f"{card.name}: {'ready' if fetched else 'already there'} in {rows[-1]['folder']}")
     if as_json:
         print_json(rows)
-
-
-@cli.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder they go to.")
-@FOLDER
-def sources(names: tuple[str, ...], out: Path, models_dir: Path) -> None:
-    """Bring the files networks and clips are made of into a folder.
-
-    From there `models fetch NAME --from FOLDER` installs them on a box without a network.
-    """
-    from models.fetch import gather  # noqa: PLC0415
-
-    for card in [catalogue.card(name) for name in names]:
-        for path in gather(card, Store(models_dir), out):
-            click.echo(str(path))
 
 
 @cli.command()

@@ -32,7 +32,7 @@ done
 
 echo "bundle: networks"
 # shellcheck disable=SC2086 # several names
-"$PYTHON" -m models.cli sources $NETWORKS --out build/networks
+"$PYTHON" -m models.cli fetch $NETWORKS --files-to build/networks
 cp -r build/networks "$folder/models"
 
 install -m 0755 systemd/install.sh "$folder"

@@ -172,7 +172,7 @@ unquoted() {
 
 # One rename, so that there is always a version in use.
 use() {
-  ln -sfn "$1" "$HOME_DIR/current.new"
+  ln -sfn "versions/$1" "$HOME_DIR/current.new"
   mv -T "$HOME_DIR/current.new" "$HOME_DIR/current"
   install -m 0644 "$HOME_DIR/current/$UNIT" "$UNITS/$UNIT"
   ! running || systemctl daemon-reload
@@ -190,13 +190,13 @@ restart() {
 upgrade() {
   local before=''
   new=''
-  [[ ! -L $HOME_DIR/current ]] || before=$(readlink "$HOME_DIR/current")
+  [[ ! -L $HOME_DIR/current ]] || before=$(basename "$(readlink "$HOME_DIR/current")")
   trap 'rm -rf "$scratch" "$new"' EXIT
   build
   configure
   check || fail "the new version fails its check and is removed; nothing else has changed"
   trap 'rm -rf "$scratch"' EXIT
-  use "$new"
+  use "${new##*/}"
   systemctl enable --quiet "edgepose-agent@$device"
   if ! running; then
     say "systemd does not run here: edgepose-agent@$device is enabled, and starts with the box"
@@ -216,14 +216,14 @@ upgrade() {
 tidy() {
   local version
   for version in "$HOME_DIR"/versions/*; do
-    [[ $version == "$new" || $version == "$1" ]] || rm -rf "$version"
+    [[ $version == "$new" || ${version##*/} == "$1" ]] || rm -rf "$version"
   done
 }
 
 remove() {
   local now=()
   ! running || now=(--now)
-  systemctl disable --quiet "${now[@]}" "edgepose-agent@$device" || true
+  [[ ! -e $UNITS/$UNIT ]] || systemctl disable --quiet "${now[@]}" "edgepose-agent@$device"
   [[ -z $purge ]] || rm -rf "$ETC/$device".{toml,env,credentials} "$STATE/control/$device".json
   if [[ -z $(devices) ]]; then
     rm -rf "$HOME_DIR" "$CACHE" "${UNITS:?}/$UNIT"
