@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test kill-switch study-faults fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch soak bundle install-trial lock clean
+.PHONY: help venv demo test kill-switch study-faults fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch soak bundle install-trial fault lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -31,6 +31,9 @@ kill-switch: $(STAMP)  ## 200 times kill -9 around a command: old or new setting
 
 study-faults: $(STAMP)  ## Kill, stop, cancel, a lost broker and a lost camera amid a sweep of twelve rows
 	$(BIN)/python -m tests.system.study_faults
+
+fault: $(STAMP)  ## Faults of camera, broker, process and files: promise, figure wanted, figure measured (twenty minutes)
+	$(BIN)/python -m tests.fault
 
 fuzz: $(STAMP)  ## Generated and mutated commands: 100,000 through the codec, 10,000 through a broker to an agent
 	$(BIN)/python -m tests.fuzz.commands --codec 100000 --broker 10000

@@ -18,6 +18,7 @@ from pydantic import JsonValue
 from agent import memory
 from agent.assembly import Assembly, Ended, EngineFailing, News, Ready
 from agent.capture.frame import CaptureCounts, CaptureEvent, Source
+from agent.clock import WallClock
 from agent.config import Config
 from agent.control import events
 from agent.control.control import Control
@@ -30,9 +31,10 @@ from agent.host import ProcessMeter
 from agent.link import Link
 from agent.prometheus import Exporter
 from agent.publish import Outlet
-from agent.reporter import Standing, event_message, info_message, metrics_message
+from agent.reporter import ID_TAKEN, Standing, event_message, info_message, metrics_message
 from agent.systemd import Service
 from agent.telemetry import Telemetry
+from agent.wire.broker import BrokerError
 from agent.wire.commands import Incoming
 from agent.wire.messages import Severity, Status
 from agent.wire.topics import Topics
@@ -48,7 +50,7 @@ class Stop:
     reason: str
 
 
-Happening = Stop | Incoming | News
+Happening = Stop | Incoming | events.Note | News
 Facts = dict[str, str | int | float | bool | None]
 
 CLOSE_S = 1.6
@@ -74,6 +76,7 @@ class Agent:
         self._inbox: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self._telemetry = Telemetry()
         self._meter = ProcessMeter()
+        self._clock = WallClock()
         self._standing = Standing(config)
         self._counted = CaptureCounts(0, 0)
         self._source: Source | None = None
@@ -83,7 +86,13 @@ class Agent:
         self._taken_bytes = 0
         self._exporter = Exporter(config.prometheus if outlet is None else None)
         self._told: tuple[object, ...] = (None, None, None, None)
-        self._outlet = outlet or Link(config.mqtt, self._topics, groups=config.groups, on_command=self._on_command)
+        self._outlet = outlet or Link(
+            config.mqtt,
+            self._topics,
+            groups=config.groups,
+            on_command=self._on_command,
+            on_taken_over=self._on_taken_over,
+        )
         book = Journal(config.paths.state / f"{config.device_id}.json") if outlet is None else None
         self._control = Control(
             config, self._outlet, book, note=self._on_note, describe=self._describe, end=self._on_end
@@ -148,6 +157,8 @@ class Agent:
         due = time.monotonic() + window_s
         while True:
             self._control.tick()
+            if (jump := self._clock.jump()) is not None:
+                self._on_note(jump)
             if time.monotonic() >= due:
                 due += window_s
                 self._publish_metrics()
@@ -182,6 +193,8 @@ class Agent:
                 self._on_ready(happening)
             case CaptureEvent():
                 self._on_camera(happening)
+            case events.Note():
+                self._on_note(happening)
             case _:
                 self._on_engine(happening)
         return None
@@ -198,6 +211,10 @@ class Agent:
 
     def _on_ended(self, error: BaseException | None) -> int:
         if error is not None:
+            if self._source is None and isinstance(error, EdgeposeError):
+                # Nothing that could have been built runs here: that says nothing about what was asked for, and a
+                # network that is missing for three starts must not cost the device somebody chose.
+                self._control.happened(events.Stopped())
             self._fail(error)
             return 1
         log.info("source.ended", frames=self._telemetry.frames_total)
@@ -215,6 +232,11 @@ class Agent:
             return
         self._given_bytes += len(incoming.payload)
         self._inbox.put(incoming)
+
+    def _on_taken_over(self, error: BrokerError) -> None:
+        """Called by the link's thread."""
+        text = f"{ID_TAKEN}: {error}; {error.cure}"
+        self._inbox.put(events.Note("broker.taken_over", Severity.WARNING, text, {}))
 
     def _on_known(self, known: Known) -> None:
         self._known = known
@@ -247,7 +269,7 @@ class Agent:
     def _on_note(self, note: events.Note) -> None:
         tell = {Severity.INFO: log.info, Severity.WARNING: log.warning, Severity.ERROR: log.error}[note.severity]
         tell(note.code, message=note.message, **note.facts)
-        if note.code == "engine.degraded":
+        if note.code in {"engine.degraded", "broker.taken_over"}:
             self._standing.last_error = note.message
         self._event(note.code, note.severity, note.message, note.facts)
 

@@ -32,7 +32,10 @@ from agent.host import SYS, cpu_governors, cpu_model, temperature_c
 from agent.inference.devices import list_devices, open_core, require_devices
 from agent.link.session import Session
 from agent.redact import redact
+from agent.reporter import ID_TAKEN
 from agent.wire.broker import BrokerError
+from agent.wire.messages import State
+from agent.wire.topics import Topics
 from models.store import Store
 
 LIMIT_S: Final = 5.0
@@ -44,6 +47,8 @@ INTEL: Final = "0x8086"
 # What one network takes with all its variants and compiled forms, and room to work in.
 DISK_NEEDED_MB: Final = 200
 DISK_COMFORTABLE_MB: Final = 1000
+RETAINED_S: Final = 1.0
+"""How long a broker that accepts us is waited for to say what it keeps."""
 HOT_C: Final = 90.0
 # No box that runs this code lives before it was written: a clock that says so was never set.
 WRITTEN: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -78,6 +83,7 @@ def run(config: Config) -> tuple[Check, ...]:
             "gpu runtime": lambda: gpu_runtime(config.inference),
             "devices": lambda: devices(config.inference, config.devices),
             "broker": lambda: broker(config.mqtt, config.device_id),
+            "device id": lambda: device_id(config.mqtt, Topics(config.device_id, config.mqtt.prefix)),
             "model": lambda: model(config.model, config.inference, config.paths),
             "disk": lambda: disk(config.paths),
             "clock": lambda: clock(datetime.now(UTC), clock_synchronised()),
@@ -219,6 +225,43 @@ def broker(settings: Mqtt, device_id: str) -> Check:
         except BrokerError as error:
             return Check("broker", Level.FAIL, f"{place}: {error.cause}", error.cure)
     return Check("broker", Level.OK, f"{place} accepts this agent{' over TLS' if settings.tls.enabled else ''}")
+
+
+def device_id(settings: Mqtt, topics: Topics) -> Check:
+    """Look whether another agent has the same id, which the one that runs has told in its state.
+
+    Not tried: whoever connects with the id throws out the agent that runs.
+    """
+    name, mine = "device id", topics.device_id
+    try:
+        told = _retained(settings, f"{mine}-doctor-id", topics.state)
+    except BrokerError:
+        return Check(name, Level.OK, f"{mine}; whether another agent has it too, only the broker knows")
+    if told is None:
+        return Check(name, Level.OK, f"{mine}; no agent has told its state under it, or it may not be read here")
+    try:
+        problem = State.decode(told).last_error or ""
+    except ValueError:
+        problem = ""  # of an agent of another version
+    if problem.startswith(ID_TAKEN):
+        cure = "give every device a device_id of its own, then start this agent again, which forgets it"
+        return Check(name, Level.FAIL, problem, cure)
+    return Check(name, Level.OK, f"{mine} is one agent's")
+
+
+def _retained(settings: Mqtt, client_id: str, topic: str) -> bytes | None:
+    """What the broker keeps of a topic. Raises :class:`BrokerError`."""
+    wake, waker = socket.socketpair()
+    with wake, waker:
+        session = Session(settings, client_id, threading.Lock(), wake, (topic,))
+        try:
+            session.open(threading.Event())
+            deadline = time.monotonic() + RETAINED_S
+            while not session.arrived and session.alive and time.monotonic() < deadline:
+                session.turn(0.1)
+        finally:
+            session.close(graceful=True)
+    return session.arrived[0].payload if session.arrived else None
 
 
 def model(wanted: Model, inference: Inference, paths: Paths) -> Check:

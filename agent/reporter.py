@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from agent import __version__
 from agent.capture.address import redact
@@ -29,6 +29,9 @@ from agent.wire.messages import (
     Status,
 )
 from models.catalogue import Precision
+
+ID_TAKEN: Final = "another agent seems to have this device_id"
+"""How the state's last error begins then; `agent doctor` looks for it."""
 
 
 def info_message(config: Config, devices: tuple[DeviceInfo, ...], models: Mapping[str, tuple[Precision, ...]]) -> Info:

@@ -20,8 +20,13 @@ def make_authority(folder: Path) -> None:
     (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
     for name in ("broker", "agent"):
         _openssl("req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}", cwd=folder)
-        sign = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "1", "-extfile", "names")
-        _openssl("x509", "-req", "-in", f"{name}.csr", *sign, "-out", f"{name}.pem", cwd=folder)
+        certify(folder, name)
+
+
+def certify(folder: Path, name: str, days: int = 1) -> None:
+    """Make <name>.pem, signed by the authority; with -1 day it expired yesterday."""
+    sign = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", str(days), "-extfile", "names")
+    _openssl("x509", "-req", "-in", f"{name}.csr", *sign, "-out", f"{name}.pem", cwd=folder)
 
 
 def tls_lines(folder: Path) -> list[str]:

@@ -277,11 +277,7 @@ class Control:
         now = datetime.now(UTC)
         booted = journal.boot(self._book.load() if self._book else None, Settings.of(self._config), now)
         record, running = booted.record, journal.running(booted.record)
-        if booted.reset:
-            log.warning("state.reset", reason="the configuration was edited: it wins over what commands had asked for")
-        if booted.degraded:
-            text = f"what is asked for, on {record.settings.device}, kept failing: ask again, and it is tried again"
-            self._note(events.Note("engine.degraded", Severity.WARNING, text, {"device": running.device}))
+        self._note_boot(booted)
         if (orphan := booted.orphan) is not None:
             payload = faults.orphaned(orphan, self._config.device_id, record.version, now)
             record = journal.remember(record, orphan.id, payload.decode(), now)
@@ -291,6 +287,19 @@ class Control:
         for job in record.jobs:
             self._outlet.announce(self._topics.job(job.id), job.encode())
         return State(record, running, replies={r.id: r.payload.encode() for r in record.replies})
+
+    def _note_boot(self, booted: journal.Boot) -> None:
+        """Tell what became of what was asked for before."""
+        if self._book is not None and self._book.damage is not None:
+            text = f"{self._book.path} was damaged ({self._book.damage}): what commands had asked for is forgotten"
+            self._note(events.Note("state.damaged", Severity.WARNING, text, {"file": str(self._book.path)}))
+        if booted.reset:
+            text = "the configuration was edited: it wins over what commands had asked for"
+            self._note(events.Note("state.reset", Severity.WARNING, text, {}))
+        if booted.degraded:
+            asked, runs = booted.record.settings.device, journal.running(booted.record).device
+            text = f"what is asked for, on {asked}, kept failing: ask again, and it is tried again"
+            self._note(events.Note("engine.degraded", Severity.WARNING, text, {"device": runs}))
 
     def _save(self, record: journal.Record) -> None:
         """Write it down. An agent that cannot write runs on: it says so, once until it can again."""

@@ -279,6 +279,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.damage: str | None = None
+        """Why :meth:`load` found a file and no record in it."""
 
     def load(self) -> Record | None:
         """Read it; never raises. None when there is none, or a damaged one, which is moved aside and logged."""
@@ -290,7 +292,8 @@ class Journal:
         except FileNotFoundError:
             return None
         except (OSError, _DamagedError) as error:
-            log.warning("state.damaged", file=str(self.path), reason=str(error), moved_to=self._move_aside())
+            self.damage = str(error)
+            log.warning("state.moved_aside", file=str(self.path), reason=str(error), moved_to=self._move_aside())
             return None
 
     def save(self, record: Record) -> None:

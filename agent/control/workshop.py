@@ -136,6 +136,7 @@ class Workshop:
         """What FP32 finds at the same input size."""
         wanted = EngineSpec(spec.model, REFERENCE_DEVICE, "FP32", spec.height, spec.width)
         decoder = self._decoder(card, POSSIBLE)
+        self._store.verify_variant(card.name, "FP32")  # a damaged judge would let anything pass
         xml = self._store.variant(card.name, "FP32")
         with build_engine(self._core, card, xml, wanted, decoder.roles, cache=None) as reference:
             return [infer(reference, decoder, frame) for frame in frames]

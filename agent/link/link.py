@@ -5,7 +5,6 @@ nothing paho queued for a dead connection can overtake what is newer. What must 
 :class:`Outbox`.
 """
 
-import math
 import socket
 import threading
 import time
@@ -15,13 +14,13 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import structlog
-from tenacity import RetryCallState, Retrying
+from tenacity.wait import wait_base
 
 from agent.config import Mqtt
 from agent.errors import LinkError
 from agent.link.outbox import Letter, Outbox
 from agent.link.session import Session, acknowledged
-from agent.policies import RECONNECT_BROKER
+from agent.policies import RECONNECT_AFTER_FAULT, RECONNECT_BROKER, RECONNECT_TAKEN_OVER, pause_s
 from agent.wire import broker
 from agent.wire.broker import BrokerError
 from agent.wire.commands import Address, Incoming
@@ -33,8 +32,11 @@ log = structlog.get_logger()
 FAREWELL_S: Final = 1.0
 CLOSE_TIMEOUT_S: Final = 1.4
 """Longer than the farewell; a thread that hangs in connect is left behind."""
-STABLE_S: Final = 10.0
-"""A connection that lived shorter does not reset the back-off: two agents with one id would fight without pause."""
+PROBE_S: Final = 1.0
+THROWN_OUT_S: Final = 60.0
+"""Longer than another client with our id waits: a connection that lived longer ended for another reason."""
+THROWN_OUT_MAX: Final = 2
+TAKEN_OVER_CAUSES: Final = {broker.refused(broker.TAKEN_OVER).cause, broker.thrown_out().cause}
 LETTERS_IN_FLIGHT_MAX: Final = 10
 """With the retained topics well below the 20 unacknowledged messages mosquitto allows."""
 DENIED_MAX: Final = 100
@@ -58,8 +60,9 @@ class Link:
     No method blocks on the network, and a missing broker is no error. ``on_command`` is handed, from the link's own
     thread, every command to the device or to one of its groups, nothing of it checked and no more of its payload than
     shows that it is too large; it must return at once. Without it nothing is subscribed. ``on_state`` is told from the
-    same thread when the connection comes (True) and goes (False). Raises :class:`LinkError` when the TLS or password
-    files named in the configuration cannot be used.
+    same thread when the connection comes (True) and goes (False), and ``on_taken_over``, once, when another client
+    came with our id. Raises :class:`LinkError` when the TLS or password files named in the configuration cannot be
+    used.
     """
 
     def __init__(
@@ -70,11 +73,13 @@ class Link:
         groups: Sequence[str] = (),
         on_command: Callable[[Incoming], None] | None = None,
         on_state: Callable[[bool], None] | None = None,
+        on_taken_over: Callable[[BrokerError], None] | None = None,
     ) -> None:
         self._mqtt = mqtt
         self._topics = topics
         self._on_command = on_command
         self._on_state = on_state
+        self._on_taken_over = on_taken_over
         self._filters = topics.command_filters(groups) if on_command else []
         # A fixed id makes the broker drop our half-open predecessor at once; later its will would overwrite `online`.
         self._client_id = f"{topics.prefix}-{topics.device_id}"
@@ -90,7 +95,8 @@ class Link:
         self._outbox = Outbox()
         self._outbox.announce(topics.availability, ONLINE)
         self._connects = 0
-        self._stable_from = math.inf
+        self._connected_s: float | None = None
+        self._thrown_out = 0
         self._told: set[str] = set()
         self._denied: set[str] = set()
         try:
@@ -180,19 +186,27 @@ class Link:
         return Session(self._mqtt, self._client_id, self._lock, self._wake_in, self._filters)
 
     def _run(self) -> None:
-        attempt = 0
         while not self._stop.is_set():
-            attempt += 1
-            self._stable_from = math.inf
             try:
-                self._connect_and_serve()
-            except BrokerError as error:
-                self._tell(error)
+                policy = self._attempt()
             except Exception:
+                policy = RECONNECT_AFTER_FAULT
                 log.exception("link.crashed", broker=self._address)
-            if time.monotonic() > self._stable_from:
-                attempt = 1
-            self._stop.wait(_pause_s(attempt))
+            self._stop.wait(pause_s(policy))
+
+    def _attempt(self) -> wait_base:
+        """One connection, from its beginning to its end; how to wait for the next."""
+        self._connected_s = None
+        try:
+            self._connect_and_serve()
+        except BrokerError as error:
+            return self._lost(error)
+        return RECONNECT_BROKER
+
+    def _lost(self, error: BrokerError) -> wait_base:
+        cause = self._suspect(error)
+        self._tell(cause)
+        return RECONNECT_TAKEN_OVER if cause.code == broker.TAKEN_OVER else RECONNECT_BROKER
 
     def _connect_and_serve(self) -> None:
         session = self._new_session()
@@ -205,15 +219,36 @@ class Link:
         finally:
             self._abandon(session, graceful=graceful)
         if not graceful:
-            raise session.end or broker.refused(128)
+            raise session.end or broker.refused(broker.BROKEN)
+
+    def _suspect(self, error: BrokerError) -> BrokerError:
+        """Recognise another client with our id where the broker says nothing, as mosquitto 2.0 does.
+
+        Whoever loses a connection to a broker that is there a moment later, and that twice in a row, was thrown out.
+        """
+        if self._connected_s is None:
+            return error
+        if error.code != broker.BROKEN or not self._listens():
+            self._thrown_out = 0
+            return error
+        lived_s = time.monotonic() - self._connected_s
+        self._thrown_out = self._thrown_out + 1 if lived_s < THROWN_OUT_S else 1
+        return broker.thrown_out() if self._thrown_out >= THROWN_OUT_MAX else error
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection((self._mqtt.host, self._mqtt.port), PROBE_S).close()
+        except OSError:
+            return False
+        return True
 
     def _adopt(self, session: Session) -> None:
         with self._lock:
             self._session = session
             self._connects += 1
             self._outbox.connected()
-        self._stable_from = time.monotonic() + STABLE_S
-        self._told.clear()
+        self._connected_s = time.monotonic()
+        self._told &= TAKEN_OVER_CAUSES  # they come again with every connection
         log.info("broker.connected", broker=self._address, reconnects=self._connects - 1)
         if self._on_state is not None:
             self._on_state(True)
@@ -282,6 +317,8 @@ class Link:
         if error.cause not in self._told and not self._stop.is_set():
             self._told.add(error.cause)
             log.warning("broker.lost", broker=self._address, cause=error.cause, cure=error.cure)
+            if error.code == broker.TAKEN_OVER and self._on_taken_over is not None:
+                self._on_taken_over(error)
 
     def _warn_denied(self, session: Session) -> None:
         for topic, cure in session.denied:
@@ -289,9 +326,3 @@ class Link:
                 self._denied.add(topic)
                 log.warning("broker.denied", topic=topic, cure=cure)
         session.denied.clear()
-
-
-def _pause_s(attempt: int) -> float:
-    state = RetryCallState(Retrying(), None, (), {})
-    state.attempt_number = attempt
-    return RECONNECT_BROKER(state)

@@ -183,7 +183,7 @@ class Session:
         self._answer = reason.value if reason.is_failure else 0
 
     def _on_disconnect(self, _client: Client, _data: object, _flags: object, reason: ReasonCode, *_: object) -> None:
-        self.end = broker.refused(reason.value or 128)
+        self.end = broker.refused(reason.value or broker.BROKEN)
 
     def _on_publish(self, _client: Client, _data: object, mid: int, reason: ReasonCode, *_: object) -> None:
         if reason.is_failure:

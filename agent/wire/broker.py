@@ -7,17 +7,26 @@ from typing import Final
 
 
 class BrokerError(Exception):
-    """The broker cannot be reached, or refuses us. ``cause`` says why, ``cure`` what to do."""
+    """The broker cannot be reached, or refuses us. ``cause`` says why, ``cure`` what to do.
 
-    def __init__(self, cause: str, cure: str = "") -> None:
+    ``code`` is the reason code of MQTT 5, where there is one.
+    """
+
+    def __init__(self, cause: str, cure: str = "", code: int | None = None) -> None:
         super().__init__(cause)
         self.cause = cause
         self.cure = cure
+        self.code = code
 
 
+BROKEN: Final = 128
+TAKEN_OVER: Final = 142
 # Reason codes of CONNACK, DISCONNECT and PUBACK: MQTT 5.0, section 2.4.
 REASONS: Final[dict[int, tuple[str, str]]] = {
-    128: ("the connection broke", "check broker and network; two devices with one device_id also throw each other out"),
+    BROKEN: (
+        "the connection broke",
+        "check broker and network; two devices with one device_id also throw each other out",
+    ),
     130: ("the broker does not keep to MQTT 5", "use a broker that speaks MQTT 5, such as mosquitto 1.6 or newer"),
     132: ("the broker does not speak MQTT 5", "use a broker that speaks MQTT 5, such as mosquitto 1.6 or newer"),
     133: ("the broker does not accept this client id", "let the broker accept the device id as client id"),
@@ -31,7 +40,7 @@ REASONS: Final[dict[int, tuple[str, str]]] = {
     138: ("the broker has banned this client", "lift the ban in the broker"),
     139: ("the broker is shutting down", "start the broker again"),
     141: ("the broker has gone silent", "check the network; the broker did not answer within the keep-alive time"),
-    142: ("another client came with our client id", "give every device a device_id of its own"),
+    TAKEN_OVER: ("another client came with our client id", "give every device a device_id of its own"),
     149: ("a message is larger than the broker accepts", "raise the broker's maximum packet size"),
     151: ("the broker's quota is exceeded", "raise the broker's limits"),
     159: ("the broker limits the rate of connections", "it is tried again by itself"),
@@ -40,7 +49,17 @@ REASONS: Final[dict[int, tuple[str, str]]] = {
 
 def refused(reason_code: int) -> BrokerError:
     """Put a reason code of MQTT 5 into words."""
-    return BrokerError(*REASONS.get(reason_code, (f"the broker gave reason code {reason_code:#04x}", "")))
+    cause, cure = REASONS.get(reason_code, (f"the broker gave reason code {reason_code:#04x}", ""))
+    return BrokerError(cause, cure, reason_code)
+
+
+def thrown_out() -> BrokerError:
+    """Say what another client with our id looks like where the broker does not tell."""
+    return BrokerError(
+        "the broker ends our connection again and again, and is there",
+        "give every device a device_id of its own; if each has one, look at the broker's log",
+        TAKEN_OVER,
+    )
 
 
 def closed_unanswered() -> BrokerError:

@@ -5,6 +5,7 @@ import socket
 import socketserver
 import struct
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
@@ -40,6 +41,8 @@ class MjpegCamera:
         self.credentials = credentials
         self.status = 200
         self.number = 0
+        self.made_s = [time.perf_counter()]
+        """When each picture was made, by its number."""
         self.streams = 0
         self._mode = Mode.RUN
         self._changed = threading.Condition()
@@ -149,6 +152,7 @@ class MjpegCamera:
                 return b"", True
             if self._mode is not Mode.FREEZE:
                 self.number += 1
+                self.made_s.append(time.perf_counter())
                 self._changed.notify_all()
             jpeg = self._jpeg(self.number)
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"

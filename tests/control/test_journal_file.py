@@ -80,7 +80,7 @@ def assert_damaged(state: Journal, document: bytes) -> None:
     with capture_logs() as logged:
         assert state.load() is None
     (entry,) = logged
-    assert (entry["event"], entry["log_level"], entry["file"]) == ("state.damaged", "warning", str(state.path))
+    assert (entry["event"], entry["log_level"], entry["file"]) == ("state.moved_aside", "warning", str(state.path))
     assert Path(entry["moved_to"]).read_bytes() == document
     assert not state.path.exists()
 
@@ -174,7 +174,7 @@ def test_a_file_that_cannot_be_moved(state: Journal) -> None:
     below_a_file = Journal(state.path / "hall.json")
     with capture_logs() as logged:
         assert below_a_file.load() is None
-    assert [(entry["event"], entry["moved_to"]) for entry in logged] == [("state.damaged", None)]
+    assert [(entry["event"], entry["moved_to"]) for entry in logged] == [("state.moved_aside", None)]
 
 
 def test_what_could_not_be_loaded_is_not_saved(state: Journal) -> None:

@@ -19,7 +19,10 @@ from agent import doctor
 from agent.config import Camera, Config, Devices, Inference, Model, Mqtt, Paths
 from agent.doctor import Check, Level
 from agent.errors import EngineError, ModelError
-from tests.broker import Broker
+from agent.reporter import ID_TAKEN
+from agent.wire.messages import CameraState, Requested, State, Status
+from agent.wire.topics import Topics
+from tests.broker import Broker, publish
 
 GOOD = Check("good", Level.OK, "fine")
 
@@ -80,7 +83,7 @@ def test_every_check_answers_on_this_machine(tmp_path: Path) -> None:
     )
     found = doctor.run(config)
     assert [check.name for check in found] == [
-        "camera", "gpu runtime", "devices", "broker", "model", "disk", "clock", "processor",
+        "camera", "gpu runtime", "devices", "broker", "device id", "model", "disk", "clock", "processor",
     ]  # fmt: skip
     by_name = {check.name: check for check in found}
     assert {name for name, check in by_name.items() if check.level is Level.FAIL} >= {"camera", "broker", "model"}
@@ -188,6 +191,35 @@ def test_broker_that_is_not_there() -> None:
     assert nobody.level is nowhere.level is Level.FAIL
     assert nobody.cure
     assert "no-such-host.invalid" in nowhere.finding
+
+
+@pytest.mark.parametrize(
+    ("last_error", "level", "finding"),
+    [(f"{ID_TAKEN}: so it seems", Level.FAIL, ID_TAKEN), (None, Level.OK, "box is one agent's")],
+)
+def test_an_id_that_two_agents_have(tmp_path: Path, last_error: str | None, level: Level, finding: str) -> None:
+    """What the agent that runs tells of another one is found in its state, with the cure."""
+    topics = Topics("box")
+    now = datetime.now(UTC)
+    state = State(
+        device_id="box",
+        sent_at=now,
+        version=0,
+        status=Status.RUNNING,
+        requested=Requested(model="m", device="CPU", precision="FP32"),
+        effective=None,
+        camera=CameraState(status="live", source="clip:vtest"),
+        last_error=last_error,
+        since=now,
+    )
+    with Broker(tmp_path) as broker:
+        mqtt = Mqtt(host=broker.host, port=broker.port)
+        assert "no agent has told its state" in doctor.device_id(mqtt, topics).finding
+        publish(broker.port, topics.state, state.encode(), retain=True)
+        check = doctor.device_id(mqtt, topics)
+    assert check.level is level
+    assert finding in check.finding
+    assert ("device_id of its own" in check.cure) is (level is Level.FAIL)
 
 
 def test_network_that_is_not_installed(tmp_path: Path) -> None:

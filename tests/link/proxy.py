@@ -3,6 +3,7 @@
 import select
 import socket
 import threading
+import time
 from contextlib import suppress
 from typing import Final, Self
 
@@ -22,6 +23,7 @@ class Proxy:
         self._flowing = threading.Event()
         self._flowing.set()
         self._stop = threading.Event()
+        self._bytes_per_s: int | None = None
         self._open: list[socket.socket] = [self._server]
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
@@ -46,6 +48,10 @@ class Proxy:
     def resume(self) -> None:
         """Let it flow again."""
         self._flowing.set()
+
+    def throttle(self, bytes_per_s: int | None) -> None:
+        """Let so much through a second, both directions together; None for all there is."""
+        self._bytes_per_s = bytes_per_s
 
     def cut(self) -> None:
         """Throw away what is open and what has not got through."""
@@ -82,6 +88,8 @@ class Proxy:
                     if not (data := ready.recv(CHUNK)):
                         return
                     other[ready].sendall(data)
+                    if self._bytes_per_s is not None:
+                        time.sleep(len(data) / self._bytes_per_s)
         except (OSError, ValueError):  # closed by either end, or by leaving
             return
         finally:

@@ -8,8 +8,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from tenacity.wait import wait_base, wait_none
 
+from agent.config import Mqtt
 from agent.errors import LinkError
+from agent.link import Link, link
+from agent.policies import RECONNECT_TAKEN_OVER
+from agent.wire.broker import BrokerError
 from tests.broker import Broker, Listener, free_port, publish
 from tests.link.conftest import TOPICS, Logs, States, link_to
 from tests.link.proxy import Proxy
@@ -217,3 +222,47 @@ def test_unusable_files_are_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(LinkError, match="TLS files cannot be used") as caught:
         link_to(1, tls={"enabled": True, "ca_file": ca_file})
     assert caught.value.hint
+
+
+class Pauses:
+    """Waits as told for another client with our id, else not at all, and notes which it was."""
+
+    def __init__(self) -> None:
+        self.seen: list[wait_base] = []
+
+    def __call__(self, policy: wait_base) -> float:
+        self.seen.append(policy)
+        return 0.05 if policy is not RECONNECT_TAKEN_OVER else 60.0
+
+
+def test_another_client_with_our_id_is_told_and_given_time(
+    broker: Broker, states: States, logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two links with one id notice it, though this broker gives no reason; it is told once, and they wait."""
+    monkeypatch.setattr(link, "pause_s", pauses := Pauses())
+    told: list[BrokerError] = []
+    twins = [Link(Mqtt(host=broker.host, port=broker.port), TOPICS, on_taken_over=told.append) for _ in range(2)]
+    with twins[0]:
+        logs.wait("broker.connected")
+        with twins[1]:
+            logs.wait("broker.lost", lambda entry: "again and again" in entry["cause"])
+    assert [error.cure for error in told][:1] == [error.cure for error in told if "device_id" in error.cure]
+    assert RECONNECT_TAKEN_OVER in pauses.seen
+
+
+def test_a_broker_that_dies_is_no_other_client(
+    broker: Broker, states: States, logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often the broker dies young, nobody is suspected."""
+    monkeypatch.setattr(link, "RECONNECT_BROKER", wait_none())
+    monkeypatch.setattr(link, "pause_s", pauses := Pauses())
+    expected = [True]
+    with link_to(broker.port, states):
+        for _ in range(3):
+            states.wait(*expected)
+            broker.kill()
+            states.wait(*expected, False)
+            broker.start()
+            expected += [False, True]
+        states.wait(*expected)
+    assert RECONNECT_TAKEN_OVER not in pauses.seen

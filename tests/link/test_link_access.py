@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.authority import make_authority, tls_lines
+from tests.authority import certify, make_authority, tls_lines
 from tests.broker import Broker
 from tests.link.conftest import TOPICS, Logs, link_to
 
@@ -85,6 +85,19 @@ def test_tls_without_the_authority_is_refused(lines: list[str], tmp_path: Path, 
     assert "certificate is not trusted" in lost["cause"]
     assert "CA file" in lost["cure"]
     assert not logs.of("broker.connected")
+
+
+def test_an_expired_certificate_is_named(tmp_path: Path, logs: Logs) -> None:
+    """A broker whose certificate has expired is told as that; renewed, it is connected to without a restart of ours."""
+    make_authority(tmp_path)
+    certify(tmp_path, "broker", days=-1)
+    tls = {"enabled": True, "ca_file": tmp_path / "ca.pem"}
+    with Broker(tmp_path, tls_lines(tmp_path)) as broker, link_to(broker.port, tls=tls):
+        assert "expired" in logs.wait("broker.lost")["cause"]
+        certify(tmp_path, "broker")
+        broker.kill()
+        broker.start()
+        logs.wait("broker.connected")
 
 
 def test_plain_where_tls_is_wanted_is_named(lines: list[str], tmp_path: Path, logs: Logs) -> None:
