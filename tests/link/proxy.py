@@ -34,12 +34,12 @@ class Proxy:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._flowing.set()
-        for held in self._open:
-            if held is not self._server:
-                held.close()
-        for thread in self._threads:
+        self._threads[0].join(5)
+        self._server.close()  # first, as of a process that dies: whoever comes now must not find half a broker
+        for held in self._open[1:]:
+            held.close()
+        for thread in self._threads[1:]:
             thread.join(5)
-        self._server.close()
 
     def stall(self) -> None:
         """Read no more, in either direction; the connections stay open."""
