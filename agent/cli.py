@@ -147,7 +147,8 @@ def check_config(file: Path, *, engine: bool) -> None:
 def doctor(config_file: Path | None, *, as_json: bool) -> None:
     """Say what is wrong on this box, and the cure.
 
-    Tries camera, GPU runtime, devices, broker, network, disk, clock and processor. Exit code 1 if one of them fails.
+    Tries camera, GPU runtime, devices, broker, network, disk, state, service, clock and processor. Exit code 1 if one
+    of them fails.
     """
     from rich.console import Console  # noqa: PLC0415
 

@@ -10,13 +10,13 @@ import os
 import queue
 import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -28,11 +28,13 @@ from agent.capture import redact as redact_source
 from agent.capture.frame import CaptureEvent, EndOfSource, Frame, Source
 from agent.config import Camera, Config, Devices, Inference, Model, Mqtt, Paths
 from agent.errors import EdgeposeError
+from agent.finding import Check, Level
 from agent.host import SYS, cpu_governors, cpu_model, temperature_c
 from agent.inference.devices import list_devices, open_core, require_devices
 from agent.link.session import Session
 from agent.redact import redact
 from agent.reporter import ID_TAKEN
+from agent.unit import service, unit_of
 from agent.wire.broker import BrokerError
 from agent.wire.messages import State
 from agent.wire.topics import Topics
@@ -49,30 +51,14 @@ DISK_NEEDED_MB: Final = 200
 DISK_COMFORTABLE_MB: Final = 1000
 RETAINED_S: Final = 1.0
 """How long a broker that accepts us is waited for to say what it keeps."""
+STATE_BYTES: Final = 64 << 10
+"""What the file of the agent's state and its like take."""
 HOT_C: Final = 90.0
 # No box that runs this code lives before it was written: a clock that says so was never set.
 WRITTEN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 ADJTIMEX_UNSYNCHRONISED: Final = 5
 TIMEX_BYTES: Final = 256
 """More than struct timex takes on any Linux (208)."""
-
-
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding; ``cure`` says what to do about it and is empty where nothing needs doing."""
-
-    name: str
-    level: Level
-    finding: str
-    cure: str = ""
 
 
 def run(config: Config) -> tuple[Check, ...]:
@@ -86,6 +72,8 @@ def run(config: Config) -> tuple[Check, ...]:
             "device id": lambda: device_id(config.mqtt, Topics(config.device_id, config.mqtt.prefix)),
             "model": lambda: model(config.model, config.inference, config.paths),
             "disk": lambda: disk(config.paths),
+            "state": lambda: state(config.paths),
+            "service": lambda: service(unit_of(config.device_id)),
             "clock": lambda: clock(datetime.now(UTC), clock_synchronised()),
             "processor": processor,
         }
@@ -277,15 +265,33 @@ def model(wanted: Model, inference: Inference, paths: Paths) -> Check:
 
 def disk(paths: Paths) -> Check:
     """Look at the room left where networks are kept and compiled."""
-    folders = [next(place for place in (path, *path.parents) if place.exists()) for path in (paths.models, paths.cache)]
+    folders = [_existing(path) for path in (paths.models, paths.cache, paths.state)]
     free_mb, folder = min((shutil.disk_usage(folder).free >> 20, folder) for folder in folders)
     if free_mb < DISK_COMFORTABLE_MB:
         level = Level.FAIL if free_mb < DISK_NEEDED_MB else Level.WARN
         return Check("disk", level, f"{free_mb} MB free at {folder}", f"free some: {paths.cache} may be deleted")
     if closed := [folder for folder in folders if not os.access(folder, os.W_OK | os.X_OK)]:
-        cure = "set paths.models and paths.cache, or run as the service's user"
+        cure = "set paths.models, paths.cache and paths.state, or run as the service's user"
         return Check("disk", Level.WARN, f"{closed[0]} may not be written by this user", cure)
     return Check("disk", Level.OK, f"{free_mb} MB free at {folder}")
+
+
+def _existing(path: Path) -> Path:
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def state(paths: Paths) -> Check:
+    """Try whether what commands ask for can be kept: a file is written where it would be, and is gone again."""
+    folder = _existing(paths.state)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(STATE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        cure = "allow writing there, free space, set paths.state, or run this as the service's user"
+        return Check("state", Level.WARN, f"{folder}: {error.strerror}: a restart would forget what was set", cure)
+    return Check("state", Level.OK, f"{folder} keeps what commands ask for")
 
 
 def clock(now: datetime, synchronised: bool | None) -> Check:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import socket
 import threading
 from ctypes.util import find_library
@@ -17,9 +18,10 @@ from rich.console import Console
 
 from agent import doctor
 from agent.config import Camera, Config, Devices, Inference, Model, Mqtt, Paths
-from agent.doctor import Check, Level
 from agent.errors import EngineError, ModelError
+from agent.finding import Check, Level
 from agent.reporter import ID_TAKEN
+from agent.unit import Unit, service
 from agent.wire.messages import CameraState, Requested, State, Status
 from agent.wire.topics import Topics
 from tests.broker import Broker, publish
@@ -231,7 +233,7 @@ def test_network_that_is_not_installed(tmp_path: Path) -> None:
 
 def test_disk_looks_at_the_nearest_folder_that_exists(tmp_path: Path) -> None:
     """Folders that are yet to be made are judged by where they will be."""
-    check = doctor.disk(Paths(models=tmp_path / "a/b", cache=tmp_path / "c"))
+    check = doctor.disk(Paths(models=tmp_path / "a/b", cache=tmp_path / "c", state=tmp_path / "d"))
     assert str(tmp_path) in check.finding or check.level is not Level.OK
 
 
@@ -245,3 +247,48 @@ def test_clock_is_judged(year: int, synchronised: bool | None, level: Level) -> 
     assert check.level is level
     assert bool(check.cure) is (level is not Level.OK)
     assert ("unknown" in check.finding) is (synchronised is None)
+
+
+def test_the_page_lists_the_checks_in_their_order(tmp_path: Path) -> None:
+    """The documented form of --json: each check of the page, in its order, with four texts."""
+    page = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    table = page[page.index("| check |") : page.index("## What the agent itself says")]
+    paths = Paths(models=tmp_path, cache=tmp_path, state=tmp_path)
+    found = doctor.run(Config(camera=Camera(source=str(tmp_path / "none.mp4")), paths=paths, mqtt=closed_port()))
+    told = json.loads(doctor.as_json(found))
+    assert [each["name"] for each in told] == re.findall(r"^\| `([a-z ]+)` \|", table, re.MULTILINE)
+    for each in told:
+        assert each.keys() == {"name", "level", "finding", "cure"}
+        assert all(isinstance(value, str) for value in each.values())
+
+
+def test_state_that_cannot_be_kept_is_a_warning(tmp_path: Path) -> None:
+    """A state folder that can be written is left as it was, yet to be made or not; one that cannot is told."""
+    assert doctor.state(Paths(state=tmp_path / "yet" / "to come")).level is Level.OK
+    assert list(tmp_path.iterdir()) == []
+    found = doctor.state(Paths(state=Path("/proc/1/no-folder")))
+    assert (found.level, bool(found.cure)) == (Level.WARN, True)
+
+
+@pytest.mark.parametrize(
+    ("told", "level", "words"),
+    [
+        ("LoadState=not-found\nActiveState=inactive\nNRestarts=0\n", Level.OK, "not installed"),
+        ("LoadState=loaded\nActiveState=active\nSubState=running\nNRestarts=1\n", Level.OK, "active (running)"),
+        ("LoadState=loaded\nActiveState=active\nSubState=running\nNRestarts=7\n", Level.WARN, "7 restarts"),
+        ("LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=watchdog\n", Level.WARN, "watchdog"),
+        ("LoadState=loaded\nActiveState=inactive\nSubState=dead\n", Level.WARN, "inactive"),
+        ("LoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\n", Level.FAIL, "exit-code"),
+    ],
+)
+def test_the_service_is_judged_by_what_systemd_says(told: str, level: Level, words: str) -> None:
+    """A service that has failed fails, one that is down or keeps falling warns, and none at all is no fault."""
+    found = service(Unit.parse("edgepose-agent@hall.service", told))
+    assert found.level is level
+    assert words in found.finding
+    assert bool(found.cure) is (level is not Level.OK)
+
+
+def test_a_box_without_systemd_is_none_the_worse() -> None:
+    """Where nobody can be asked there is no service to judge."""
+    assert service(None).level is Level.OK
