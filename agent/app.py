@@ -5,10 +5,8 @@ compiling a network) runs beside it, so a signal is answered at once. The parts 
 :mod:`agent.assembly`; what commands do is decided in :mod:`agent.control`.
 """
 
-import queue
 import threading
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import cv2
@@ -16,7 +14,7 @@ import structlog
 from pydantic import JsonValue
 
 from agent import memory
-from agent.assembly import Assembly, Ended, EngineFailing, News, Ready
+from agent.assembly import Assembly, Ended, EngineFailing, Ready
 from agent.capture.frame import CaptureCounts, CaptureEvent, Source
 from agent.clock import WallClock
 from agent.config import Config
@@ -28,6 +26,7 @@ from agent.control.state import Phase
 from agent.control.works import Over, Progress
 from agent.errors import EdgeposeError, EngineError
 from agent.host import ProcessMeter
+from agent.inbox import Happening, Inbox, Stop
 from agent.link import Link
 from agent.prometheus import Exporter
 from agent.publish import Outlet
@@ -42,24 +41,12 @@ from models.store import Store
 
 log = structlog.get_logger()
 
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Somebody asks the agent to end."""
-
-    reason: str
-
-
-Happening = Stop | Incoming | events.Note | News
 Facts = dict[str, str | int | float | bool | None]
 
 CLOSE_S = 1.6
 """All is closed within this time, or left to the end of the process."""
 QUIET_S = 0.4
 """How long the goodbye waits for the last keypoints, so that none follows `offline`."""
-COMMANDS_MAX = 20_000
-COMMAND_BYTES_MAX = 16 << 20
-"""Commands in the inbox: what is more of a flood is dropped and counted before it takes the box's memory."""
 ENGINE_LOGGED = ("execution_devices", "inference_precision", "infer_requests", "compile_ms", "from_cache")
 
 
@@ -73,7 +60,7 @@ class Agent:
     def __init__(self, config: Config, *, outlet: Outlet | None = None, frames_max: int | None = None) -> None:
         self._config = config
         self._topics = Topics(config.device_id, config.mqtt.prefix)
-        self._inbox: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._telemetry = Telemetry()
         self._meter = ProcessMeter()
         self._clock = WallClock()
@@ -81,16 +68,13 @@ class Agent:
         self._counted = CaptureCounts(0, 0)
         self._source: Source | None = None
         self._known: Known | None = None
-        self._overflowed = 0
-        self._given_bytes = 0
-        self._taken_bytes = 0
         self._exporter = Exporter(config.prometheus if outlet is None else None)
         self._told: tuple[object, ...] = (None, None, None, None)
         self._outlet = outlet or Link(
             config.mqtt,
             self._topics,
             groups=config.groups,
-            on_command=self._on_command,
+            on_command=self._inbox.put_command,
             on_taken_over=self._on_taken_over,
         )
         book = Journal(config.paths.state / f"{config.device_id}.json") if outlet is None else None
@@ -165,9 +149,8 @@ class Agent:
             self._sync()
             self._service.turn(self._standing)
             wait_s = min(due, self._control.due_s(), self._service.due_s) - time.monotonic()
-            try:
-                happening = self._inbox.get(timeout=max(0.0, wait_s))
-            except queue.Empty:
+            happening = self._inbox.get(wait_s)
+            if happening is None:
                 continue
             if isinstance(happening, Ready):
                 due = time.monotonic() + window_s  # the first window is a whole one
@@ -185,7 +168,6 @@ class Agent:
             case Ended(error):
                 return self._on_ended(error)
             case Incoming():
-                self._taken_bytes += len(happening.payload)
                 self._control.take(happening)
             case Known():
                 self._on_known(happening)
@@ -222,16 +204,6 @@ class Agent:
         self._publish_metrics()
         self._control.happened(events.Stopped())
         return 0
-
-    def _on_command(self, incoming: Incoming) -> None:
-        """Called by the link's thread."""
-        if self._given_bytes - self._taken_bytes > COMMAND_BYTES_MAX or self._inbox.qsize() > COMMANDS_MAX:
-            self._overflowed += 1
-            if self._overflowed % COMMANDS_MAX == 1:
-                log.warning("command.flood", dropped=self._overflowed)
-            return
-        self._given_bytes += len(incoming.payload)
-        self._inbox.put(incoming)
 
     def _on_taken_over(self, error: BrokerError) -> None:
         """Called by the link's thread."""
