@@ -85,7 +85,8 @@ def test_every_check_answers_on_this_machine(tmp_path: Path) -> None:
     )
     found = doctor.run(config)
     assert [check.name for check in found] == [
-        "camera", "gpu runtime", "devices", "broker", "device id", "model", "disk", "clock", "processor",
+        "camera", "gpu runtime", "devices", "broker", "device id", "model", "disk", "state", "service", "clock",
+        "processor",
     ]  # fmt: skip
     by_name = {check.name: check for check in found}
     assert {name for name, check in by_name.items() if check.level is Level.FAIL} >= {"camera", "broker", "model"}

@@ -19,6 +19,7 @@ import psutil
 
 from agent import doctor
 from agent.config import Mqtt
+from agent.finding import Level
 from agent.link import Link
 from agent.reporter import ID_TAKEN
 from agent.wire.messages import Event, Keypoints
@@ -253,7 +254,7 @@ def twins(stage: Stage) -> float:
         assert error is not None, "no state tells of it"
         assert error.startswith(ID_TAKEN), error
         found = doctor.device_id(Mqtt(host=broker.host, port=broker.port), TOPICS)
-        assert found.level is doctor.Level.FAIL, found
+        assert found.level is Level.FAIL, found
         told = [Event.decode(seen.payload) for seen in ear.heard if seen.topic == TOPICS.event]
         stage.say(f"{made} connections; {sum(event.code == 'broker.taken_over' for event in told)} events")
     return float(made)
