@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test kill-switch study-faults fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch soak bundle install-trial fault lock clean
+.PHONY: help venv demo test kill-switch study-faults fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch soak bundle install-trial fault acl-matrix lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -37,6 +37,9 @@ fault: $(STAMP)  ## Faults of camera, broker, process and files: promise, figure
 
 fuzz: $(STAMP)  ## Generated and mutated commands: 100,000 through the codec, 10,000 through a broker to an agent
 	$(BIN)/python -m tests.fuzz.commands --codec 100000 --broker 10000
+
+acl-matrix: $(STAMP)  ## Who may write and read what at the broker, measured: every role on every kind of topic
+	$(BIN)/python -m tests.security.acl_matrix
 
 lint: $(STAMP)  ## ruff and mypy --strict
 	$(BIN)/ruff check .

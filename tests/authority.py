@@ -1,32 +1,39 @@
-"""A certificate authority for the tests of TLS, made with the openssl command."""
+"""Certificates for the tests of TLS, made by the script that operators are given."""
 
+import os
 import shutil
+import ssl
 import subprocess
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from agent.wire.broker import tls_context
 
-def _openssl(*arguments: str, cwd: Path) -> None:
-    subprocess.run(["openssl", *arguments], cwd=cwd, check=True, capture_output=True)
+MOSQUITTO: Final = Path(__file__).parents[1] / "configs" / "mosquitto"
 
 
-def make_authority(folder: Path) -> None:
-    """Make ca.pem, and broker.pem and agent.pem with their keys, signed by it and good for 127.0.0.1."""
+def make_authority(folder: Path, *devices: str) -> None:
+    """Make ca.pem, broker.pem, a certificate for each device (``agent`` unless named), operator, viewer and others."""
     if shutil.which("openssl") is None:
         pytest.skip("the openssl command is not installed")
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
-    _openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test authority", cwd=folder)
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
-    for name in ("broker", "agent"):
-        _openssl("req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}", cwd=folder)
-        certify(folder, name)
+    command: list[str | Path] = [MOSQUITTO / "make-test-ca.sh", folder, *(devices or ("agent",))]
+    subprocess.run(command, check=True, env=os.environ | {"DAYS": "1"})
+
+
+def context(folder: Path, name: str | None) -> ssl.SSLContext:
+    """Trust the authority of the folder, and show the certificate of that name, if any."""
+    own = (folder / f"{name}.pem", folder / f"{name}.key") if name else (None, None)
+    return tls_context(folder / "ca.pem", *own)
 
 
 def certify(folder: Path, name: str, days: int = 1) -> None:
-    """Make <name>.pem, signed by the authority; with -1 day it expired yesterday."""
-    sign = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", str(days), "-extfile", "names")
-    _openssl("x509", "-req", "-in", f"{name}.csr", *sign, "-out", f"{name}.pem", cwd=folder)
+    """Make <name>.pem of its key again, good for 127.0.0.1; with -1 day it expired yesterday."""
+    request = ("req", "-new", "-key", f"{name}.key", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1")
+    sign = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", str(days), "-copy_extensions", "copy")
+    for step in ((*request, "-out", "again.csr"), ("x509", "-req", "-in", "again.csr", *sign, "-out", f"{name}.pem")):
+        subprocess.run(["openssl", *step], cwd=folder, check=True, capture_output=True)
 
 
 def tls_lines(folder: Path) -> list[str]:
@@ -37,3 +44,14 @@ def tls_lines(folder: Path) -> list[str]:
         f"certfile {folder / 'broker.pem'}",
         f"keyfile {folder / 'broker.key'}",
     ]
+
+
+def secure_lines(folder: Path, *more_access: str) -> list[str]:
+    """Return the configuration operators are given, with the certificates of the folder; it may let in a few more."""
+    access = folder / "acl.conf"
+    access.write_text("\n".join([(MOSQUITTO / "acl.conf").read_text(encoding="utf-8"), *more_access]) + "\n")
+    access.chmod(0o600)
+    text = (MOSQUITTO / "secure.conf").read_text(encoding="utf-8")
+    text = text.replace("/etc/mosquitto/certs", str(folder)).replace("/etc/mosquitto/acl.conf", str(access))
+    # The port, and what would outlive the test, are the test's own.
+    return [line for line in text.splitlines() if not line.startswith(("listener ", "persistence"))]

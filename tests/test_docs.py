@@ -27,9 +27,8 @@ from models.cli import cli as models
 from tests.fault.rows import ROWS
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(
-    [ROOT / "README.md", ROOT / "systemd/README.md", ROOT / "agent/capture/README.md", *ROOT.glob("docs/*.md")]
-)
+FOLDERS = ("systemd", "agent/capture", "configs/mosquitto")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / folder / "README.md" for folder in FOLDERS), *ROOT.glob("docs/*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS: dict[str, click.Group] = {"agent": agent, "controller": controller, "models": models}
 KINDS = {kind.model_fields["schema_"].default: kind for kind in messages.Message.__subclasses__()}

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Makes an authority and certificates to try edgepose over TLS with, by the openssl command:
+#
+#     make-test-ca.sh FOLDER DEVICE...
+#
+# In FOLDER: ca.pem; broker.pem, good for localhost, 127.0.0.1, the host's name and BROKER_NAME; DEVICE.pem each;
+# operator.pem and viewer.pem for people; two that the broker must refuse, both in the name of the first DEVICE:
+# expired.pem, and foreign.pem from another authority. Each with its NAME.key. The authority's key, ca.key, is left in
+# the folder too, and no key has a password: that is right for a try-out and nothing else. Everything is good for
+# DAYS (30) days.
+set -Eeuo pipefail
+
+if (($# < 2)); then
+  echo "usage: $0 FOLDER DEVICE..., for example: $0 certs gym-01 gym-02" >&2
+  exit 2
+fi
+mkdir -p "$1"
+cd "$1"
+shift
+umask 077
+days=${DAYS:-30}
+names="DNS:localhost,DNS:$(hostname),IP:127.0.0.1${BROKER_NAME:+,DNS:$BROKER_NAME}"
+new_key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
+
+authority() { # FILE
+  openssl req -x509 "${new_key[@]}" -days "$days" -keyout "$1.key" -out "$1.pem" -subj "/CN=edgepose test $1" \
+    -addext keyUsage=critical,keyCertSign,cRLSign
+}
+
+certificate() { # FILE COMMON-NAME USAGE DAYS AUTHORITY
+  openssl req "${new_key[@]}" -keyout "$1.key" -out "$1.csr" -subj "/CN=$2"
+  # What is not said to be a server's cannot play the broker to the other devices.
+  openssl x509 -req -in "$1.csr" -CA "$5.pem" -CAkey "$5.key" -CAcreateserial -days "$4" -out "$1.pem" \
+    -extfile <(printf '%s\n' "extendedKeyUsage=$3" ${6:+"subjectAltName=$6"})
+  rm "$1.csr"
+}
+
+# Openssl chats on standard error: that is shown where something fails.
+exec 3>&2 2>openssl.log
+trap 'cat openssl.log >&3; rm openssl.log' ERR
+authority ca
+certificate broker broker serverAuth "$days" ca "$names"
+for name in "$@" operator viewer; do
+  certificate "$name" "$name" clientAuth "$days" ca
+done
+certificate expired "$1" clientAuth -1 ca
+authority elsewhere
+certificate foreign "$1" clientAuth "$days" elsewhere
+rm elsewhere.* ca.srl openssl.log
+# Certificates are for everybody to read, keys for their owner alone.
+chmod 644 ./*.pem

@@ -1,0 +1,1 @@
+"""What holds against people who mean harm."""
