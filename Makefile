@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test kill-switch study-faults fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch soak bundle install-trial fault acl-matrix lock clean
+.PHONY: help venv demo test kill-switch study-faults fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch soak bundle install-trial fault acl-matrix forgeries audit lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -40,6 +40,12 @@ fuzz: $(STAMP)  ## Generated and mutated commands: 100,000 through the codec, 10
 
 acl-matrix: $(STAMP)  ## Who may write and read what at the broker, measured: every role on every kind of topic
 	$(BIN)/python -m tests.security.acl_matrix
+
+forgeries: $(STAMP)  ## 1,000 commands of each forged kind to an agent that takes signed ones alone: none is obeyed
+	$(BIN)/python -m tests.security.forgeries --times 1000
+
+audit: $(STAMP)  ## Every locked dependency in the database of known vulnerabilities; needs the network
+	$(BIN)/python -m tests.security.audit
 
 lint: $(STAMP)  ## ruff and mypy --strict
 	$(BIN)/ruff check .

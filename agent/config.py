@@ -6,74 +6,35 @@
 import os
 import re
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from platformdirs import PlatformDirs
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from agent.wire.topics import DEFAULT_PREFIX, DEVICE_ID
+from agent.config_types import (
+    Count,
+    DeviceId,
+    EmptyIsNone,
+    ExistingFile,
+    FramesPerSecond,
+    InputPixels,
+    NewFile,
+    Pixels,
+    PositiveSeconds,
+    ReplyFilter,
+    ZeroIsNone,
+    empty_is,
+)
+from agent.wire.topics import DEFAULT_PREFIX
 from models.catalogue import Precision
 from models.store import models_dir
-
-PositiveSeconds = Annotated[float, Field(gt=0, le=3600)]
-FramesPerSecond = Annotated[float, Field(gt=0, le=1000)]
-Count = Annotated[int, Field(ge=1, le=1024)]
-Pixels = Annotated[int, Field(ge=16, le=16384)]
-InputPixels = Annotated[int, Field(ge=32, le=4096)]
-
-
-def _zero_is_none(given: object) -> object:
-    return None if type(given) in {int, float} and given == 0 else given
-
-
-def _empty_is(default: Callable[[], object]) -> WrapValidator:
-    return WrapValidator(lambda given, check: default() if given == "" else check(given))
-
-
-def _existing(path: Path) -> Path:
-    try:
-        if path.is_file():
-            return path
-    except PermissionError:  # the service may be allowed to look where whoever checks the file is not
-        return path
-    raise ValueError("no such file")
-
-
-def _in_existing_folder(path: Path) -> Path:
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError("it is a folder" if path.is_dir() else f"the folder {path.parent} does not exist")
-    return path
 
 
 def host_id() -> str:
     """Turn the host name into a device id: ``Edge_Box.lan`` becomes ``edge-box``."""
     label = socket.gethostname().split(".")[0].lower()
     return re.sub(r"[^a-z0-9]+", "-", label)[:63].strip("-") or "localhost"
-
-
-# TOML has no null: zero leaves a number unset, an empty text leaves a text or path unset.
-ZeroIsNone = BeforeValidator(_zero_is_none)
-EmptyIsNone = _empty_is(lambda: None)
-DeviceId = Annotated[
-    str,
-    Field(
-        pattern=f"^{DEVICE_ID.pattern}$",
-        description="1 to 63 lower-case letters, digits and dashes, not starting with a dash",
-    ),
-]
-ExistingFile = Annotated[Path, AfterValidator(_existing)]
-NewFile = Annotated[Path, AfterValidator(_in_existing_folder)]
 
 
 class Table(BaseModel):
@@ -124,6 +85,14 @@ class Mqtt(Table):
         if (self.password or self.password_file) and self.username is None:
             raise ValueError("a password needs a username")
         return self
+
+
+class Commands(Table):
+    """Whose commands are obeyed, and where the answers may go."""
+
+    key_file: Annotated[ExistingFile | None, EmptyIsNone] = None
+    require_signature: bool = True
+    reply_topics: tuple[ReplyFilter, ...] = ("#",)
 
 
 class Roi(Table):
@@ -294,9 +263,9 @@ def state_dir() -> Path:
 class Paths(Table):
     """Folders. systemd names them in STATE_DIRECTORY and CACHE_DIRECTORY; on a desktop they follow XDG."""
 
-    models: Annotated[Path, _empty_is(models_dir)] = Field(default_factory=models_dir)
-    cache: Annotated[Path, _empty_is(cache_dir)] = Field(default_factory=cache_dir)
-    state: Annotated[Path, _empty_is(state_dir)] = Field(default_factory=state_dir)
+    models: Annotated[Path, empty_is(models_dir)] = Field(default_factory=models_dir)
+    cache: Annotated[Path, empty_is(cache_dir)] = Field(default_factory=cache_dir)
+    state: Annotated[Path, empty_is(state_dir)] = Field(default_factory=state_dir)
 
 
 class Log(Table):
@@ -309,9 +278,10 @@ class Log(Table):
 class Config(Table):
     """The whole configuration of one agent."""
 
-    device_id: Annotated[DeviceId, _empty_is(host_id)] = Field(default_factory=host_id)
+    device_id: Annotated[DeviceId, empty_is(host_id)] = Field(default_factory=host_id)
     groups: tuple[DeviceId, ...] = ()
     mqtt: Mqtt = Mqtt()
+    commands: Commands = Commands()
     camera: Camera = Camera()
     model: Model = Model()
     inference: Inference = Inference()

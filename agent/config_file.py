@@ -21,7 +21,9 @@ from agent.errors import ConfigError
 
 ENV_PREFIX: Final = "EDGEPOSE_"
 # Variables of the same prefix that belong to other programs of the project.
-FOREIGN_VARIABLES: Final = frozenset({"EDGEPOSE_BROKER", "EDGEPOSE_BROKER_PASSWORD", "EDGEPOSE_CONFIG"})
+FOREIGN_VARIABLES: Final = frozenset(
+    {"EDGEPOSE_BROKER", "EDGEPOSE_BROKER_PASSWORD", "EDGEPOSE_CONFIG", "EDGEPOSE_SIGNING_KEY"}
+)
 CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
 COMMAND_LINE: Final = "command line"
 

@@ -46,6 +46,27 @@ def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:  # noqa: ANN4
     return click.option(*names, expose_value=False, callback=kept, **settings)
 
 
+def _access(*, environment: bool) -> list[Callable[[Any], Any]]:
+    """Make the options that say who we are."""
+    rare: dict[str, Any] = {"hidden": not environment}
+    return [
+        _option("--username", metavar="NAME", help="The broker's user name.", **rare),
+        _option("--password-file", type=FILE, help="A file with the password.", **rare),
+        _option(
+            "--cafile", type=FILE, help="The authority that signed the broker's certificate; turns TLS on.", **rare
+        ),
+        _option("--cert", type=FILE, help="Our certificate, if the broker wants one.", **rare),
+        _option("--key", type=FILE, help="The key of our certificate.", **rare),
+        _option(
+            "--signing-key",
+            type=FILE,
+            envvar="EDGEPOSE_SIGNING_KEY" if environment else None,
+            help="Sign commands with the first key of this file.",
+            **rare,
+        ),
+    ]
+
+
 def connection(*, environment: bool = False, answer_s: float | None = None) -> Callable[[Any], Any]:
     """Decorate a command with the shared options.
 
@@ -61,13 +82,7 @@ def connection(*, environment: bool = False, answer_s: float | None = None) -> C
     rare: dict[str, Any] = {"hidden": not environment}
     options = [
         _option("--broker", metavar="HOST[:PORT]|URL", envvar=variable("EDGEPOSE_BROKER"), help="Default: localhost."),
-        _option("--username", metavar="NAME", help="The broker's user name.", **rare),
-        _option("--password-file", type=FILE, help="A file with the password.", **rare),
-        _option(
-            "--cafile", type=FILE, help="The authority that signed the broker's certificate; turns TLS on.", **rare
-        ),
-        _option("--cert", type=FILE, help="Our certificate, if the broker wants one.", **rare),
-        _option("--key", type=FILE, help="The key of our certificate.", **rare),
+        *_access(environment=environment),
         _option(
             "--prefix",
             metavar="TOPIC",

@@ -6,19 +6,23 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from pydantic import JsonValue, ValidationError
 
 from agent.wire.commands import ARGS, COMMAND_BYTES_MAX, Reply, ReplyStatus
-from agent.wire.messages import MessageError
+from agent.wire.messages import MessageError, rfc3339
 from agent.wire.topics import Topics, every_device, group_command, group_reply, parse
+from agent.wire.trust import sign
 from controller.client import Received
 from controller.errors import UsageError
 from controller.fleet import printable
 from controller.session import Session
 from controller.whom import Target
 
+SIGNED_FOR_MIN_S: Final = 60.0
+"""A signed command is good for at least so long: the clocks of box and controller may differ."""
 SENT: Final = "sent"
 """Status of a command whose reply is not waited for."""
 NO_ANSWER: Final = "no_answer"
@@ -55,16 +59,22 @@ class Order:
             raise UsageError(f"{'.'.join(map(str, first['loc'])) or self.command}: {first['msg']}") from None
         self.body("", "")
 
-    def body(self, id_: str, reply_to: str) -> bytes:
+    def body(self, id_: str, reply_to: str, expires_at: datetime | None = None) -> bytes:
         """Make the payload."""
-        # No expires_at: the clock of a box may be wrong, while the broker counts the message's own expiry down.
+        # Unsigned without expires_at: the clock of a box may be wrong, while the broker counts the message's own down.
         body: dict[str, Any] = {"id": id_, "reply_to": reply_to, "args": self.args}
         if self.if_version is not None:
             body["if_version"] = self.if_version
-        payload = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-        if len(payload) > COMMAND_BYTES_MAX:
-            raise UsageError(f"the command has {len(payload)} bytes; devices take {COMMAND_BYTES_MAX}")
-        return payload
+        if expires_at is not None:
+            body["expires_at"] = rfc3339(expires_at)
+        return bounded(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def bounded(payload: bytes) -> bytes:
+    """Return a payload that devices take. Raises :class:`UsageError`."""
+    if len(payload) > COMMAND_BYTES_MAX:
+        raise UsageError(f"the command has {len(payload)} bytes; devices take {COMMAND_BYTES_MAX}")
+    return payload
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +141,22 @@ class Request:
             client.subscribe([every_device(leaf, prefix) for leaf in ("state", "event")])
         self.sent_at = time.monotonic()
         for topic, reply_to in self._ways():
-            body = self.order.body(self.id, reply_to)
             client.request(
                 topic,
-                body,
+                self._payload(topic, reply_to),
                 reply_to=reply_to,
                 correlation=self.id.encode(),
                 expiry_s=max(1, math.ceil(self.order.answer_s)),
             )
+
+    def _payload(self, topic: str, reply_to: str) -> bytes:
+        if self.session.key is None:
+            return self.order.body(self.id, reply_to)
+        expires_at = datetime.now(UTC) + timedelta(seconds=max(SIGNED_FOR_MIN_S, self.order.answer_s))
+        # Microseconds since 1970: nobody has to remember what was sent last.
+        return bounded(
+            sign(self.session.key, topic, time.time_ns() // 1000, self.order.body(self.id, reply_to, expires_at))
+        )
 
     def collect(self) -> None:
         """Wait until everybody has answered or the time is over."""

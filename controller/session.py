@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 from agent.wire.messages import Event, Keypoints, Message
 from agent.wire.topics import Topics, every_device
+from agent.wire.trust import Key, KeyFileError, read_keys
 from controller.address import Address
 from controller.client import Client
 from controller.errors import NoAnswerError, UsageError
@@ -29,6 +30,8 @@ class Session:
         self.complain = complain
         self.prefix = given.prefix
         self.timeout_s = given.timeout_s
+        self.key = _signing_key(given)
+        """None where commands are not signed."""
         self.client = Client(address_of(given), timeout_s=given.timeout_s)
         self.fleet = Fleet(given.prefix, complain)
 
@@ -142,6 +145,14 @@ def address_of(given: Given) -> Address:
         return Address.of(options.get("broker", "localhost"), options)
     except ValueError as error:
         raise UsageError(f"--broker or EDGEPOSE_BROKER: {error}") from error
+
+
+def _signing_key(given: Given) -> Key | None:
+    file = given.values.get("signing_key")
+    try:
+        return read_keys(file)[0] if file is not None else None
+    except KeyFileError as error:
+        raise UsageError(f"--signing-key: {error}", hint="ask whoever configured the box") from error
 
 
 def as_json(message: Availability | Message) -> dict[str, Any]:

@@ -74,6 +74,7 @@ def _of_command(state: State, command: Command, box: Box, now: datetime) -> Kind
         return Kind.REPEAT
     if command.id in in_hand(state):
         return Kind.IN_HAND
+    _require_new(state, command)
     if command.expires_at is not None and command.expires_at <= now:
         raise CommandError(ErrorCode.EXPIRED, f"{command.name} expired before its turn came", "send it again")
     if command.if_version is not None and command.if_version != state.record.version:
@@ -89,6 +90,19 @@ def _of_command(state: State, command: Command, box: Box, now: datetime) -> Kind
         return Kind.ASK
     _require_turn(state)
     return _of_change(state, command, box)
+
+
+def _require_new(state: State, command: Command) -> None:
+    """Refuse a signed command that has been heard before."""
+    if command.proof is None:
+        return
+    highest = state.record.sequences.get(command.proof.key, 0)
+    if command.proof.sequence <= highest:
+        raise CommandError(
+            ErrorCode.UNTRUSTED,
+            f"sequence {command.proof.sequence} is not above {highest}, the highest under this key",
+            "somebody sent it again, or the clock of whoever signed it went back; a key of his own has its own count",
+        )
 
 
 def in_hand(state: State) -> set[str]:

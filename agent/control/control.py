@@ -23,6 +23,7 @@ from agent.control.samples import Samples
 from agent.control.settings import Settings
 from agent.control.snapshot import snapshot
 from agent.control.state import Phase, State
+from agent.control.terms import terms_of
 from agent.control.works import Over, Progress, Swapped, Works
 from agent.control.workshop import CheckedLane
 from agent.logs import Sparing
@@ -54,7 +55,8 @@ class Control:
     """Commands in, replies out.
 
     ``book`` is where it is written what must survive; without one nothing does. ``note`` tells of something that
-    happened, ``describe`` says what the agent is, ``end`` ends it with an error.
+    happened, ``describe`` says what the agent is, ``end`` ends it with an error. Raises ConfigError where the keys of
+    signed commands cannot be read.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Control:
     ) -> None:
         self._config = config
         self._topics = Topics(config.device_id, config.mqtt.prefix)
+        self._terms = terms_of(config.commands)
         self._outlet = outlet
         self._note = note
         self._describe = describe
@@ -112,7 +115,7 @@ class Control:
     def take(self, incoming: Incoming) -> None:
         """A command came off the broker."""
         try:
-            command = decode(incoming, self._topics, self._config.groups)
+            command = decode(incoming, self._topics, self._config.groups, self._terms)
         except Refused as refused:
             error = refused.error
             self._heard.info("command.refused", command=refused.command, code=error.code, reason=error.message)

@@ -11,6 +11,7 @@ The record changes by pure functions, each ``Record -> Record``. The caller save
     attempting(record, attempt)               before something that takes long is begun
     accepted(record, settings)                a change is accepted: version + 1, the fallback ends
     with_pause(record, paused)                the same for a pause, which leaves the fallback as it is
+    heard(record, key, sequence)              a signed command came, be it obeyed or not
     remember(record, command_id, payload, now)   the reply to send, in the same save; ends the attempt
     reply_to(record, command_id) -> str | None   the payload to send again
     settled(record)                           it has run for a while: what runs is good
@@ -120,6 +121,9 @@ class Record(Saved):
     attempt: Attempt | None = None
     replies: tuple[StoredReply, ...] = ()
     """Oldest first."""
+    sequences: dict[str, int] = Field(default_factory=dict, exclude_if=lambda kept: not kept)
+    """The highest of the signed commands under each key, by its name. Left out where there is none, so that a version
+    before signatures reads the file."""
     jobs: tuple[Job, ...] = ()
     """Running or finished, in the order in which they were begun."""
 
@@ -210,6 +214,11 @@ def with_pause(record: Record, paused: bool) -> Record:
     """It is paused, or goes on. That is no reason to try again what it fell back from."""
     settings = record.settings.model_copy(update={"paused": paused})
     return record.model_copy(update={"version": record.version + 1, "settings": settings})
+
+
+def heard(record: Record, key: str, sequence: int) -> Record:
+    """A signed command came: none with this sequence under this key, or a lower one, is taken any more."""
+    return record.model_copy(update={"sequences": record.sequences | {key: sequence}})
 
 
 def remember(record: Record, command_id: str, payload: str, now: datetime) -> Record:

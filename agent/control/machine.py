@@ -111,6 +111,7 @@ def step(state: State, event: Event, box: Box, now: datetime) -> tuple[State, tu
         raise IllegalEvent(f"{kind.value} while {state.phase.value}")
     phase, action = TABLE[state.phase][kind]
     turn = Turn(state, event, box, now, refusal)
+    turn.hear()
     action(turn)
     after, effects = replace(turn.state, phase=phase), tuple(turn.effects)
     if after.phase is Phase.READY and after.waiting:

@@ -31,6 +31,14 @@ class Turn:
         assert isinstance(self.event, Asked | Informed)
         return self.event.command
 
+    def hear(self) -> None:
+        """Keep the sequence of a signed command before it is obeyed or refused: it counts once, whatever came of it."""
+        if not isinstance(self.event, Asked) or (proof := self.event.command.proof) is None:
+            return
+        if proof.sequence > self.state.record.sequences.get(proof.key, 0):
+            self.save(journal.heard(self.state.record, proof.key, proof.sequence))
+        self.event = Asked(replace(self.event.command, proof=None))
+
     def note(self, code: str, message: str, severity: Severity = Severity.INFO, **facts: str | int | None) -> None:
         """Tell everybody."""
         self.effects.append(Note(code, severity, message, dict(facts)))

@@ -1,7 +1,7 @@
 """A command as it came off the broker, read or refused: any bytes on any topic give a Command or a Refused.
 
 What MQTT 5 says beside the payload wins over the payload: Response Topic over ``reply_to``, Correlation Data over
-``id``, Message Expiry Interval over ``expires_at``.
+``id``, Message Expiry Interval over ``expires_at``. Not so with a signed command: what is signed wins.
 """
 
 import re
@@ -31,12 +31,14 @@ from agent.wire.commands import (
     CommandError,
     ErrorCode,
     Incoming,
+    Proof,
     Reply,
     ReplyError,
     ReplyStatus,
 )
 from agent.wire.messages import Part, rfc3339
 from agent.wire.topics import Topics
+from agent.wire.trust import OPEN, Terms, opened
 from agent.wire.wording import nearest, shown
 
 ANONYMOUS: Final = "anonymous"
@@ -56,6 +58,7 @@ EXAMPLES: Final = {
     "cancel": '{"args": {"id": "the id of a job"}}',
 }
 """A payload of every command that takes arguments."""
+_KEYS: Final = "commands.key_file of its configuration names the keys; docs/wire.md says what a signed command is"
 
 _RFC3339: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
@@ -74,7 +77,7 @@ class Refused(Exception):  # noqa: N818 - an outcome, not a fault of this progra
         """None where no reply can be sent: the topic is none of ours, or a retained command has been cleared."""
 
 
-def decode(incoming: Incoming, topics: Topics, groups: Collection[str] = ()) -> Command:
+def decode(incoming: Incoming, topics: Topics, groups: Collection[str] = (), terms: Terms = OPEN) -> Command:
     """Read a command to the device of these topics or to one of its groups.
 
     Raises :class:`Refused` and nothing else.
@@ -84,12 +87,12 @@ def decode(incoming: Incoming, topics: Topics, groups: Collection[str] = ()) -> 
         error = CommandError(ErrorCode.NOT_FOUND, f"{shown(incoming.topic)} is no topic of a command to this device")
         raise Refused(error, "", _fresh_id(), None)
     try:
-        return _read(incoming, name, topics)
+        return _read(incoming, name, topics, terms)
     except CommandError as error:
         command = name if name in ARGS else shown(name)[1:-1]
         # Clearing a retained command looks like a retained command without arguments.
         cleared = incoming.retained and not incoming.payload
-        command_id, address = _sender(incoming, topics)
+        command_id, address = _sender(incoming, topics, terms)
         raise Refused(error, command, command_id, None if cleared else address) from None
 
 
@@ -106,7 +109,7 @@ def refusal(refused: Refused, device_id: str, state_version: int, now: datetime)
     )
 
 
-def _read(incoming: Incoming, name: str, topics: Topics) -> Command:
+def _read(incoming: Incoming, name: str, topics: Topics, terms: Terms) -> Command:
     if len(incoming.payload) > COMMAND_BYTES_MAX:
         _refuse(ErrorCode.INVALID_PAYLOAD, f"payload: more than {COMMAND_BYTES_MAX} bytes", "send fewer rules")
     if incoming.retained:
@@ -116,14 +119,20 @@ def _read(incoming: Incoming, name: str, topics: Topics) -> Command:
         meant = nearest(name, ARGS)
         hint = (f"did you mean {meant}? " if meant else "") + f"commands: {', '.join(ARGS)}"
         _refuse(ErrorCode.UNKNOWN_COMMAND, f"there is no command {shown(name)}", hint)
-    body = _body(name, incoming.payload)
+    payload, proof = opened(incoming, terms) if terms.keys else (incoming.payload, None)
+    body = _body(name, payload)
+    if proof is not None and (body.id is None or body.expires_at is None):
+        _refuse(ErrorCode.UNTRUSTED, "a signed command says its id and expires_at", "sign them with the rest")
+    given_id = _id_of(incoming.correlation)
+    response_topic = None if proof is not None and body.reply_to else incoming.response_topic
     command = Command(
         name=name,
-        id=_id_of(incoming.correlation) or body.id or _fresh_id(),
+        id=(body.id if proof is not None else given_id) or body.id or _fresh_id(),
         args=body.args,
-        reply_to=Address(_reply_topic(incoming.response_topic, body.reply_to, topics), incoming.correlation),
-        expires_at=_expiry(incoming, body),
+        reply_to=Address(_reply_topic(response_topic, body.reply_to, topics, terms), incoming.correlation),
+        expires_at=_expiry(incoming, body, proof),
         if_version=body.if_version,
+        proof=proof,
     )
     if command.expires_at is not None and command.expires_at <= incoming.received_at:
         told = f"expired at {rfc3339(command.expires_at)}, received at {rfc3339(incoming.received_at)}"
@@ -178,6 +187,7 @@ class _Sender(BaseModel):
 
     id: Annotated[_Id | None, _IfReadable] = None
     reply_to: Annotated[str | None, _IfReadable] = None
+    signed: Annotated[str | None, _IfReadable] = None
 
 
 def _with_args(kind: Any) -> type[_Body]:  # noqa: ANN401 - a type made at run time
@@ -213,6 +223,8 @@ def _fault(error: ValidationError, name: str) -> CommandError:
         case "extra_forbidden":
             *parents, key = place
             message = f"{'.'.join(parents) or 'payload'}: unknown field {shown(key)}"
+            if not parents and key == "signed":
+                return CommandError(ErrorCode.UNTRUSTED, "no well-formed signed command, or this box has no key", _KEYS)
             known = ARGS[name].model_fields if parents else _Body.model_fields
             if len(parents) < 2 and (meant := nearest(key, known)):
                 hint = f"did you mean {meant}? {hint}"
@@ -246,7 +258,7 @@ def _id_of(correlation: bytes | None) -> str | None:
     _refuse(ErrorCode.INVALID_PAYLOAD, message, hint)
 
 
-def _reply_topic(response_topic: str | None, reply_to: str | None, topics: Topics) -> str:
+def _reply_topic(response_topic: str | None, reply_to: str | None, topics: Topics, terms: Terms) -> str:
     """Where the reply goes: nowhere below our prefix but to a client's own topic of this device.
 
     Who may command us could otherwise have us write what he may not write himself, such as another device's state. A
@@ -260,7 +272,9 @@ def _reply_topic(response_topic: str | None, reply_to: str | None, topics: Topic
     elif not topic.isprintable() or "+" in topic or "#" in topic:
         told = "should be a topic without wildcards, of printable characters alone"
     elif topic != topics.prefix and not topic.startswith(f"{topics.prefix}/"):
-        return topic
+        if terms.may_reply_to(topic):
+            return topic
+        told = "outside of our prefix it should be on the box's list, commands.reply_topics"
     elif (client := topics.client_of(topic)) is not None:
         return topics.reply(client)
     else:
@@ -269,22 +283,25 @@ def _reply_topic(response_topic: str | None, reply_to: str | None, topics: Topic
     _refuse(ErrorCode.INVALID_PAYLOAD, f"{field}: {told}", hint)
 
 
-def _expiry(incoming: Incoming, body: _Body) -> datetime | None:
+def _expiry(incoming: Incoming, body: _Body, proof: Proof | None) -> datetime | None:
     if incoming.expiry_s is None:
         return body.expires_at
-    return incoming.received_at + timedelta(seconds=incoming.expiry_s)
+    told = incoming.received_at + timedelta(seconds=incoming.expiry_s)
+    return told if proof is None or body.expires_at is None else min(told, body.expires_at)
 
 
-def _sender(incoming: Incoming, topics: Topics) -> tuple[str, Address]:
+def _sender(incoming: Incoming, topics: Topics, terms: Terms) -> tuple[str, Address]:
     """Read id and reply address of a command that is refused, as far as they can be read."""
     sender, command_id, topic, correlation = _Sender(), None, topics.reply(ANONYMOUS), incoming.correlation
     if len(incoming.payload) <= COMMAND_BYTES_MAX:
         with suppress(ValidationError):
             sender = _Sender.model_validate_json(incoming.payload)
+            if sender.signed is not None:
+                sender = _Sender.model_validate_json(sender.signed)
     with suppress(CommandError):
         command_id = _id_of(incoming.correlation)
     with suppress(CommandError):
-        topic = _reply_topic(incoming.response_topic, sender.reply_to, topics)
+        topic = _reply_topic(incoming.response_topic, sender.reply_to, topics, terms)
     if correlation is not None and len(correlation) > CORRELATION_BYTES_MAX:
         correlation = None
     return command_id or sender.id or _fresh_id(), Address(topic, correlation)

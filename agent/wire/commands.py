@@ -39,6 +39,7 @@ class ErrorCode(StrEnum):
     BUSY = "busy"
     EXPIRED = "expired"
     RETAINED = "retained"
+    UNTRUSTED = "untrusted"
     VERSION_CONFLICT = "version_conflict"
     NOT_FOUND = "not_found"
     CANCELLED = "cancelled"
@@ -108,11 +109,13 @@ class Quantize(Args):
 
 
 class Measuring(Args):
-    """How long each configuration is measured, and on what. The clip is read again from its start for every run."""
+    """How long each configuration is measured, and on what. The clip is read again from its start for every run.
+
+    ``frames`` are those of each run, instead of ``seconds``.
+    """
 
     runs: Annotated[int, Field(ge=1, le=100)] = 20
     frames: Annotated[int, Field(ge=10, le=100_000)] | None = None
-    """Of the clip, for each run; instead of ``seconds``."""
     seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
     """Of the clip at its own pace, for each run: at 10 frames a second 60 are 600 frames."""
     clip: ClipName | None = None
@@ -193,7 +196,7 @@ ARGS: dict[str, type[AnyArgs]] = {
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A command as it came off the broker."""
+    """A command as it came off the broker; ``expiry_s`` is what is left of the Message Expiry Interval."""
 
     topic: str
     payload: bytes
@@ -202,7 +205,6 @@ class Incoming:
     response_topic: str | None = None
     correlation: bytes | None = None
     expiry_s: int | None = None
-    """What is left of the Message Expiry Interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +216,20 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """Who has signed a command.
+
+    ``key`` is the name of the key, which says nothing of the key itself; ``sequence`` is higher than that of every
+    earlier command under it.
+    """
+
+    key: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
-    """A well-formed command."""
+    """A well-formed command; ``proof`` is of one that is signed, until its sequence has been kept."""
 
     name: str
     id: str
@@ -223,6 +237,7 @@ class Command:
     reply_to: Address
     expires_at: datetime | None = None
     if_version: int | None = None
+    proof: Proof | None = None
 
 
 class ReplyStatus(StrEnum):
@@ -258,11 +273,13 @@ class Reply(Message):
 
 
 class Pace(Part):
-    """How fast the agent was, over the last seconds; None where no frame came."""
+    """How fast the agent was, over the last seconds; None where no frame came.
+
+    ``latency`` is the mean of inference in milliseconds.
+    """
 
     fps: float | None
     latency: float | None
-    """Milliseconds of inference, mean."""
 
 
 class Agreement(Part):

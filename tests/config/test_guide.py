@@ -17,7 +17,7 @@ SET_UPS = re.findall(r"^```toml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 @pytest.mark.parametrize("text", SET_UPS)
 def test_every_set_up_of_the_guide_loads(text: str, tmp_path: Path) -> None:
     """What the guide shows is a configuration without a fault, once the files it names are there."""
-    for name in ("password", "ca.pem"):
+    for name in ("password", "ca.pem", "command-keys"):
         (tmp_path / name).touch()
     path = tmp_path / "box.toml"
     path.write_text(text.replace("/etc/edgepose", str(tmp_path)), encoding="utf-8")

@@ -12,6 +12,7 @@ from agent.wire.codec import decode
 from agent.wire.commands import ARGS, ErrorCode, Incoming, Reply, ReplyStatus, SwitchResult
 from agent.wire.messages import Info
 from agent.wire.topics import Topics
+from agent.wire.trust import _Envelope
 
 PAGE = (Path(__file__).parents[2] / "docs/wire.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -44,6 +45,7 @@ def test_the_tables_are_complete() -> None:
     assert len(COMMANDS) == 5
     assert names("| command | `args` |") == set(ARGS)
     assert names("| code | |") == set(ErrorCode)
+    assert names("| key | what |") == set(_Envelope.model_fields)
     assert names("| key | MQTT 5") == {"id", "reply_to", "expires_at", "if_version", "args"}
     assert set(ReplyStatus) <= set(re.findall(r"`([a-z_]+)`", PAGE[PAGE.index("`status` is\n") :]))
 

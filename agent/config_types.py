@@ -1,0 +1,60 @@
+"""What the values of the configuration may be."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, WrapValidator
+
+from agent.wire.topics import DEVICE_ID
+
+PositiveSeconds = Annotated[float, Field(gt=0, le=3600)]
+FramesPerSecond = Annotated[float, Field(gt=0, le=1000)]
+Count = Annotated[int, Field(ge=1, le=1024)]
+Pixels = Annotated[int, Field(ge=16, le=16384)]
+InputPixels = Annotated[int, Field(ge=32, le=4096)]
+
+
+def _zero_is_none(given: object) -> object:
+    return None if type(given) in {int, float} and given == 0 else given
+
+
+def empty_is(default: Callable[[], object]) -> WrapValidator:
+    """An empty text stands for the default."""
+    return WrapValidator(lambda given, check: default() if given == "" else check(given))
+
+
+def _existing(path: Path) -> Path:
+    try:
+        if path.is_file():
+            return path
+    except PermissionError:  # the service may be allowed to look where whoever checks the file is not
+        return path
+    raise ValueError("no such file")
+
+
+def _in_existing_folder(path: Path) -> Path:
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError("it is a folder" if path.is_dir() else f"the folder {path.parent} does not exist")
+    return path
+
+
+# TOML has no null: zero leaves a number unset, an empty text leaves a text or path unset.
+ZeroIsNone = BeforeValidator(_zero_is_none)
+EmptyIsNone = empty_is(lambda: None)
+DeviceId = Annotated[
+    str,
+    Field(
+        pattern=f"^{DEVICE_ID.pattern}$",
+        description="1 to 63 lower-case letters, digits and dashes, not starting with a dash",
+    ),
+]
+ExistingFile = Annotated[Path, AfterValidator(_existing)]
+NewFile = Annotated[Path, AfterValidator(_in_existing_folder)]
+ReplyFilter = Annotated[
+    str,
+    Field(
+        pattern=r"^(([^#+/$\s][^#+/]*|\+)(/([^#+/]*|\+))*(/#)?|#)$",
+        description='a topic filter of MQTT, such as "home/+/replies" or "#"',
+    ),
+]
