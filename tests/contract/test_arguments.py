@@ -1,0 +1,123 @@
+"""What the arguments of commands can name: no file, no folder, no address."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.control import events
+from agent.control.events import Save, Send
+from agent.control.machine import step
+from agent.control.state import Phase
+from agent.wire.commands import ARGS, Address, Command, ErrorCode, Reply
+from tests.control.conversation import BOX, NOW, first_state
+
+NAMES = {
+    "/etc/passwd",
+    "../secret",
+    "models/other",
+    "file:///etc/passwd",
+    "http://thief.example/x",
+    "//thief.example/x",
+    "C:\\x",
+    "~/x",
+    "\\\\thief\\x",
+}
+"""Files and addresses, as far as the name of a thing may not look."""
+
+FREE = {
+    "set-device.device": "a device string: its grammar knows no / and no colon but that of a mode",
+    "benchmark.device": "the same",
+    "sweep.devices[]": "the same",
+    "set-affinity.default": "the name of a device, compared with those of the box",
+    "set-affinity.rules[].device": "the same",
+    "set-affinity.rules[].match.type": "compared with the types of the network's operations",
+    "set-affinity.rules[].match.name": "a glob over the names of the network's operations",
+    "plan-affinity.default": "as set-affinity",
+    "plan-affinity.rules[].device": "as set-affinity",
+    "plan-affinity.rules[].match.type": "as set-affinity",
+    "plan-affinity.rules[].match.name": "as set-affinity",
+    "cancel.id": "compared with the ids of jobs and commands",
+}
+"""Every text of every command that is not one of a fixed choice and has no pattern, and why it names no file."""
+CHANGES = {
+    "set-device": {"device": "{}"},
+    "set-model": {"model": "{}"},
+    "quantize": {"model": "{}"},
+    "benchmark": {"device": "{}"},
+    "sweep": {"devices": ["{}"]},
+    "set-affinity": {"rules": [{"match": {"type": "Convolution"}, "device": "{}"}], "default": "CPU"},
+    "plan-affinity": {"rules": [{"match": {"type": "Convolution"}, "device": "{}"}], "default": "CPU"},
+    "cancel": {"id": "{}"},
+}
+
+
+def texts(schema: dict[str, Any], root: dict[str, Any], place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every text below a schema, with its place."""
+    if "$ref" in schema:
+        yield from texts(root["$defs"][schema["$ref"].rpartition("/")[2]], root, place)
+    for option in schema.get("anyOf", ()):
+        yield from texts(option, root, place)
+    for name, inner in schema.get("properties", {}).items():
+        yield from texts(inner, root, f"{place}.{name}")
+    if "items" in schema:
+        yield from texts(schema["items"], root, f"{place}[]")
+    additional = schema.get("additionalProperties")
+    assert additional in {None, False} or not schema.get("properties"), f"{place} takes unknown keys"
+    if schema.get("type") == "string":
+        yield place, schema
+
+
+@pytest.mark.parametrize("name", ARGS)
+def test_a_text_is_a_choice_or_bounded_or_known(name: str) -> None:
+    """Each text of a command is a fixed choice, or has a pattern no file or address fits, or is on the list above."""
+    schema = ARGS[name].model_json_schema()
+    for place, text in texts(schema, schema, name):
+        assert text.get("format") is None, f"{place} is a path or an address"
+        if "enum" in text or "const" in text or place in FREE:
+            continue
+        assert "pattern" in text, f"{place} takes any text: say in FREE why it names no file"
+        assert not [given for given in NAMES if re.search(text["pattern"], given)], place
+
+
+def test_the_list_is_not_longer_than_it_must_be() -> None:
+    """No place on the list is gone or bounded by now."""
+    found = {
+        place
+        for name, kind in ARGS.items()
+        for place, text in texts(kind.model_json_schema(), kind.model_json_schema(), name)
+        if not {"enum", "const", "pattern"} & set(text)
+    }
+    assert found == set(FREE)
+
+
+def filled(value: Any, text: str) -> Any:
+    """Put a text where the braces are."""
+    match value:
+        case dict():
+            return {key: filled(inner, text) for key, inner in value.items()}
+        case list():
+            return [filled(inner, text) for inner in value]
+    return text if value == "{}" else value
+
+
+@pytest.mark.parametrize("given", sorted(NAMES))
+@pytest.mark.parametrize("name", CHANGES)
+def test_files_and_addresses_are_refused(name: str, given: str) -> None:
+    """A file or an address where a command takes a name is refused, by its form or because nothing is called so."""
+    try:
+        args = ARGS[name].model_validate_json(json.dumps(filled(CHANGES[name], given)), strict=True)
+    except ValueError:
+        return
+    ready = replace(first_state(), phase=Phase.READY)
+    command = Command(name, "order-9", args, Address("edgepose/hall/reply/me"))
+    _state, effects = step(ready, events.Asked(command), BOX, NOW)
+    (sent,) = effects
+    assert isinstance(sent, Send)
+    error = Reply.decode(sent.payload).error
+    assert error is not None
+    assert error.code in {ErrorCode.UNKNOWN_DEVICE, ErrorCode.INVALID_AFFINITY, ErrorCode.NOT_FOUND}
+    assert not any(isinstance(effect, Save) for effect in effects)
