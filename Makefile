@@ -85,6 +85,7 @@ soak: $(STAMP)  ## An agent for HOURS=1 with a fault every minute: memory, laten
 bench-int8: $(STAMP)  ## What each way of quantising the default network gives (half an hour)
 	$(BIN)/python -m tests.benchmarks.int8
 
+.PHONY: bundle install-trial
 bundle: $(STAMP)  ## Everything a box without a network needs, in one tar below dist/
 	systemd/bundle.sh
 

@@ -32,8 +32,6 @@ log = structlog.get_logger()
 FAREWELL_S: Final = 1.0
 CLOSE_TIMEOUT_S: Final = 1.4
 """Longer than the farewell; a thread that hangs in connect is left behind."""
-PROBE_AFTER_S: Final = 0.05
-"""A broker that dies lets go of its clients and its port in the same moment, nearly."""
 PROBE_S: Final = 1.0
 THROWN_OUT_S: Final = 60.0
 """Longer than another client with our id waits: a connection that lived longer ended for another reason."""
@@ -238,7 +236,6 @@ class Link:
         return broker.thrown_out() if self._thrown_out >= THROWN_OUT_MAX else error
 
     def _listens(self) -> bool:
-        self._stop.wait(PROBE_AFTER_S)
         try:
             socket.create_connection((self._mqtt.host, self._mqtt.port), PROBE_S).close()
         except OSError:

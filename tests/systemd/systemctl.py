@@ -71,6 +71,11 @@ def stop(name: str) -> None:
         time.sleep(0.05)
 
 
+def real(*words: str) -> int:
+    """What needs no systemd: the links that say what starts with the box."""
+    return subprocess.run([REAL, *words], env={**os.environ, "SYSTEMD_OFFLINE": "1"}, check=False).returncode
+
+
 def main(verb: str, *words: str) -> int:
     """Do what one call asks for."""
     names = [word for word in words if not word.startswith("-")]
@@ -86,11 +91,9 @@ def main(verb: str, *words: str) -> int:
         case "disable" if "--now" in words:
             for name in names:
                 stop(name)
-            return subprocess.run(
-                [REAL, "disable", *[word for word in words if word != "--now"]], check=False
-            ).returncode
+            return real("disable", *[word for word in words if word != "--now"])
         case _:
-            return subprocess.run([REAL, verb, *words], check=False).returncode
+            return real(verb, *words)
     return 0
 
 
