@@ -55,7 +55,7 @@ SEAMS: Final = {
     "host": Seam("agent.host:ProcessMeter.figures"),
     "metrics": Seam("agent.app:metrics_message"),
     "state": Seam("agent.reporter:Standing.message", "set-device SIMCPU"),
-    "inbox": Seam("agent.app:Agent._on_command", "describe"),
+    "inbox": Seam("agent.inbox:Inbox.put_command", "describe"),
     "take": Seam("agent.control.control:Control.take", "describe"),
     "decode": Seam("agent.control.control:decode", "describe"),
     "happened": Seam("agent.control.control:Control.happened", "describe"),
