@@ -43,7 +43,8 @@ def start(name: str) -> int:
     RUN.mkdir(exist_ok=True)
     path(name, "state").unlink(missing_ok=True)
     command = [sys.executable, "-m", "tests.systemd.systemctl", "serve", name]
-    serving = subprocess.Popen(command, start_new_session=True)
+    with path(name, "log").open("ab") as log:  # not the caller's output, which would stay open with it
+        serving = subprocess.Popen(command, start_new_session=True, stdout=log, stderr=log)
     path(name, "pid").write_text(str(serving.pid))
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and serving.poll() is None:
