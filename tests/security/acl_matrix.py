@@ -59,7 +59,9 @@ def wanted(role: str, topic: str) -> str:
             return "r" if owner not in {"_group", "viewer"} and told_to_all else ""
         case _ if role in members and is_command:
             return "r"
-    return "w" if owner == role else ""
+    if owner != role:
+        return ""
+    return "rw" if leaf == "state" else "w"
 
 
 def measured(folder: Path, *more_access: str) -> Matrix:
