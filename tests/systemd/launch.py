@@ -43,7 +43,7 @@ def main() -> None:
         case "supervisor":
             spoil(Control, "tick", flag, hang)
         case "link":
-            spoil(link.link, "_pause_s", flag, sys.exit)
+            spoil(link.link, "pause_s", flag, sys.exit)
         case "nothing":
             pass
     agent()
