@@ -128,6 +128,7 @@ def _sample(running: Rig, done: Soak, *, quiet: bool = False) -> Sample:
         fault=fault,
         quiet=quiet,
         rss_mb=round(foot.rss_kb / 1024, 2),
+        anon_mb=round(foot.anon_kb / 1024, 2),
         descriptors=foot.descriptors,
         threads=foot.threads,
         fps=window.fps_mean if window else None,

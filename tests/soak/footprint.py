@@ -9,6 +9,8 @@ class Footprint:
     """What the process holds."""
 
     rss_kb: int
+    anon_kb: int
+    """What of it no file holds: the kernel cannot take that away by itself, and it is where a leak shows."""
     threads: int
     descriptors: int
 
@@ -17,4 +19,5 @@ class Footprint:
         """Read it off the kernel. Raises OSError when the process has gone."""
         process = Path("/proc") / str(pid)
         status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines() if ":" in line)
-        return cls(int(status["VmRSS"].split()[0]), int(status["Threads"]), len(list((process / "fd").iterdir())))
+        rss_kb, anon_kb = (int(status[name].split()[0]) for name in ("VmRSS", "RssAnon"))
+        return cls(rss_kb, anon_kb, int(status["Threads"]), len(list((process / "fd").iterdir())))

@@ -33,6 +33,7 @@ class Sample:
     quiet: bool
     """Taken right before a fault, when the one before has long been over."""
     rss_mb: float
+    anon_mb: float
     descriptors: int
     threads: int
     fps: float | None
@@ -120,28 +121,30 @@ class Line:
     """Half the 95 % interval of the slope; infinite where there are too few points."""
 
 
-def memory_line(soak: Soak) -> Line | None:
+def memory_line(soak: Soak, figure: str = "rss_mb") -> Line | None:
     """Least squares. Memory comes in steps, so neighbours are alike: the interval is widened by their correlation."""
     settled = soak.settled
     if len(settled) < 3:
         return None
     hours = np.array([(sample.at - soak.begin).total_seconds() / 3600 for sample in settled])
-    rss = np.array([sample.rss_mb for sample in settled])
-    slope, start = (float(value) for value in np.polyfit(hours, rss, 1))
-    rest = rss - (start + slope * hours)
+    held = np.array([float(getattr(sample, figure)) for sample in settled])
+    slope, start = (float(value) for value in np.polyfit(hours, held, 1))
+    rest = held - (start + slope * hours)
     alike = float(np.dot(rest[1:], rest[:-1]) / np.dot(rest, rest)) if np.dot(rest, rest) > 0 else 0.0
     alike = min(max(alike, 0.0), 0.95)
-    spread = math.sqrt(float(np.dot(rest, rest)) / (len(rss) - 2) / float(((hours - hours.mean()) ** 2).sum()))
-    half = student_t(len(rss) - 2) * spread * math.sqrt((1 + alike) / (1 - alike))
+    spread = math.sqrt(float(np.dot(rest, rest)) / (len(held) - 2) / float(((hours - hours.mean()) ** 2).sum()))
+    half = student_t(len(held) - 2) * spread * math.sqrt((1 + alike) / (1 - alike))
     return Line(start, slope, half)
 
 
 def _memory(soak: Soak) -> Promise:
     promised = f"less than {GROWTH_MB_H:g} MB an hour"
-    if (line := memory_line(soak)) is None:
+    line, anon = memory_line(soak), memory_line(soak, "anon_mb")
+    if line is None or anon is None:
         return Promise("memory grows", promised, "too few quiet moments", None)
     low, high = line.mb_h - line.half_mb_h, line.mb_h + line.half_mb_h
     measured = f"{line.mb_h:+.2f} MB/h, 95 % between {low:+.2f} and {high:+.2f}, {len(soak.settled)} moments"
+    measured += f"; of it no file's {anon.mb_h:+.2f}"
     kept: bool | None = None
     if (soak.end - soak.warm).total_seconds() < JUDGED_MIN_S:
         measured += f": {soak.seconds / 60:.0f} min are too short to judge"
