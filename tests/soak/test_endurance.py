@@ -73,6 +73,17 @@ def test_the_line_has_the_slope_of_its_points() -> None:
     assert abs(line.mb_h - 5.0) < line.half_mb_h + 0.05
 
 
+def test_what_comes_again_with_every_round_does_not_hide_a_growth() -> None:
+    """Six megabytes that each round of ten faults takes and gives back neither are a growth nor cover one of 2 MB."""
+    for growth_mb_h, is_kept in ((0.0, True), (2.0, False)):
+        done = hour(growth_mb_h)
+        for minute, sample in enumerate(done.samples):
+            done.samples[minute] = replace(sample, rss_mb=sample.rss_mb + 0.6 * (minute % 10))
+            kind = f"fault {minute % 10}"
+            done.happened.append(Happened(kind, 5.0, frozenset(), sample.at, sample.at, 0.0, over=True))
+        assert kept(done)["memory grows"] is is_kept
+
+
 def test_late_latency_and_open_descriptors_are_told() -> None:
     """A p99 a quarter higher in the last ten minutes is not kept, nor is a descriptor too many at a quiet moment."""
     assert set(kept(hour()).values()) == {True, None}, "of an hour without a fault"

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agent.benchmark.statistics import student_t
 from agent.wire.messages import Metrics
@@ -19,6 +20,7 @@ GROWTH_MB_H: Final = 1.0
 JUDGED_MIN_S: Final = 1800.0
 """Memory that is watched for less after the warm-up is told and not judged: it still settles."""
 RATIO_MAX: Final = 1.2
+Array = NDArray[np.float64]
 GRACE: Final = timedelta(seconds=3)
 """A log line may come so long after what it tells of."""
 
@@ -118,23 +120,42 @@ class Line:
     start_mb: float
     mb_h: float
     half_mb_h: float
-    """Half the 95 % interval of the slope; infinite where there are too few points."""
+    """Half the 95 % interval of the slope."""
 
 
 def memory_line(soak: Soak, figure: str = "rss_mb") -> Line | None:
-    """Least squares. Memory comes in steps, so neighbours are alike: the interval is widened by their correlation."""
+    """Least squares over the quiet samples, each compared with those before the same kind of fault.
+
+    What a fault leaves behind until the next engine is closed comes again with every round: a line through all moments
+    would take that for scatter. Memory also comes in steps, so neighbours are alike: the interval is widened by the
+    correlation of what is left.
+    """
     settled = soak.settled
-    if len(settled) < 3:
+    kinds = [_next_fault(soak, sample) for sample in settled]
+    if (freedom := len(settled) - len(set(kinds)) - 1) < 1:
         return None
     hours = np.array([(sample.at - soak.begin).total_seconds() / 3600 for sample in settled])
     held = np.array([float(getattr(sample, figure)) for sample in settled])
-    slope, start = (float(value) for value in np.polyfit(hours, held, 1))
-    rest = held - (start + slope * hours)
+    x, y = _within(hours, kinds), _within(held, kinds)
+    if not x.any():
+        return None
+    slope = float(np.dot(x, y) / np.dot(x, x))
+    rest = y - slope * x
     alike = float(np.dot(rest[1:], rest[:-1]) / np.dot(rest, rest)) if np.dot(rest, rest) > 0 else 0.0
     alike = min(max(alike, 0.0), 0.95)
-    spread = math.sqrt(float(np.dot(rest, rest)) / (len(held) - 2) / float(((hours - hours.mean()) ** 2).sum()))
-    half = student_t(len(held) - 2) * spread * math.sqrt((1 + alike) / (1 - alike))
-    return Line(start, slope, half)
+    spread = math.sqrt(float(np.dot(rest, rest)) / freedom / float(np.dot(x, x)))
+    half = student_t(freedom) * spread * math.sqrt((1 + alike) / (1 - alike))
+    return Line(float(held.mean() - slope * hours.mean()), slope, half)
+
+
+def _next_fault(soak: Soak, sample: Sample) -> str:
+    return next((fault.name for fault in soak.happened if fault.begin >= sample.at), "the end")
+
+
+def _within(values: Array, kinds: Sequence[str]) -> Array:
+    """Each value less the mean of its kind."""
+    means = {kind: float(values[[each == kind for each in kinds]].mean()) for kind in set(kinds)}
+    return np.array([value - means[kind] for value, kind in zip(values, kinds, strict=True)])
 
 
 def _memory(soak: Soak) -> Promise:
@@ -247,7 +268,7 @@ def verdict(soak: Soak, promises: Sequence[Promise]) -> dict[str, Any]:
         "seconds": round(soak.seconds, 1),
         "kept": all(promise.kept is not False for promise in promises),
         "unresolved": [promise.name for promise in promises if promise.kept is None],
-        "memory": asdict(line) if line and math.isfinite(line.half_mb_h) else None,
+        "memory": asdict(line) if line else None,
         "promises": [asdict(promise) for promise in promises],
         "faults": [
             {"name": fault.name, "begin": fault.begin.isoformat(), "back_s": fault.back_s, "wrong": fault.wrong}
