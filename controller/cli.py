@@ -16,7 +16,7 @@ from controller.errors import ControllerError
 from controller.events import events
 from controller.options import FILE, DeviceType, Given, bounded, connection
 from controller.snapshot import snapshot
-from controller.terminal import open_session, print_json, tell, until_ended
+from controller.terminal import UntilEnded, open_session, print_json, tell
 
 # Rich, paho and the wire's models are imported by the command that needs them: --help and completion stay quick.
 
@@ -106,7 +106,7 @@ def watch(given: Given, device: str, count: int | None, seconds: float | None) -
     With --json every message is printed on a line of its own: keypoints, metrics, state, events, availability. Their
     `schema` tells them apart.
     """
-    with until_ended(), open_session(given) as session:
+    with UntilEnded(), open_session(given) as session:
         agent, messages = session.watch(device, seconds=seconds)
         messages = itertools.islice(messages, count)
         if given.json:
@@ -144,7 +144,7 @@ def record(given: Given, device: str, out: Path, count: int | None, seconds: flo
     from controller import record as recorder  # noqa: PLC0415
 
     recording = recorder.new_recording(out, replace=force)
-    with until_ended(), open_session(given) as session:
+    with UntilEnded(), open_session(given) as session:
         tally = recorder.record(session, device, recording, seconds=seconds, count=count, tell=tell)
         if given.json:
             print_json(tally.figures())
@@ -168,7 +168,7 @@ def replay(given: Given, file: Path, speed: float, device: str | None, *, loop: 
     """Publish the recording FILE.jsonl as its device would, until its end or Ctrl-C."""
     from controller import replay as player  # noqa: PLC0415
 
-    with until_ended():
+    with UntilEnded():
         player.replay(given, file, device=device, speed=speed, loop=loop, force=force, tell=tell)
 
 

@@ -10,7 +10,7 @@ import click
 from controller.execute import target_of
 from controller.options import Given, bounded
 from controller.targets import FleetCommand, addressed
-from controller.terminal import open_session, print_json, until_ended
+from controller.terminal import UntilEnded, open_session, print_json
 
 if TYPE_CHECKING:
     from agent.wire.messages import Event
@@ -40,7 +40,7 @@ Examples:
 def events(given: Given, severity: str, count: int | None, seconds: float | None) -> None:
     """Print each event."""
     told = SEVERITIES[SEVERITIES.index(severity) :]
-    with until_ended(), open_session(given) as session:
+    with UntilEnded(), open_session(given) as session:
         target = target_of(given)
         wanted = _wanted(target, target.find(session))
         happenings = session.events(seconds=seconds)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from controller.options import Given
-from controller.terminal import open_session, print_json, tell
+from controller.terminal import UntilEnded, open_session, print_json, tell
 
 # Rich, paho and the wire's models are imported by the command that needs them: --help and completion stay quick.
 if TYPE_CHECKING:
@@ -57,15 +57,13 @@ def ask(session: "Session", given: Given, order: "Order") -> "tuple[list[Outcome
 def _collect(request: "Request") -> bool:
     from controller import progress  # noqa: PLC0415
 
-    try:
-        with progress.waiting(request):
-            request.collect()
-    except KeyboardInterrupt:
+    with UntilEnded() as ended, progress.waiting(request):
+        request.collect()
+    if ended.asked:
         for device in request.waiting:
             tell(f"{device} goes on with {request.order.command}.")
             tell(f"Hint: look with `controller status {device}`, end it with `controller cancel {device} {request.id}`")
-        return False
-    return True
+    return not ended.asked
 
 
 def carry_out(

@@ -10,7 +10,7 @@ import click
 from controller.execute import ask
 from controller.files import require_new, write
 from controller.options import Given
-from controller.terminal import print_json, tell
+from controller.terminal import UntilEnded, print_json, tell
 
 # Rich, paho and the wire's models are imported by the command that needs them: --help and completion stay quick.
 if TYPE_CHECKING:
@@ -65,18 +65,16 @@ def start(session: "Session", given: Given, order: "Order", *, out: Path | None 
 
 def follow_jobs(followed: "Followed", *, as_lines: bool = False, out: Path | None = None) -> bool:
     """Show how far the jobs are until all have ended; False when Ctrl-C ended it, which then says that they go on."""
-    try:
-        from controller.progress import Bars  # noqa: PLC0415
+    from controller.progress import Bars  # noqa: PLC0415
+    from controller.session import as_json  # noqa: PLC0415
 
-        with Bars() as bars:
-            for job in followed.news():
-                if as_lines:
-                    from controller.session import as_json  # noqa: PLC0415
-
-                    print_json(as_json(job), indent=None)
-                else:
-                    bars.update(job)
-    except KeyboardInterrupt:
+    with UntilEnded() as ended, Bars() as bars:
+        for job in followed.news():
+            if as_lines:
+                print_json(as_json(job), indent=None)
+            else:
+                bars.update(job)
+    if ended.asked:
         write_to = f" --out {out}" if out else ""
         for device, job_id in followed.wanted.items():
             tell(f"{device} goes on with {job_id}.")
@@ -84,8 +82,7 @@ def follow_jobs(followed: "Followed", *, as_lines: bool = False, out: Path | Non
                 f"Hint: look with `controller job {device} {job_id} --follow{write_to}`, "
                 f"end it with `controller cancel {device} {job_id}`"
             )
-        return False
-    return True
+    return not ended.asked
 
 
 def print_end(followed: "Followed", device: str) -> None:

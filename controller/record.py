@@ -12,6 +12,7 @@ from rich.text import Text
 from agent.wire.recording import Recording, RecordingError, Tally
 from controller.errors import ControllerError, UsageError
 from controller.session import Session
+from controller.terminal import UntilEnded
 
 
 @contextlib.contextmanager
@@ -44,13 +45,12 @@ def record(
     tell(f"Recording {device}, which is {agent.availability}, into {recording.path}. Ctrl-C ends it.")
     try:
         with (
+            UntilEnded(),
             recording,
             Live(console=Console(stderr=True), get_renderable=lambda: Text(str(recording.tally)), transient=True),
         ):
             for payload in itertools.islice(payloads, count):
                 recording.add(payload)
-    except KeyboardInterrupt:
-        pass
     finally:
         tell(f"{recording.path}: {recording.tally}" if recording.tally.frames else "Nothing came, nothing is written.")
     return recording.tally

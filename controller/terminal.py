@@ -4,7 +4,7 @@ import contextlib
 import json
 import signal
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
@@ -39,9 +39,27 @@ def open_session(given: Given) -> "Iterator[Session]":
         yield session
 
 
-@contextlib.contextmanager
-def until_ended() -> Iterator[None]:
-    """Ctrl-C is the usual end, and SIGTERM says the same."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt):
-        yield
+class UntilEnded:
+    """A block that Ctrl-C or SIGTERM ends early, as a context manager; ``asked`` tells whether one of them did.
+
+    The signal raises KeyboardInterrupt wherever the block is, and a library may make an error of its own of that, as
+    pydantic does where it strikes amid a serializer. So whatever the block raises once it was asked to end is its end.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> bool:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        return self.asked
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+        raise KeyboardInterrupt
