@@ -36,7 +36,7 @@ SAMPLES = [samples.info(), samples.state(), samples.metrics(), samples.keypoints
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_round_trip(kind: type[Message], data: st.DataObject) -> None:
     """Every message that can be made comes out of its own JSON unchanged."""

@@ -322,4 +322,4 @@ def after_change(settings: Settings, asked: Command) -> Settings | None:
 
 
 TestConversations = Conversations.TestCase
-TestConversations.settings = hypothesis_settings(max_examples=120, stateful_step_count=50, deadline=None)
+TestConversations.settings = hypothesis_settings(max_examples=120, stateful_step_count=50)

@@ -20,7 +20,7 @@ def test_generated_and_mutated_commands_give_what_they_must() -> None:
     assert {kind for kind, _ in outcomes} == {case.kind for case in cases(len(GENERATORS), seed=2)}
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(
     topic=TOPIC,
     payload=st.binary(max_size=300),

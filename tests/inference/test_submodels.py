@@ -17,7 +17,7 @@ def compiled_submodels(network: ov.Model, devices: tuple[str, ...]) -> int:
     return int(CORE.compile_model(network, "HETERO:SIMCPU,CPU").get_property("HETERO_NUMBER_OF_SUBMODELS"))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(networks(), st.data())
 def test_there_are_as_many_submodels_as_openvino_makes(network: ov.Model, data: st.DataObject) -> None:
     """Whatever device any operation, constant or output has, OpenVINO makes as many submodels as told."""
@@ -26,7 +26,7 @@ def test_there_are_as_many_submodels_as_openvino_makes(network: ov.Model, data: 
     assert len(cut(graph, devices).devices) == compiled_submodels(network, devices)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(networks(), st.data())
 def test_so_there_are_of_a_placement(network: ov.Model, data: st.DataObject) -> None:
     """The same where constants, inputs and outputs follow the operations that run."""

@@ -80,7 +80,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(place=st.integers(0, 10_000), bits=st.integers(1, 255), cut=st.booleans())
 def test_a_damaged_file_is_noticed(kept: Path, place: int, bits: int, cut: bool) -> None:
     """Any byte changed, or the end lost: a ModelError, or all the values as they were."""

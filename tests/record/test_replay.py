@@ -35,7 +35,7 @@ def replay(broker: Broker, path: Path, *options: str) -> subprocess.CompletedPro
     return controller("replay", str(path), *options, "--broker", f"127.0.0.1:{broker.port}")
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, suppress_health_check=list(HealthCheck))
 @given(frames=st.lists(any_of(Keypoints), min_size=1, max_size=30))
 def test_there_and_back(tmp_path_factory: pytest.TempPathFactory, frames: list[Keypoints]) -> None:
     """Recorded, replayed and recorded again, every message is the same but for the moment it was sent."""
