@@ -92,6 +92,10 @@ bundle: $(STAMP)  ## Everything a box without a network needs, in one tar below 
 install-trial: bundle  ## The installer in a clean Debian root, up to a running agent, upgraded and removed (as root)
 	unshare --mount $(BIN)/python -m tests.systemd.trial dist/edgepose-*.tar
 
+.PHONY: boot-trial
+boot-trial: bundle  ## The same with the root's own systemd, booted in systemd-nspawn: what confines the service, reboot (as root)
+	$(BIN)/python -m tests.systemd.trial --boot dist/edgepose-*.tar
+
 lock: $(STAMP)  ## Renew requirements.lock within the bounds of pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url \

@@ -56,7 +56,7 @@ parse() {
 require_box() {
   ((EUID == 0)) || fail "not root" "sudo $0 ..."
   command -v systemctl >/dev/null || fail "this box has no systemd, which is to run the service"
-  exec 9>/run/lock/edgepose-install
+  exec 9>/run/edgepose-install.lock
   flock -n 9 || fail "another install.sh is at work"
 }
 

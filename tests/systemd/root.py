@@ -1,20 +1,49 @@
 """A clean Debian root to try an installer in: its own files, this machine's network and kernel."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Protocol, Self
 
-PACKAGES = "systemd,python3,python3-venv"
+PACKAGES = "systemd,dbus,python3,python3-venv"
+"""What a Debian server has besides the smallest system; logind asks for dbus."""
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SYSTEMCTL = """#!/bin/sh
 PYTHONPATH=/usr/local/lib/stand-in exec python3 -m tests.systemd.systemctl "$@"
 """
 HERE = Path(__file__).parent
+
+
+class Box(Protocol):
+    """A root with an installer in it, and whatever runs its services."""
+
+    path: Path
+
+    def run(self, command: Sequence[str], **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the root, as its root user, and take down what it says."""
+        ...
+
+    def boot(self) -> None:
+        """From here on systemd, or who stands in for it, starts services."""
+        ...
+
+    def main_pid(self, service: str) -> int:
+        """The service's own process, as the box counts; 0 where there is none."""
+        ...
+
+    def status(self, service: str) -> str:
+        """What the service told systemd last."""
+        ...
+
+    def log(self, service: str) -> str:
+        """What the service wrote."""
+        ...
 
 
 def debian(kept: Path) -> Path:
@@ -23,7 +52,7 @@ def debian(kept: Path) -> Path:
     SUITE and MIRROR name another release and where it comes from.
     """
     suite = os.environ.get("SUITE") or _codename()
-    archive = kept / f"root-{suite}.tar"
+    archive = kept / f"root-{suite}-{PACKAGES.replace(',', '-')}.tar"
     if archive.exists():
         return archive
     kept.mkdir(parents=True, exist_ok=True)
@@ -49,14 +78,36 @@ def _codename() -> str:
     return release["VERSION_CODENAME"].strip('"')
 
 
-class Root:
-    """The unpacked root, as a context manager. Mounts belong to the caller's private namespace and end with it."""
+def unpack(archive: Path, path: Path) -> Path:
+    """A root of its own from the tar."""
+    path.mkdir()
+    with tarfile.open(archive) as tar:
+        tar.extractall(path, filter="fully_trusted")
+    return path
 
-    def __init__(self, archive: Path, folder: Path) -> None:
-        self.path = folder / "root"
-        self.path.mkdir()
-        with tarfile.open(archive) as tar:
-            tar.extractall(self.path, filter="fully_trusted")
+
+def taken_down(command: Sequence[str], *, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command with nothing of this machine's environment but ``environ``; errors among what it says."""
+    return subprocess.run(
+        command,
+        env={"PATH": PATH, "LANG": "C.UTF-8", **(environ or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+
+
+class Root:
+    """A root without systemd, entered by chroot: a stand-in starts the installed unit.
+
+    A context manager. Mounts belong to the caller's private namespace and end with it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def __enter__(self) -> Self:
         for kind in ("proc", "sysfs"):
@@ -77,18 +128,31 @@ class Root:
         for place in ("proc", "sys"):
             subprocess.run(["umount", str(self.path / place)], check=False)
 
-    def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    def run(self, command: Sequence[str], **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the root, as its root user, and take down what it says."""
-        return subprocess.run(
-            ["chroot", str(self.path), *command],
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=900,
-            check=False,
-        )
+        return taken_down(["chroot", str(self.path), *command], environ=variables)
+
+    def boot(self) -> None:
+        """The stand-in answers as systemd from here on; it starts what it is asked to."""
+        (self.path / "run/systemd/system").mkdir(parents=True)
+
+    def main_pid(self, service: str) -> int:
+        """The service's own process, as this machine counts."""
+        started = [event for _s, event in self._state(service)["events"] if event.startswith("start ")]
+        return int(started[-1].split()[1])
+
+    def status(self, service: str) -> str:
+        """What the service told the stand-in last."""
+        told: str = self._state(service)["status"]
+        return told
+
+    def log(self, service: str) -> str:
+        """What the service wrote."""
+        return (self.path / f"run/stand-in/{service}.log").read_text()
+
+    def _state(self, service: str) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads((self.path / f"run/stand-in/{service}.state").read_text())
+        return state
 
     def processes(self) -> list[int]:
         """Processes that live in the root."""
@@ -110,10 +174,11 @@ class Root:
                 continue
 
 
-def require() -> None:
-    """Say what the trial needs of this machine and does not find."""
-    missing = [name for name in ("debootstrap", "chroot", "mount") if shutil.which(name) is None]
+def require(trial: str, package_of: Mapping[str, str]) -> None:
+    """Say in a line what a trial needs of this machine and does not find: a command, and the package that brings it."""
     if os.geteuid() != 0:
-        sys.exit("install-trial: a clean root takes the rights of root: sudo make install-trial")
+        sys.exit(f"{trial}: a clean root takes the rights of root: sudo make {trial}")
+    missing = [name for name in package_of if shutil.which(name) is None]
     if missing:
-        sys.exit(f"install-trial: {', '.join(missing)} missing: apt-get install debootstrap")
+        packages = " ".join(sorted({package_of[name] for name in missing}))
+        sys.exit(f"{trial}: {', '.join(missing)} missing: apt-get install {packages}")
