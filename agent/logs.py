@@ -24,6 +24,8 @@ LEVELS: Final = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+"""Of a level, as syslog and the journal count."""
 SPARING_LINES: Final = 20
 
 
@@ -31,6 +33,7 @@ def setup(log: config.Log) -> None:
     """Send structlog, logging and warnings to stderr, from ``log.level`` up. Call it once, before the first thread."""
     terminal = sys.stderr.isatty()
     as_console = log.format == "console" or (log.format == "auto" and terminal)
+    render = _console(terminal) if as_console else structlog.processors.JSONRenderer(ensure_ascii=False)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -43,7 +46,7 @@ def setup(log: config.Log) -> None:
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
             hide_secrets,
-            _console(terminal) if as_console else structlog.processors.JSONRenderer(ensure_ascii=False),
+            _with_priority(render) if _is_journal() else render,
         ],
     )
     # The handler's lock keeps lines whole when several threads log.
@@ -102,6 +105,23 @@ def _hidden(key: object, value: object) -> object:
             return value
         case _:  # a path or an exception is shown by its text, which may be an address
             return redact(str(value))
+
+
+def _is_journal() -> bool:
+    """Whether systemd reads stderr into the journal: it says which stream it means, as others may lie between."""
+    told = os.environ.get("JOURNAL_STREAM")
+    if told is None:
+        return False
+    stream = os.fstat(2)
+    return told == f"{stream.st_dev}:{stream.st_ino}"
+
+
+def _with_priority(render: Processor) -> Processor:
+    def rendered(logger: WrappedLogger, method: str, event: EventDict) -> str:
+        priority = PRIORITIES.get(event["level"], PRIORITIES["info"])  # a library may have levels of its own
+        return f"<{priority}>{render(logger, method, event)!s}"
+
+    return rendered
 
 
 def _console(terminal: bool) -> Processor:

@@ -77,6 +77,22 @@ def test_console_lines_are_for_people_and_uncoloured_in_a_file() -> None:
     assert "\x1b" not in line
 
 
+def test_the_journal_gets_the_priority_of_each_line() -> None:
+    """Where systemd reads stderr a line begins with its level as the journal counts; on another stream it does not."""
+    journal = """
+        import os
+        stream = os.fstat(2)
+        os.environ["JOURNAL_STREAM"] = f"{stream.st_dev}:{stream.st_ino + OTHER}"
+        setup(config.Log())
+        log.info("a.b")
+        log.warning("c.d")
+        logging.getLogger("library").error("e")
+        logging.getLogger("library").critical("f")
+    """
+    assert [line[:4] for line in run(journal.replace("OTHER", "0"))] == ["<6>{", "<4>{", "<3>{", "<2>{"]
+    assert {line[0] for line in run(journal.replace("OTHER", "1"))} == {"{"}
+
+
 def test_level_holds_for_events_and_libraries() -> None:
     """What is below the level is not written, whoever says it."""
     lines = run('log.info("a.b"); logging.getLogger("x").info("c"); log.warning("d.e")', level="warning")

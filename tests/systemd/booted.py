@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from agent.logs import PRIORITIES
 from agent.wire.topics import Topics
 from tests.system.process import ROOT
 from tests.systemd.container import Container
@@ -31,8 +32,7 @@ REFUSED: Final = {
 }
 NEEDED: Final = ("executable memory", "a lower priority", "an internet socket")
 STOPPED_S: Final = 2.0
-LEVELS: Final = {"info": "6", "warning": "4", "error": "3"}
-"""Of an event, and as the journal counts."""
+EVENTS: Final = {"agent.starting", "engine.ready", "broker.connected", "camera.opened"}
 
 
 def comes_up(trial: Trial, box: Container) -> None:
@@ -49,11 +49,16 @@ def comes_up(trial: Trial, box: Container) -> None:
     while box.show(UNIT, "WatchdogTimestampMonotonic") == fed and time.monotonic() < deadline + 10:
         time.sleep(0.1)
     trial.hold("the watchdog is fed", box.show(UNIT, "WatchdogTimestampMonotonic") != fed)
+    _logged(trial, box)
+
+
+def _logged(trial: Trial, box: Container) -> None:
     lines = [json.loads(line) for line in box.run(["journalctl", "-u", UNIT, "-o", "json"]).stdout.splitlines()]
-    events = [json.loads(line["MESSAGE"]) for line in lines if line["MESSAGE"].startswith("{")]
-    names = {event["event"]: event["level"] for event in events}
-    wanted = {"agent.starting": "info", "engine.ready": "info", "broker.connected": "info", "camera.opened": "info"}
-    trial.hold("the journal has its events with their levels", wanted.items() <= names.items(), names)
+    events = [(json.loads(line["MESSAGE"]), line["PRIORITY"]) for line in lines if line["MESSAGE"].startswith("{")]
+    names = {event["event"] for event, _priority in events}
+    trial.hold("the journal has its events", names >= EVENTS, names)
+    known = all(int(priority) == PRIORITIES[event["level"]] for event, priority in events)
+    trial.hold("with their levels as the journal's priorities", known, events)
 
 
 def confined(trial: Trial, box: Container) -> None:

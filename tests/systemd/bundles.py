@@ -23,7 +23,7 @@ WHEELS: Final = "/srv/bundle/wheels /srv/wheels"
 
 
 def stage(root: Path, bundle: Path) -> None:
-    """Put everything below /srv of the root."""
+    """Put everything below /srv of the root, and somebody's home beside it."""
     srv = root / "srv"
     store = Store(models_dir())
     fetch(catalogue.card("vtest"), store)
@@ -40,6 +40,7 @@ def stage(root: Path, bundle: Path) -> None:
     replace(srv / "bundle-damaged/agent.toml", b"# cut off\n")
     clone(srv / "clone")
     build_requirements(srv / "wheels")
+    (root / "home/owner").mkdir()
 
 
 def broken(bundle: Path, folder: Path, module: str) -> None:
