@@ -157,13 +157,15 @@ def stopped(trial: Trial, box: Container) -> None:
 def rebooted(trial: Trial, box: Container) -> None:
     """Off and on again: nobody has to start anything."""
     click.echo("\n# the box is turned off and on")
+    goodbyes = box.log(UNIT).count('{"code": 0, "event": "agent.stopped"')
     trial.listener.messages.clear()
     box.halt()
     trial.listener.wait_for(Topics(DEVICE).availability, b"offline")
-    trial.hold("the agent says goodbye when the box is turned off")
     box.boot()
     trial.poses()
     trial.hold("poses come after the box's restart")
+    ended = box.log(UNIT).count('{"code": 0, "event": "agent.stopped"')
+    trial.hold("the agent was ended in order when the box was turned off", ended == goodbyes + 1)
 
 
 def secret(trial: Trial, box: Container) -> None:
