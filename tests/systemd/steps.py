@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -51,12 +52,17 @@ class Trial:
         self.kept: list[str] = []
 
     def install(
-        self, *words: str, device: str = DEVICE, script: str = "/srv/install.sh", code: int = 0, **variables: str
+        self,
+        *words: str,
+        device: str = DEVICE,
+        script: str = "/srv/install.sh",
+        environ: Mapping[str, str] | None = None,
+        code: int = 0,
     ) -> str:
         """Run the installer; what it said."""
-        given = " ".join(f"{name}='{value}'" for name, value in variables.items())
-        click.echo(f"\n# {given} {script} {device} {' '.join(words)}".replace("  ", " ").rstrip())
-        done = self.box.run(["bash", script, device, *words], **variables)
+        given = [f"{name}='{value}'" for name, value in (environ or {}).items()]
+        click.echo("\n# " + " ".join((*given, script, device, *words)))
+        done = self.box.run(["bash", script, device, *words], **(environ or {}))
         click.echo(done.stdout.rstrip())
         self.hold(f"exit code {code}", done.returncode == code, str(done.returncode))
         return done.stdout
@@ -141,14 +147,17 @@ def from_clone(trial: Trial) -> None:
     """From a clone the installer builds the package itself, with what pip is told by its variables."""
     network = trial.file("var/lib/edgepose/models")
     before = {path: path.stat().st_mtime_ns for path in network.rglob("*") if path.is_file()}
-    _takes_over(trial, script="/srv/clone/systemd/install.sh", PIP_NO_INDEX="1", PIP_FIND_LINKS=WHEELS)
+    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": WHEELS}
+    _takes_over(trial, script="/srv/clone/systemd/install.sh", environ=pip)
     after = {path: path.stat().st_mtime_ns for path in network.rglob("*") if path.is_file()}
     trial.hold("the network that is there is left alone, and asks for nothing", after == before)
 
 
-def _takes_over(trial: Trial, *words: str, script: str = "/srv/install.sh", **variables: str) -> None:
+def _takes_over(
+    trial: Trial, *words: str, script: str = "/srv/install.sh", environ: Mapping[str, str] | None = None
+) -> None:
     before, config = trial.current(), trial.file(f"etc/edgepose/{DEVICE}.toml").read_bytes()
-    trial.install(*words, script=script, **variables)
+    trial.install(*words, script=script, environ=environ)
     trial.poses()
     trial.hold("poses come over the broker, with the password of the credentials")
     click.echo(f"       status: {trial.box.status(service())}")

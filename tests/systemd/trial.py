@@ -20,7 +20,7 @@ from tests.system.process import ROOT
 from tests.systemd import booted, steps
 from tests.systemd.bundles import stage
 from tests.systemd.container import Container
-from tests.systemd.root import Root, debian, require, unpack
+from tests.systemd.root import Box, Root, debian, require, unpack
 from tests.systemd.steps import DEVICE, SECOND, SECRET, Trial
 
 TOOLS: Final = {"debootstrap": "debootstrap", "mosquitto_passwd": "mosquitto", "git": "git", "tar": "tar"}
@@ -86,7 +86,8 @@ def main() -> None:
         listener = stack.enter_context(Listener(broker.port))
         root = unpack(archive, folder / "root")
         stage(root, given.bundle)
-        trial = Trial(stack.enter_context(Container(root) if given.boot else Root(root)), broker, listener)
+        box: Box = stack.enter_context(Container(root)) if given.boot else stack.enter_context(Root(root))
+        trial = Trial(box, broker, listener)
         click.echo(f"# {archive.stem} with {given.bundle.name}")
         installed(trial)
         endured(trial)
