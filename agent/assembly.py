@@ -117,7 +117,8 @@ class Assembly:
         parts.callback(pipeline.stop)
         if record.settings.paused:
             pipeline.pause()
-        studies = Studies(Parts(config, core, store, workshop, samples, known.devices, pipeline.pause))
+        goes_on = journal.unfinished(record) is not None
+        studies = Studies(Parts(config, core, store, workshop, samples, known.devices, pipeline.pause), goes_on=goes_on)
         parts.callback(studies.leave)
         quantizing = Quantizing(config, samples)
         parts.callback(quantizing.close)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from agent.benchmark.baseline import Original
 from agent.benchmark.clips import Footage
@@ -154,18 +155,7 @@ class Studying:
     def _original(self, recipe: Recipe, runs: int, tell: Tell) -> Row:
         tell("loading", 0.0)
         original = Original(self._bench.store, self._card, self._study.input, self._decoder(POSSIBLE))
-
-        def once(*, keep_poses: bool = False) -> Measured:
-            with closing(self._bench.footage.open()) as source:
-                return original.run_once(
-                    source,
-                    track=self._track(),
-                    meter=LoadMeter(),
-                    cancelled=self._cancelled,
-                    keep_poses=keep_poses,
-                    goes_on=self._goes_on,
-                )
-
+        once = partial(self._once, original.run_once)
         tell("warming up", 0.05)
         warm = once(keep_poses=True)
         done = self._runs(runs, tell, once)
@@ -183,9 +173,12 @@ class Studying:
         return done
 
     def _run(self, engine: Engine, score_min: float, *, keep_poses: bool = False) -> Measured:
+        return self._once(partial(run_once, Lane(engine, self._decoder(score_min))), keep_poses=keep_poses)
+
+    def _once(self, run: Callable[..., Measured], *, keep_poses: bool = False) -> Measured:
+        """Run the footage from its start; ``run`` is :func:`run_once` of a lane, or of the original model."""
         with closing(self._bench.footage.open()) as source:
-            return run_once(
-                Lane(engine, self._decoder(score_min)),
+            return run(
                 source,
                 track=self._track(),
                 meter=LoadMeter(),

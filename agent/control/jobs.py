@@ -40,11 +40,13 @@ def resume_job(turn: Turn) -> None:
 
 
 def cancel_job(turn: Turn) -> None:
-    """A job ends by itself when it is told; that is news of its own."""
+    """A job ends by itself when it is told; that is news of its own. Whoever was answered need not fear a restart."""
     work = turn.state.work
     assert work is not None
+    assert work.job is not None
     turn.effects.append(Abandon(work.number))
-    turn.answer(turn.command(), ReplyStatus.SUCCEEDED, {"cancelled": work.job})
+    turn.state = replace(turn.state, record=journal.cancelling(turn.state.record, work.job))
+    turn.answer(turn.command(), ReplyStatus.SUCCEEDED, {"cancelled": work.job}, keep=True)
 
 
 def end_job(turn: Turn) -> None:
@@ -73,7 +75,7 @@ def leave(turn: Turn, error: CommandError) -> None:
     What goes on is not told to give up: it would clear away what it goes on with.
     """
     work, job = turn.state.work, journal.unfinished(turn.state.record)
-    if work is not None and job is not None and job.command not in journal.RESUMED:
+    if work is not None and job is not None and not journal.resumable(turn.state.record, job):
         turn.effects.append(Abandon(work.number))
         _end(turn, JobStatus.CANCELLED, error=error)
 

@@ -18,7 +18,9 @@ The record changes by pure functions, each ``Record -> Record``. The caller save
     fall_back(record) -> Record | None        to the last known good settings; None when there are no others
     running(record) -> Settings               what to run: the settings, or what it fell back to
     with_job(record, job)                     progress or result of a job
+    cancelling(record, job_id)                a job was told to end: it does not go on after a restart
     unfinished(record) -> Job | None          the job that goes on
+    resumable(record, job)                    whether it does so after a restart
     sweep(record, now) -> (Record, ids)       drop what is old; the job topics to clear
     ended(record)                             an end that was asked for
 
@@ -126,6 +128,8 @@ class Record(Saved):
     before signatures reads the file."""
     jobs: tuple[Job, ...] = ()
     """Running or finished, in the order in which they were begun."""
+    cancelling: str | None = Field(default=None, exclude_if=lambda job: job is None)
+    """Id of the job that was told to end and has not yet. Left out, like ``sequences``, where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ class Boot:
     degraded: bool
     """It runs in what it fell back to."""
     jobs: tuple[Job, ...]
-    """Jobs the previous process was busy with and that cannot go on, failed now; to be published."""
+    """Jobs the previous process was busy with and that do not go on, ended now; to be published."""
 
 
 def boot(record: Record | None, base: Settings, now: datetime) -> Boot:
@@ -152,7 +156,9 @@ def boot(record: Record | None, base: Settings, now: datetime) -> Boot:
     if record is None:
         return Boot(Record(version=0, base=base, settings=base), None, reset=False, degraded=False, jobs=())
     ended_jobs = {
-        job.id: _failed(job, now) for job in record.jobs if job.status not in Job.FINAL and job.command not in RESUMED
+        job.id: _ended(job, now, cancelled=job.id == record.cancelling)
+        for job in record.jobs
+        if job.status not in Job.FINAL and not resumable(record, job)
     }
     recent = tuple(at for at in record.deaths if now - DEATHS_WINDOW <= at <= now)
     booted = record.model_copy(
@@ -160,6 +166,7 @@ def boot(record: Record | None, base: Settings, now: datetime) -> Boot:
             "alive": True,
             "deaths": ((*recent, now) if record.alive else recent)[-DEATHS_MAX:],
             "jobs": tuple(ended_jobs.get(job.id, job) for job in record.jobs),
+            "cancelling": None,
         }
     )
     reset = base != record.base
@@ -242,8 +249,20 @@ def unfinished(record: Record) -> Job | None:
     return next((job for job in record.jobs if job.status not in Job.FINAL), None)
 
 
+def cancelling(record: Record, job_id: str) -> Record:
+    """Somebody took a job back, and it takes a moment to end."""
+    return record.model_copy(update={"cancelling": job_id})
+
+
+def resumable(record: Record, job: Job) -> bool:
+    """Whether a job that has not ended goes on where it was after a restart."""
+    return job.command in RESUMED and job.id != record.cancelling
+
+
 def with_job(record: Record, job: Job) -> Record:
     """A job began, went on or ended. Call :func:`sweep` with it."""
+    if job.status in Job.FINAL and job.id == record.cancelling:
+        record = record.model_copy(update={"cancelling": None})
     if any(known.id == job.id for known in record.jobs):
         return record.model_copy(update={"jobs": tuple(job if known.id == job.id else known for known in record.jobs)})
     return record.model_copy(update={"jobs": (*record.jobs, job)})
@@ -278,9 +297,13 @@ def _recent(replies: tuple[StoredReply, ...], now: datetime) -> tuple[StoredRepl
     return tuple(reversed(kept))
 
 
-def _failed(job: Job, now: datetime) -> Job:
-    error = ReplyError(code=ErrorCode.INTERNAL, message="the agent ended during it", hint="start it again")
-    return job.model_copy(update={"status": JobStatus.FAILED, "error": error, "sent_at": now, "finished_at": now})
+def _ended(job: Job, now: datetime, *, cancelled: bool) -> Job:
+    if cancelled:
+        status, error = JobStatus.CANCELLED, ReplyError(code=ErrorCode.CANCELLED, message="cancelled")
+    else:
+        error = ReplyError(code=ErrorCode.INTERNAL, message="the agent ended during it", hint="start it again")
+        status = JobStatus.FAILED
+    return job.model_copy(update={"status": status, "error": error, "sent_at": now, "finished_at": now})
 
 
 class Journal:

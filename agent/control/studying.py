@@ -76,9 +76,12 @@ class Parts:
 
 
 class Studies:
-    """Does the jobs, one at a time; :meth:`run` blocks and belongs in a thread of its own."""
+    """Does the jobs, one at a time; :meth:`run` blocks and belongs in a thread of its own.
 
-    def __init__(self, parts: Parts) -> None:
+    ``goes_on`` says whether the process before this one ended amid one that is still wanted.
+    """
+
+    def __init__(self, parts: Parts, *, goes_on: bool) -> None:
         self._parts = parts
         config = parts.config
         self._path: Path = config.paths.state / f"{config.device_id}-study.json"
@@ -87,7 +90,7 @@ class Studies:
         self._lock = threading.Lock()
         self._kept: Ledger | None = None
         self._left = False
-        if not self._path.exists():
+        if not goes_on or not self._path.exists():
             self._clips.forget()
 
     def run(self, work: Work, tell: Tell, cancelled: threading.Event) -> Done:

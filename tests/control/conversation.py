@@ -145,6 +145,7 @@ def _record(record: Record) -> str:
         f"replies={','.join(reply.id for reply in record.replies)}" if record.replies else "",
         f"good={settings(record.good)}" if record.good else "",
         "fallback" if record.fallback else "",
+        "cancelling" if record.cancelling else "",
         "" if record.alive else "ended",
     ]
     return " ".join(part for part in parts if part)

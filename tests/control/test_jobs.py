@@ -161,12 +161,29 @@ def test_a_start_that_is_stopped_leaves_the_study_alone() -> None:
 def test_cancelled_by_whoever_knows_its_id() -> None:
     """Who cancels is answered at once; the job tells of its end when it has ended."""
     state, effects = hears(sweeping(), events.Asked(command("cancel", "b", JOB)))
-    assert [type(effect) for effect in effects] == [events.Abandon, events.Send]
+    assert [type(effect) for effect in effects] == [events.Abandon, events.Save, events.Send]
     assert state.phase is Phase.WORKING
     state, effects = hears(state, events.Failed(1, ReplyStatus.CANCELLED, CANCELLED))
     (told,) = of(events.Publish, effects)
     assert (told.job.id, told.job.status, told.job.error.code) == (JOB, JobStatus.CANCELLED, ErrorCode.CANCELLED)
     assert state.phase is Phase.READY
+
+
+@pytest.mark.parametrize("end", ["killed", "stopped"])
+def test_what_was_cancelled_does_not_go_on(end: str) -> None:
+    """Who was told that a study is cancelled finds it so after a restart, though the agent ended before it had."""
+    state, effects = hears(sweeping(), events.Asked(command("cancel", "b", JOB)))
+    (saved,) = of(events.Save, effects)
+    assert saved.record == state.record
+    if end == "stopped":
+        state, effects = hears(state, events.Stopped())
+        assert of(events.Publish, effects)[0].job.status is JobStatus.CANCELLED
+    booted = journal.boot(state.record, BASE, NOW)
+    (job,) = booted.record.jobs
+    assert (job.status, job.error and job.error.code) == (JobStatus.CANCELLED, ErrorCode.CANCELLED)
+    assert booted.record.cancelling is None
+    assert journal.unfinished(booted.record) is None
+    assert journal.reply_to(booted.record, "b") is not None
 
 
 def applying() -> State:

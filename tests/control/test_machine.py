@@ -236,11 +236,12 @@ def test_a_job_is_cancelled() -> None:
     working
 > cancel b quantize-20260131-063000-1
     abandon 1
+    save v0 CPU replies=a,b cancelling
     reply b succeeded v0
 > set-model c other
     reply c rejected busy v0
 > failed
-    save v0 CPU replies=a
+    save v0 CPU replies=a,b
     publish failed 0
     ready
 > cancel d quantize-20260131-063000-1

@@ -250,6 +250,22 @@ def cancelled(rig: Rig, args: dict[str, Any], row: int) -> Job:
     return job
 
 
+def cancelled_and_killed(rig: Rig, args: dict[str, Any], row: int) -> Job:
+    """Kill -9 right after the reply to a cancel: after the restart the sweep is cancelled, and does not go on."""
+    job_id = rig.begin("sweep", **args)
+    rig.at(row, "compiling")
+    reply = rig.heard.ask("cancel", id=job_id)
+    rig.end(signal.SIGKILL)
+    assert reply.status is ReplyStatus.SUCCEEDED, f"cancel is told {reply}"
+    rig.start()
+    job = rig.ended(job_id)
+    assert (job.status, job.error and job.error.code) == (JobStatus.CANCELLED, ErrorCode.CANCELLED), f"it ended: {job}"
+    back(rig)
+    again = [step for step in rig.steps() if step.startswith("row ")]
+    assert not again, f"it went on: {again}"
+    return job
+
+
 def outages(rig: Rig, args: dict[str, Any], row: int, camera: MjpegCamera) -> Study:
     """Broker and camera go away amid a sweep over a clip: it goes on; both come back and are told as ever."""
     job = rig.begin("sweep", clip="vtest", **args)
@@ -342,6 +358,7 @@ def main() -> int:
             "kill -9 twice in row 5": lambda rig: killed_again(rig, TWELVE, 5),
             "SIGTERM twice in row 5": lambda rig: stopped(rig, TWELVE, 5),
             "cancelled in row 5": lambda rig: cancelled(rig, TWELVE, 5),
+            "cancelled in row 5, kill -9 right after": lambda rig: cancelled_and_killed(rig, TWELVE, 5),
             "broker and camera lost in row 5": lambda rig: outages(rig, TWELVE, 5, camera),
         }
         for name, fault in faults.items():

@@ -125,9 +125,10 @@ def test_kills(rig: Rig) -> None:
 
 
 def test_stop_and_cancel(rig: Rig) -> None:
-    """A stop in row 2 of 5 ends the agent at once and the row is measured later; a cancel ends the sweep alone."""
+    """A stop in row 2 of 5 ends the agent at once and the row is measured later; a cancel ends the sweep for good."""
     study_faults.stopped(rig, FIVE, 2)
     study_faults.cancelled(rig, FIVE, 2)
+    study_faults.cancelled_and_killed(rig, FIVE, 2)
 
 
 def test_outages(broker: Broker, tmp_path: Path, cache: Path) -> None:
@@ -141,7 +142,10 @@ def test_outages(broker: Broker, tmp_path: Path, cache: Path) -> None:
 
 
 def test_a_clip_of_the_camera(broker: Broker, tmp_path: Path, cache: Path) -> None:
-    """Recorded where that is allowed, looked at again after a stop and after kill -9, and deleted at the end."""
+    """Recorded where that is allowed, looked at again after a stop and after kill -9, and deleted at the end.
+
+    Also where the agent is killed before it could: what was cancelled is not looked at again.
+    """
     with MjpegCamera() as camera:
         live = live_from(camera) | {"EDGEPOSE_BENCHMARK__RECORD_FROM_CAMERA": "true"}
         with Rig(tmp_path, broker, EDGEPOSE_PATHS__CACHE=str(cache), **live) as rig:
@@ -162,3 +166,10 @@ def test_a_clip_of_the_camera(broker: Broker, tmp_path: Path, cache: Path) -> No
             assert rig.ended(job).status is JobStatus.CANCELLED
             assert not clip.exists()
             back(rig)
+            job = rig.begin("benchmark", runs=20, frames=20)
+            rig.at(1, "compiling")
+            rig.heard.ask("cancel", id=job)
+            rig.end(signal.SIGKILL)
+            rig.start()
+            assert rig.ended(job).status is JobStatus.CANCELLED
+            assert not clip.exists()
