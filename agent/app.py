@@ -28,7 +28,7 @@ from agent.errors import EdgeposeError, EngineError
 from agent.host import ProcessMeter
 from agent.inbox import Happening, Inbox, Stop
 from agent.link import Link
-from agent.prometheus import Exporter
+from agent.prometheus import Exporter, Figures
 from agent.publish import Outlet
 from agent.reporter import ID_TAKEN, Standing, event_message, info_message, metrics_message
 from agent.systemd import Service
@@ -68,7 +68,6 @@ class Agent:
         self._counted = CaptureCounts(0, 0)
         self._source: Source | None = None
         self._known: Known | None = None
-        self._exporter = Exporter(config.prometheus if outlet is None else None)
         self._told: tuple[object, ...] = (None, None, None, None)
         self._outlet = outlet or Link(
             config.mqtt,
@@ -77,11 +76,13 @@ class Agent:
             on_command=self._inbox.put_command,
             on_taken_over=self._on_taken_over,
         )
+        link = self._outlet if isinstance(self._outlet, Link) else None
+        self._figures = Figures(self._standing, self._telemetry, link)
+        self._exporter = Exporter(config.prometheus if link else None, self._figures)
         book = Journal(config.paths.state / f"{config.device_id}.json") if outlet is None else None
         self._control = Control(
             config, self._outlet, book, note=self._on_note, describe=self._describe, end=self._on_end
         )
-        link = self._outlet if isinstance(self._outlet, Link) else None
         self._service = Service(config, self._control, self._telemetry, link)
         self._assembly = Assembly(config, self._outlet, self._telemetry, frames_max, self._inbox.put)
         self._starter = threading.Thread(
@@ -259,6 +260,7 @@ class Agent:
         self._event("agent.failed", Severity.ERROR, self._standing.last_error, {})
 
     def _event(self, code: str, severity: Severity, message: str, facts: Facts) -> None:
+        self._figures.happened(code)
         self._outlet.event(event_message(self._config, code, severity, message, facts).encode())
 
     def _describe(self) -> dict[str, JsonValue]:
@@ -301,4 +303,4 @@ class Agent:
         self._counted = total
         message = metrics_message(self._config, engine, summary, window, self._meter.figures())
         self._outlet.announce(self._topics.metrics, message.encode())
-        self._exporter.take(message)
+        self._figures.take(message)

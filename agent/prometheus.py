@@ -1,23 +1,29 @@
-"""The figures of the metrics message for Prometheus to scrape; off unless the configuration turns it on.
+"""What the agent is doing, and the figures of the metrics message, for Prometheus; off unless it is turned on.
 
-What is served is the last summary, so that a scrape costs nothing of a frame's time. docs/operations.md explains each
-figure.
+Of the figures the last summary is served, so that a scrape costs nothing of a frame's time; the rest is as it is at the
+moment of the scrape. docs/operations.md explains each metric.
 """
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from socketserver import BaseServer
-from typing import Final, Self
+from typing import Final, Self, get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, StateSetMetricFamily
 from prometheus_client.registry import Collector
 
 from agent import __version__
 from agent.config import Prometheus
-from agent.wire.messages import Metrics
+from agent.inference.engine import Engine
+from agent.link import Link, LinkStats
+from agent.reporter import Standing
+from agent.telemetry import Telemetry
+from agent.wire.messages import CameraStatus, Metrics, Status
 
 log = structlog.get_logger()
 
@@ -110,13 +116,22 @@ FRAMES: Final = {
 }
 
 
-class Figures(Collector):
-    """The last summary, and what has been counted since the start."""
+SWITCHES: Final = {"switch.done": "succeeded", "switch.failed": "failed"}
+"""Events that are counted, as they are called there."""
 
-    def __init__(self) -> None:
+
+class Figures(Collector):
+    """What the agent is doing now, the last summary, and what has been counted since the start."""
+
+    def __init__(self, standing: Standing, telemetry: Telemetry, link: Link | None) -> None:
+        self._standing = standing
+        self._telemetry = telemetry
+        self._link = link
+        self._box = [standing.config.device_id]
         self._lock = threading.Lock()
         self._last: Metrics | None = None
         self._counted = dict.fromkeys(FRAMES, 0)
+        self._switches = dict.fromkeys(SWITCHES.values(), 0)
 
     def take(self, metrics: Metrics) -> None:
         """Take the next summary."""
@@ -125,23 +140,75 @@ class Figures(Collector):
             for name in FRAMES:
                 self._counted[name] += getattr(metrics, f"frames_{name}")
 
+    def happened(self, code: str) -> None:
+        """Take note of an event."""
+        if (outcome := SWITCHES.get(code)) is not None:
+            with self._lock:
+                self._switches[outcome] += 1
+
     def collect(self) -> Iterator[Metric]:
-        """Everything there is; nothing before the first summary."""
+        """Everything there is; of the summary nothing before the first."""
         with self._lock:
-            last, counted = self._last, dict(self._counted)
+            last, counted, switches = self._last, dict(self._counted), dict(self._switches)
+        yield from self._doing()
+        if self._link is not None:
+            yield from self._connection(self._link.stats())
+        outcomes = {(outcome,): count for outcome, count in switches.items()}
+        yield self._counter("switches", "Changes of the engine that were tried", outcomes, "outcome")
         if last is None:
             return
         yield from (gauge.family(last) for gauge in GAUGES)
-        told = GaugeMetricFamily("edgepose_summary_timestamp_seconds", "When the figures were made", labels=BOX)
-        told.add_metric([last.device_id], last.sent_at.timestamp())
-        yield told
-        about = GaugeMetricFamily("edgepose_agent_info", "The agent; always 1", labels=[*BOX, "version"])
-        about.add_metric([last.device_id, __version__], 1)
-        yield about
-        for name, text in FRAMES.items():
-            total = CounterMetricFamily(f"edgepose_frames_{name}", text, labels=BOX)
-            total.add_metric([last.device_id], counted[name])
-            yield total
+        yield self._gauge("summary_timestamp_seconds", "When the figures were made", last.sent_at.timestamp())
+        yield from (self._counter(f"frames_{name}", text, {(): counted[name]}) for name, text in FRAMES.items())
+
+    def _doing(self) -> Iterator[Metric]:
+        """What it is, what it does, and what it sees."""
+        standing, last_s = self._standing, self._telemetry.last_frame_s
+        about = {"version": __version__, "openvino_version": version("openvino")}
+        yield self._gauge("agent_info", "The agent; always 1", 1, about)
+        statuses = {each.value: each is standing.status for each in Status}
+        yield self._states("status", "What the agent is doing", statuses)
+        cameras = {each: each == standing.camera for each in get_args(CameraStatus)}
+        yield self._states("camera_status", "Whether pictures come", cameras)
+        age_s = None if last_s is None else time.perf_counter() - last_s
+        yield self._gauge("last_frame_age_seconds", "Since the last frame was finished", age_s)
+        if (engine := standing.engine) is not None:
+            yield self._gauge("engine_info", "What runs; always 1", 1, _about(engine))
+
+    def _connection(self, stats: LinkStats) -> Iterator[Metric]:
+        yield self._gauge("broker_connected", "Whether the broker is connected", float(stats.connected))
+        yield self._counter("broker_outages", "Connections to the broker that were lost", {(): stats.outages})
+        yield self._counter("broker_reconnects", "Connections to the broker after the first", {(): stats.reconnects})
+
+    def _gauge(self, name: str, text: str, value: float | None, about: Mapping[str, str] | None = None) -> Metric:
+        about = about or {}
+        family = GaugeMetricFamily(f"edgepose_{name}", text, labels=[*BOX, *about])
+        if value is not None:
+            family.add_metric([*self._box, *about.values()], value)
+        return family
+
+    def _counter(self, name: str, text: str, values: Mapping[tuple[str, ...], int], *labels: str) -> Metric:
+        family = CounterMetricFamily(f"edgepose_{name}", text, labels=[*BOX, *labels])
+        for label, value in values.items():
+            family.add_metric([*self._box, *label], value)
+        return family
+
+    def _states(self, name: str, text: str, states: Mapping[str, bool]) -> Metric:
+        family = StateSetMetricFamily(f"edgepose_{name}", text, labels=BOX)
+        family.add_metric(self._box, dict(states))
+        return family
+
+
+def _about(engine: Engine) -> dict[str, str]:
+    """What was asked of the engine in use, and what OpenVINO made of it."""
+    spec, facts = engine.spec, engine.facts
+    return {
+        "model": spec.model,
+        "device": spec.device,
+        "precision": spec.precision,
+        "execution_devices": ",".join(facts.execution_devices),
+        "inference_precision": facts.inference_precision,
+    }
 
 
 class Exporter:
@@ -150,9 +217,9 @@ class Exporter:
     A port that cannot be had is told and does not keep the agent from its work.
     """
 
-    def __init__(self, settings: Prometheus | None) -> None:
+    def __init__(self, settings: Prometheus | None, figures: Figures) -> None:
         self._settings = settings
-        self._figures = Figures()
+        self._figures = figures
         self._server: BaseServer | None = None
 
     def __enter__(self) -> Self:
@@ -173,10 +240,6 @@ class Exporter:
         if self._server is not None:
             # Its loop looks every half second whether it is to end: nobody waits for that.
             threading.Thread(target=_close, args=(self._server,), name="prometheus end", daemon=True).start()
-
-    def take(self, metrics: Metrics) -> None:
-        """Serve this summary from now on."""
-        self._figures.take(metrics)
 
 
 def _close(server: BaseServer) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from agent import __version__
 from agent.capture.address import redact
@@ -17,6 +17,7 @@ from agent.telemetry import Summary
 from agent.wire.commands import ARGS
 from agent.wire.messages import (
     CameraState,
+    CameraStatus,
     DeviceInfo,
     Effective,
     Event,
@@ -58,7 +59,7 @@ class Standing:
     requested: Requested | None = None
     """What is asked for; None is what the configuration asks for."""
     status: Status = Status.STARTING
-    camera: Literal["opening", "live", "lost", "ended"] = "opening"
+    camera: CameraStatus = "opening"
     engine: Engine | None = None
     last_error: str | None = None
     last_frame_at: datetime | None = None

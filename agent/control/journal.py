@@ -155,11 +155,8 @@ def boot(record: Record | None, base: Settings, now: datetime) -> Boot:
     """
     if record is None:
         return Boot(Record(version=0, base=base, settings=base), None, reset=False, degraded=False, jobs=())
-    ended_jobs = {
-        job.id: _ended(job, now, cancelled=job.id == record.cancelling)
-        for job in record.jobs
-        if job.status not in Job.FINAL and not resumable(record, job)
-    }
+    over = [job for job in record.jobs if job.status not in Job.FINAL and not resumable(record, job)]
+    ended_jobs = {job.id: _ended(job, now, cancelled=job.id == record.cancelling) for job in over}
     recent = tuple(at for at in record.deaths if now - DEATHS_WINDOW <= at <= now)
     booted = record.model_copy(
         update={
@@ -298,9 +295,8 @@ def _recent(replies: tuple[StoredReply, ...], now: datetime) -> tuple[StoredRepl
 
 
 def _ended(job: Job, now: datetime, *, cancelled: bool) -> Job:
-    if cancelled:
-        status, error = JobStatus.CANCELLED, ReplyError(code=ErrorCode.CANCELLED, message="cancelled")
-    else:
+    status, error = JobStatus.CANCELLED, ReplyError(code=ErrorCode.CANCELLED, message="somebody cancelled it")
+    if not cancelled:
         error = ReplyError(code=ErrorCode.INTERNAL, message="the agent ended during it", hint="start it again")
         status = JobStatus.FAILED
     return job.model_copy(update={"status": status, "error": error, "sent_at": now, "finished_at": now})

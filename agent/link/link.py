@@ -52,6 +52,8 @@ class LinkStats:
     letters_dropped: int
     """Events and replies."""
     reconnects: int
+    outages: int
+    """Connections that were lost."""
 
 
 class Link:
@@ -159,6 +161,7 @@ class Link:
                 superseded=self._outbox.superseded,
                 letters_dropped=self._outbox.letters_dropped,
                 reconnects=max(0, self._connects - 1),
+                outages=self._connects - (self._session is not None),
             )
 
     @property

@@ -150,10 +150,13 @@ class Effective(Part):
     engine: int
 
 
+CameraStatus = Literal["opening", "live", "lost", "ended"]
+
+
 class CameraState(Part):
     """Where frames come from; ``source`` never holds a password."""
 
-    status: Literal["opening", "live", "lost", "ended"]
+    status: CameraStatus
     source: str
     last_frame_at: Timestamp | None = None
 
