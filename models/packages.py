@@ -7,9 +7,10 @@ import signal
 import subprocess
 import tarfile
 import tempfile
+import threading
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +21,7 @@ from models.progress import Reporter
 
 _TIMEOUT_S = 1200.0
 _POLL_S = 0.2
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 _NOISE = ("A complete log of this run", "code E")
 
 
@@ -135,22 +137,42 @@ def _program(name: str) -> str:
 def _client(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run the client in a process group of its own that is gone at the end, whatever happens."""
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-    with (folder / "client.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own words, and a package name from a card
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+    with (folder / "client.log").open("wb") as log, ExitStack() as parts:
+        with _interrupts_put_off():
+            process = subprocess.Popen(  # noqa: S603 - our own words, and a package name from a card
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+            parts.callback(_end, process)
+        yield process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def _interrupts_put_off() -> Iterator[None]:
+    """Take Ctrl-C and its like at the end: amid Popen it would leave behind a client that nobody knows of yet."""
+    if threading.current_thread() is not threading.main_thread():  # the only one that is interrupted
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in _INTERRUPTS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in came[:1]:
+        signal.raise_signal(number)
 
 
 def _private_lists(folder: Path) -> list[str]:
