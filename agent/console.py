@@ -5,10 +5,10 @@ import traceback
 import click
 
 from agent.errors import EdgeposeError
+from agent.extras import missing
+from agent.redact import redact
 
 OWN_PACKAGES = frozenset({"agent", "configs", "controller", "models"})
-EXTRA_OF = {"iotcore": "demo", "nncf": "quantize", "pycocotools": "evaluate"}
-"""Which of the project's extras brings a package; a box's own, `agent`, brings the others."""
 
 
 def run(command: click.Command) -> int:
@@ -25,15 +25,19 @@ def run(command: click.Command) -> int:
     except EdgeposeError as error:
         return _failed(str(error), error.hint)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in OWN_PACKAGES:
-            extra = EXTRA_OF.get(error.name or "", "agent")
-            return _failed(f"{error.name} is not installed", f"in the clone: pip install '.[{extra}]'")
-        traceback.print_exc()
-        return 1
+        package = (error.name or "").partition(".")[0]
+        if package not in OWN_PACKAGES:
+            absent = missing(package)
+            return _failed(str(absent), absent.hint)
+        return _crashed()
     except Exception:  # noqa: BLE001 - top of the main thread: a defect, shown as one
-        traceback.print_exc()
-        return 1
+        return _crashed()
     return code if isinstance(code, int) else 0
+
+
+def _crashed() -> int:
+    click.echo(redact(traceback.format_exc()), err=True, nl=False)
+    return 1
 
 
 def _failed(message: str, hint: str) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from agent.errors import ModelError
+from agent.extras import require
 from models.options import FOLDER, JSON, input_size, print_json, print_table, size_options
 from models.store import Store
 
@@ -82,14 +83,13 @@ def quantize(  # noqa: PLR0913, PLR0917 - one parameter per option
     from agent import logs  # noqa: PLC0415
     from agent.config import Log  # noqa: PLC0415
     from agent.poses.agreement import Outcome, verdict  # noqa: PLC0415
-    from models import ptq  # noqa: PLC0415
     from models.footage import footage  # noqa: PLC0415
     from models.quantize import install  # noqa: PLC0415
     from models.quantize import quantize as make  # noqa: PLC0415
 
     _end_like_ctrl_c()
     logs.setup(Log(level="warning"))
-    ptq.version()  # says at once that the extra is missing
+    require("nncf")  # told before the footage is read
     card = (store := Store(models_dir)).card(name)
     store.verify_variant(name, "FP32")
     size = input_size(card, long_side, height, width)

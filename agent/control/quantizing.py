@@ -23,6 +23,7 @@ from agent.control.events import Done, Work
 from agent.control.recording import Choose, Recorder
 from agent.control.samples import Samples, shrunk
 from agent.errors import CancelledError, EdgeposeError
+from agent.extras import require
 from agent.pipeline import Result
 from agent.wire.commands import Quantize
 from models.store import Store
@@ -56,6 +57,7 @@ class Quantizing:
 
     def run(self, work: Work, tell: Tell, cancelled: threading.Event) -> Done:
         """Record and quantize; what `models quantize` reports. Raises EdgeposeError, CancelledError when cancelled."""
+        require("nncf")  # told before somebody waits for people to come into view
         assert work.command is not None
         args = work.command.args
         assert isinstance(args, Quantize)

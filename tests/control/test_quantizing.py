@@ -56,6 +56,15 @@ def test_frames_with_people_some_time_apart_are_recorded(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_box_without_the_quantiser_says_so_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It records nothing, and names what is missing, what is expected and how to have it on this very box."""
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(EdgeposeError, match=r"^nncf is not installed here: nncf.* is needed") as told:
+        quantizing(tmp_path, Samples()).run(work(60.0), lambda _step, _share: None, threading.Event())
+    assert told.value.hint.startswith(f"{sys.executable} -m pip install 'nncf")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_recording_is_cancelled(tmp_path: Path) -> None:
     """Who takes it back does not wait for people to come into view, and no picture stays."""
     samples, cancelled = Samples(), threading.Event()

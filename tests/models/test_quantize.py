@@ -264,6 +264,19 @@ def test_nncf_tells_nobody() -> None:
     assert done.stdout.split() == ["True", "False"]
 
 
+def test_without_nncf_it_says_how_to_have_it() -> None:
+    """Where the extra is missing it ends at once, with what is needed and how to have it in this very environment."""
+    code = (
+        "import sys; sys.modules['nncf'] = None; sys.argv = ['models', 'quantize', 'any', '--clip', 'any']; "
+        "from models.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    error, hint = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert error.startswith("error: nncf is not installed here: nncf")
+    assert hint.startswith(f"hint: {sys.executable} -m pip install 'nncf")
+
+
 def test_help_does_not_import_nncf() -> None:
     """Whoever does not quantise does not wait for it, nor need it."""
     code = "import sys, models.cli, models.quantize; print('nncf' in sys.modules)"
