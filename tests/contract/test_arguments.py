@@ -7,12 +7,20 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from agent.benchmark.rows import recipes
 from agent.control import events
-from agent.control.events import Save, Send
+from agent.control.events import Begin, Effect, Save, Send
 from agent.control.machine import step
+from agent.control.settings import Settings
 from agent.control.state import Phase
-from agent.wire.commands import ARGS, Address, Command, ErrorCode, Reply
+from agent.wire.codec import Refused, decode
+from agent.wire.commands import ARGS, Address, Command, ErrorCode, Incoming, Measuring, Quantize, Reply, Sweep
+from agent.wire.devices import DeviceString
+from agent.wire.topics import Topics
+from agent.wire.trust import Terms, matches
 from tests.control.conversation import BOX, NOW, first_state
 
 NAMES = {
@@ -121,3 +129,77 @@ def test_files_and_addresses_are_refused(name: str, given: str) -> None:
     assert error is not None
     assert error.code in {ErrorCode.UNKNOWN_DEVICE, ErrorCode.INVALID_AFFINITY, ErrorCode.NOT_FOUND}
     assert not any(isinstance(effect, Save) for effect in effects)
+
+
+TOPICS = Topics(BOX.device_id)
+LISTED = "home/+/replies"
+READY = replace(first_state(), phase=Phase.READY)
+MATCHES = ({"type": "{}"}, {"name": "{}"})
+PLACES = [
+    *CHANGES.items(),
+    ("benchmark", {"clip": "{}"}),
+    ("sweep", {"clip": "{}", "devices": ["CPU", "{}"]}),
+    *(
+        (name, {"rules": [{"match": match, "device": "CPU"}, {"match": match, "device": "SIMCPU"}], "default": "{}"})
+        for name in ("set-affinity", "plan-affinity")
+        for match in MATCHES
+    ),
+]
+"""Every place of every command where a text of somebody's own can stand, some of them together."""
+PIECES = ["/", "\\", "..", ".", ":", "//", "~", "file:", "http://", "%2e", "\uff0f", "\0", "\n", " ", ",", "(", "*"]
+GOOD = ["vtest", "movenet-multipose", "CPU", "GPU.1", "HETERO:SIMCPU,CPU", "edgepose", "home", "hall", "reply"]
+TEXTS = st.one_of(
+    st.sampled_from(sorted(NAMES)),
+    st.lists(st.sampled_from(PIECES + GOOD), min_size=1, max_size=7).map("".join),
+    st.text(max_size=20),
+)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(place=st.sampled_from(PLACES), text=TEXTS, topic=st.none() | TEXTS)
+def test_what_is_begun_names_what_the_box_has(place: tuple[str, Any], text: str, topic: str | None) -> None:
+    """Whatever stands in a command: networks and devices are those of the box, a clip is a name, replies stay home."""
+    name, template = place
+    payload = json.dumps({"id": "order-9", "args": filled(template, text)}).encode()
+    incoming = Incoming(TOPICS.command(name), payload, retained=False, received_at=NOW, response_topic=topic)
+    came: Command | Refused
+    try:
+        came = decode(incoming, TOPICS, (), Terms(reply_topics=(LISTED,)))
+    except Refused as refused:
+        came = refused
+    if isinstance(came, Refused):
+        assert came.address is None or at_home(came.address)
+        return
+    assert at_home(came.reply_to)
+    for effect in step(READY, events.Asked(came), BOX, NOW)[1]:
+        check(effect)
+
+
+def at_home(address: Address) -> bool:
+    """Whether a reply goes to a reply topic of the box, or to one that its list has."""
+    ours = address.topic == TOPICS.prefix or address.topic.startswith(f"{TOPICS.prefix}/")
+    return TOPICS.client_of(address.topic) is not None if ours else matches(LISTED, address.topic)
+
+
+def check(effect: Effect) -> None:
+    match effect:
+        case Save(record):
+            known(record.settings)
+        case Send(address):
+            assert at_home(address)
+        case Begin(work):
+            known(work.settings)
+            args = work.command.args if work.command else None
+            if isinstance(args, Measuring):
+                assert re.fullmatch("[a-z0-9-]*", args.clip or "")
+            if isinstance(args, Sweep):  # it tells of devices that the box has not, but they are devices
+                devices = [DeviceString.parse(recipe.device) for recipe in recipes(args, work.settings.model)]
+                assert all(re.fullmatch(r"[A-Z0-9_.]+", member) for device in devices for member in device.members)
+            if isinstance(args, Quantize):
+                assert args.model is None or args.model in BOX.models
+
+
+def known(asked: Settings) -> None:
+    assert asked.model in BOX.models
+    assert set(DeviceString.parse(asked.device).members) <= set(BOX.devices)
+    assert asked.affinity is None or set(asked.affinity.devices()) <= set(BOX.devices)
