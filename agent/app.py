@@ -30,6 +30,7 @@ from agent.inbox import Happening, Inbox, Stop
 from agent.link import Link
 from agent.prometheus import Exporter, Figures
 from agent.publish import Outlet
+from agent.redact import redact
 from agent.reporter import ID_TAKEN, Standing, event_message, info_message, metrics_message
 from agent.systemd import Service
 from agent.telemetry import Telemetry
@@ -254,7 +255,7 @@ class Agent:
         if isinstance(error, EdgeposeError):
             log.error("agent.failed", error=told, hint=hint)
         else:
-            told = f"{type(error).__name__}: {error}"
+            told = redact(f"{type(error).__name__}: {error}")
             log.error("agent.failed", error=told, exc_info=error)
         self._standing.last_error = f"{told} ({hint})" if hint else told
         self._event("agent.failed", Severity.ERROR, self._standing.last_error, {})

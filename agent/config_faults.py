@@ -154,6 +154,9 @@ def _shown(given: object, *, secret: bool) -> str:
     if isinstance(given, dict | list):  # what is inside may hold a password under any key
         return "a table" if isinstance(given, dict) else "a list"
     text = redact(json.dumps(given, ensure_ascii=False, default=str))  # before it is cut: the @ must still be there
+    before, at, after = text.rpartition("@")
+    if at and not before.endswith(HIDDEN):  # an account before what is no address, such as a broker's host
+        text = f'"{HIDDEN}@{after}'
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
 SCHEMES: Final = {"mqtt": False, "mqtts": True}
+EXPECTED: Final = "expected HOST, HOST:PORT, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,14 @@ class Address:
 
         Raises ValueError, whose message never repeats the address: it may hold a password.
         """
-        url = urlsplit(broker if "://" in broker else f"mqtt://{broker}")
+        try:
+            url = urlsplit(broker if "://" in broker else f"mqtt://{broker}")
+        except ValueError:  # its text quotes the account
+            raise ValueError(f"{EXPECTED}; special characters of a password percent-encoded") from None
         if url.scheme not in SCHEMES:
             raise ValueError(f"the scheme {url.scheme!r} is not one of {', '.join(SCHEMES)}")
         if not url.hostname or url.path.strip("/") or url.query or url.fragment:
-            raise ValueError("expected HOST, HOST:PORT, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
+            raise ValueError(EXPECTED)
         tls = SCHEMES[url.scheme] or any(options.get(name) for name in ("cafile", "cert", "key"))
         try:
             port = url.port

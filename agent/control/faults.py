@@ -7,6 +7,7 @@ import structlog
 from agent.control.events import Failed
 from agent.control.journal import Attempt
 from agent.errors import AccuracyError, CancelledError, EdgeposeError, TrialError
+from agent.redact import redact
 from agent.wire.commands import CommandError, ErrorCode, Reply, ReplyError, ReplyStatus
 
 log = structlog.get_logger()
@@ -31,7 +32,8 @@ def _command_error(error: Exception) -> CommandError:
             return CommandError(ErrorCode.COMPILE_FAILED, str(error), error.hint)
         case _:
             log.error("control.crashed", exc_info=error)
-            return CommandError(ErrorCode.INTERNAL, f"{type(error).__name__}: {error}", "this is a defect: see the log")
+            told = redact(f"{type(error).__name__}: {error}")
+            return CommandError(ErrorCode.INTERNAL, told, "this is a defect: see the log")
 
 
 def overdue(limit_s: float) -> CommandError:

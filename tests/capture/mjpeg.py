@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum, auto
 from typing import Self
+from urllib.parse import quote
 
 import cv2
 
@@ -60,7 +61,7 @@ class MjpegCamera:
 
     @property
     def url(self) -> str:
-        user = f"{self.credentials}@" if self.credentials else ""
+        user = f"{quote(self.credentials, safe=':')}@" if self.credentials else ""
         return f"http://{user}127.0.0.1:{self._port}/video"
 
     def set(self, mode: Mode) -> int:

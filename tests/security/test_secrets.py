@@ -4,21 +4,42 @@ import base64
 import json
 import shutil
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+from urllib.parse import quote, quote_plus, urlsplit
 
 import pytest
 
-from tests.broker import Broker, Listener
+from tests.broker import Broker, Listener, free_port
 from tests.capture.mjpeg import MjpegCamera
-from tests.controller.conftest import controller
+from tests.controller.conftest import controller, run_inside
 from tests.security.small import small
-from tests.system.process import BIN, Process, agent, finished
+from tests.system.process import BIN, DEMO, Process, agent, finished
 
-CAMERA, ACCOUNT, KEY = "c4mera-secret", "br0ker-secret", "s1gning-secret-" + "k" * 32
-SECRETS = (CAMERA, ACCOUNT, KEY, KEY[:16], KEY[-16:])
-DEVICE = "demo"
+CAMERA: Final = "c4m/era+sécret%7vQ"
+TOKEN: Final = "t0ken+sécret/Xw9"
+ACCOUNT: Final = "br0ker@sécret/%2bZ"
+WRONG: Final = "wr0ng#sécret:8kJ"
+"""A password the broker does not take is one it takes elsewhere."""
+KEY: Final = "s1gning/secret+" + "kY" * 16
+SECRETS: Final = (CAMERA, TOKEN, ACCOUNT, WRONG, KEY)
+DEVICE: Final = "demo"
+
+
+def forms(secret: str) -> set[str]:
+    """What gives a secret away: itself or a half of it, as it is, in an address, in JSON, or in base64."""
+    middle = len(secret) // 2
+    found: set[str] = set()
+    for part in (secret, secret[:middle], secret[middle:]):
+        found |= {part, quote(part), quote(part, safe=""), quote_plus(part), json.dumps(part)[1:-1]}
+        for before in range(3):  # in base64 it looks another way behind one or two other characters
+            text = bytes(before) + part.encode()
+            shown = slice((before * 4 + 2) // 3, len(text) * 8 // 6)
+            found |= {encode(text).decode()[shown] for encode in (base64.b64encode, base64.urlsafe_b64encode)}
+    return found
 
 
 @dataclass
@@ -37,10 +58,18 @@ class Box:
     def controller(self, *arguments: str, signed: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run the controller as the one who has the key."""
         key = {"EDGEPOSE_SIGNING_KEY": str(self.folder / "key")} if signed else {}
-        address = f"mqtt://{DEVICE}:{ACCOUNT}@127.0.0.1:{self.broker.port}"
-        done = controller(*arguments, EDGEPOSE_BROKER=address, **(key | variables))
+        address = f"mqtt://{DEVICE}:{quote(ACCOUNT, safe='')}@127.0.0.1:{self.broker.port}"
+        done = controller(*arguments, **({"EDGEPOSE_BROKER": address} | key | variables))
         self.told[" ".join(["controller", *arguments])] = done.stdout + done.stderr
         return done
+
+    def run(self, *words: str, **variables: str) -> str:
+        """Run a command of the agent to its end, with the configuration of the box; what it prints."""
+        place = {"EDGEPOSE_MQTT__HOST": "127.0.0.1", "EDGEPOSE_MQTT__PORT": str(self.broker.port)}
+        done = finished(BIN / "agent", *words, **(self.variables | place | variables))
+        told = "\n".join([*done.out, *done.errors])
+        self.told[f"{len(self.told)} agent {' '.join(words)}"] = told
+        return told
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +85,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
         listener = Listener(broker.port)
         listener.client.username_pw_set(DEVICE, ACCOUNT)
         variables = small(folder) | {
-            "EDGEPOSE_CAMERA__SOURCE": camera.url,
+            "EDGEPOSE_CAMERA__SOURCE": f"{camera.url}?token={quote(TOKEN, safe='')}",
             "EDGEPOSE_CAMERA__LOSSLESS": "false",
             "EDGEPOSE_CAMERA__LOOP": "false",
             "EDGEPOSE_CAMERA__READ_TIMEOUT_S": "0.5",
@@ -66,8 +95,9 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
             "EDGEPOSE_OUTPUT__SNAPSHOTS": "true",
             "EDGEPOSE_LOG__LEVEL": "debug",
             "EDGEPOSE_METRICS__WINDOW_S": "0.5",
+            "EDGEPOSE_PROMETHEUS__PORT": str(free_port()),
         }
-        with listener, agent(broker.port, **variables) as process:
+        with listener, agent(broker.port, EDGEPOSE_PROMETHEUS__ENABLED="true", **variables) as process:
             listener.wait(lambda seen: seen.topic == f"edgepose/{DEVICE}/keypoints", timeout_s=60)
             yield Box(process, broker, camera, listener, folder, variables)
 
@@ -94,47 +124,114 @@ def test_who_has_none_is_refused(box: Box) -> None:
 
 
 def test_nothing_that_leaves_holds_a_secret(box: Box) -> None:
-    """Log, state folder, every message, what the controller and the doctor print: no password, no key, no part of it.
+    """Log, state folder, every message, what controller, doctor and Prometheus print: no secret, in no form.
 
-    The agent is asked for all it can tell, loses camera and broker, starts with what is wrong, and ends.
+    The agent is asked for all it can tell, is refused by the broker, loses camera and broker, starts with what is
+    wrong, and ends.
     """
-    box.controller("pause", DEVICE, signed=False)
-    for words in (
-        ["status", DEVICE],
-        ["list"],
-        ["describe", DEVICE],
-        ["snapshot", DEVICE, "--out", str(box.folder / "p.jpg")],
-    ):
-        box.controller(*words, "--json")
+    asked_for_all(box)
+    refused_by_the_broker(box)
     box.camera.refuse()
     box.agent.wait_log("camera.lost")
     box.broker.kill()
     box.agent.wait_log("broker.lost")
     box.agent.popen.terminate()
     assert box.agent.end() == 0
-    given = box.variables | {"EDGEPOSE_MQTT__HOST": "127.0.0.1", "EDGEPOSE_MQTT__PORT": str(box.broker.port)}
-    demo = str(Path(__file__).parents[2] / "configs/demo.toml")
-    for words in (["doctor", "--json", "--config", demo], ["check-config", demo], ["schema"]):
-        done = finished(BIN / "agent", *words, **given)
-        box.told[" ".join(["agent", *words])] = "\n".join([*done.out, *done.errors])
-    bad = given | {"EDGEPOSE_MQTT__PASSWORD": ACCOUNT, "EDGEPOSE_CAMERA__WIDTH": "-1"}
-    done = finished(BIN / "agent", "check-config", demo, **bad)
-    box.told["a wrong configuration"] = "\n".join([*done.out, *done.errors])
-    (box.folder / "key").write_text(f"{KEY} with spaces\n")
-    done = finished(BIN / "agent", "run", "--config", demo, **given)
-    box.told["a wrong key file"] = "\n".join([*done.out, *done.errors])
-    assert "commands.key_file" in box.told["a wrong key file"]
-
-    state = {str(path): path.read_text("latin-1") for path in (box.folder / "state").rglob("*") if path.is_file()}
+    started_with_what_is_wrong(box)
+    state = {str(path): path.read_bytes().decode(errors="replace") for path in files(box.folder / "state")}
     assert any(path.endswith(f"{DEVICE}.json") for path in state)
     messages = {
         f"{seen.topic} {number}": bytes(seen.payload).decode() for number, seen in enumerate(box.heard.messages)
     }
     assert any("/reply/" in name for name in messages)
+    assert any("/job/" in name for name in messages)
     log = {"the log": "\n".join([*box.agent.errors, *box.agent.out])}
     everything = box.told | state | messages | log
-    ways = [form for secret in SECRETS for form in (secret, base64.b64encode(secret.encode()).decode().rstrip("="))]
+    ways = {form for secret in SECRETS for form in forms(secret)}
     found = [(name, form) for name, text in everything.items() for form in ways if form in text]
     assert not found
     # The search would find them: what is no secret is there.
     assert any("127.0.0.1" in text for text in everything.values())
+    leaks = [base64.b64encode(f"viewer:{CAMERA}".encode()).decode(), f"mqtt://a:{quote(ACCOUNT, safe='')}@b", KEY[20:]]
+    assert all(any(form in leak for form in ways) for leak in leaks)
+
+
+def asked_for_all(box: Box) -> None:
+    """Everything that can be asked of a box, a benchmark that fails, and the doctor beside it."""
+    box.controller("pause", DEVICE, signed=False)
+    for words in (
+        ["status", DEVICE],
+        ["list"],
+        ["describe", DEVICE],
+        ["snapshot", DEVICE, "--out", str(box.folder / "p.jpg")],
+        ["set-device", DEVICE, "GPU"],
+        ["benchmark", DEVICE, "--runs", "1", "--frames", "10"],
+        ["jobs", DEVICE],
+    ):
+        box.controller(*words, "--json")
+    assert "record_from_camera" in "".join(box.told.values()), "the benchmark was not refused"
+    port = box.variables["EDGEPOSE_PROMETHEUS__PORT"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        box.told["prometheus"] = answer.read().decode()
+    box.run("doctor", "--json", "--config", str(DEMO))
+
+
+def refused_by_the_broker(box: Box) -> None:
+    """An agent, a doctor and a controller with a wrong password."""
+    (box.folder / "wrong").write_text(f"{WRONG}\n")
+    wrong = box.variables | {
+        "EDGEPOSE_DEVICE_ID": "other",
+        "EDGEPOSE_CAMERA__SOURCE": f"http://viewer:{quote(WRONG, safe='')}@127.0.0.1:{urlsplit(box.camera.url).port}/",
+        "EDGEPOSE_MQTT__PASSWORD_FILE": "",
+        "EDGEPOSE_MQTT__PASSWORD": WRONG,
+    }
+    with agent(box.broker.port, **wrong) as refused:
+        refused.wait_log("broker.lost", lambda entry: "password" in str(entry))
+        refused.wait_log("camera.lost")
+        refused.popen.terminate()
+        assert refused.end() == 0
+    box.told["an agent with a wrong password"] = "\n".join([*refused.errors, *refused.out])
+    box.run("doctor", "--json", "--config", str(DEMO), **wrong)
+    for words in (["list", "--json"], ["pause", DEVICE, "--json"]):
+        box.controller(*words, EDGEPOSE_BROKER=f"mqtt://{DEVICE}:{quote(WRONG, safe='')}@127.0.0.1:{box.broker.port}")
+    for mistyped in ("\uff03", "[", "[x]", "#", "/", "?", ":", "@"):
+        password = quote(WRONG[:8], safe="") + mistyped + quote(WRONG[8:], safe="")
+        address = f"mqtt://{DEVICE}:{password}@127.0.0.1:{box.broker.port}"
+        code, told = run_inside("list", "--broker", address)
+        assert code in {2, 5}
+        box.told[f"controller --broker with a {mistyped}"] = told
+
+
+def started_with_what_is_wrong(box: Box) -> None:
+    """Configurations in which everything is in the wrong place, and files that hold what they may not."""
+    box.run("check-config", str(DEMO))
+    box.run("schema")
+    box.run("check-config", str(DEMO), EDGEPOSE_MQTT__PASSWORD=ACCOUNT, EDGEPOSE_CAMERA__WIDTH="-1")
+    file = box.folder / "wrong.toml"
+    file.write_text(
+        f"""
+device_id = "{DEVICE}:{ACCOUNT}@127.0.0.1"
+groups = ["mqtt://{DEVICE}:{ACCOUNT}@127.0.0.1"]
+[mqtt]
+host = "{DEVICE}:{ACCOUNT}@127.0.0.1"
+port = "mqtt://{DEVICE}:{ACCOUNT} x@127.0.0.1"
+pasword = "{ACCOUNT}"
+password = ["{ACCOUNT}"]
+[camera]
+rotate = "http://viewer:{CAMERA}@127.0.0.1/?token={TOKEN}"
+roi = "http://viewer:{CAMERA}@127.0.0.1/?token={TOKEN}"
+[commands]
+key = "{KEY}"
+"""
+    )
+    assert "mqtt.pasword" in box.run("check-config", str(file), EDGEPOSE_MQTT__PASSWROD=ACCOUNT)
+    file.write_text(f'[mqtt]\npassword = "{ACCOUNT}\n')
+    assert "not valid TOML" in box.run("check-config", str(file))
+    source = f"http://viewer:{CAMERA} @127.0.0.1/?token={TOKEN}"
+    assert "not a valid address" in box.run("run", "--config", str(DEMO), EDGEPOSE_CAMERA__SOURCE=source)
+    (box.folder / "key").write_text(f"{KEY} with spaces\n")
+    assert "commands.key_file" in box.run("run", "--config", str(DEMO))
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
