@@ -57,9 +57,10 @@ def asked(settings: Settings, args: AnyArgs, box: Box) -> Settings:
 
 def placed(settings: Settings, wanted: Affinity, box: Box) -> Settings:
     """The settings with an affinity, on the HETERO device that runs now or on the one its rules name."""
-    affinity = Affinity(preset=wanted.preset, rules=_canonical(wanted), default=_upper(wanted.default))
+    rules, default = _canonical(wanted), _upper(wanted.default)
     device = DeviceString.parse(settings.device)
-    named = affinity.devices()
+    # Whatever a name has become in capitals: compared with those of the box before anything is made of it.
+    named = tuple(dict.fromkeys([rule.device for rule in rules] + ([default] if default is not None else [])))
     if device.mode != "HETERO":
         if len(named) < 2:
             raise CommandError(
@@ -71,10 +72,11 @@ def placed(settings: Settings, wanted: Affinity, box: Box) -> Settings:
     if strangers := [name for name in named if name not in device.members]:
         raise CommandError(
             ErrorCode.INVALID_AFFINITY,
-            f"{', '.join(strangers)} is not part of {device}",
+            f"{', '.join(name or 'a blank' for name in strangers)} is not part of {device}",
             f"rules may name {', '.join(device.members)}; set-device chooses others",
         )
     require(device, box.devices)
+    affinity = Affinity(preset=wanted.preset, rules=rules, default=default)
     return settings.model_copy(update={"device": str(device), "affinity": affinity})
 
 
@@ -97,7 +99,7 @@ def _canonical(affinity: Affinity) -> tuple[Rule, ...]:
 
 
 def _upper(name: str | None) -> str | None:
-    return name.strip().upper() if name else None
+    return name.strip().upper() if name is not None else None
 
 
 def _kept(affinity: Affinity | None, device: DeviceString) -> Affinity | None:

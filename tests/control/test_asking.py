@@ -94,6 +94,15 @@ def test_a_model_comes_at_the_precision_that_is_asked_for() -> None:
     assert error.code is ErrorCode.UNAVAILABLE_PRECISION
 
 
+@pytest.mark.parametrize("default", [" ", "\r", "\u00df" * 40])
+@pytest.mark.parametrize("runs", [CPU, HETERO], ids=["CPU", "HETERO"])
+def test_a_default_that_names_no_device_is_refused(runs: Settings, default: str) -> None:
+    """Blank, or longer in capitals than a name may be: a refusal, and never the end of the agent."""
+    rules = tuple(Rule(match=Match(type="Add"), device=device) for device in ("CPU", "GPU.1"))
+    told = refused(runs, SetAffinity(rules=rules, default=default))
+    assert told.code in {ErrorCode.INVALID_AFFINITY, ErrorCode.UNKNOWN_DEVICE}
+
+
 def test_rules_name_the_device_they_need() -> None:
     """Rules that name two devices run on HETERO of those two, in their order, whatever ran before."""
     found = asked(CPU, SetAffinity(rules=(Rule(match=Match(type="Add"), device=" gpu.1 "),), default="cpu"), BOX)
