@@ -60,7 +60,7 @@ def classify(state: State, event: Event, box: Box, now: datetime) -> tuple[Kind,
         case Built() | Done() | Failed() | Overdue():
             if state.work is None or event.number != state.work.number:
                 return Kind.LATE_NEWS, None
-            if isinstance(event, Done) and event.apply is not None:
+            if isinstance(event, Done) and event.apply is not None and state.record.cancelling is None:
                 return Kind.DONE_APPLY, None
             return _NEWS_OF_WORK[type(event)], None
         case Started(record=record):

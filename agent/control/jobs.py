@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from agent.control import journal
 from agent.control.events import Abandon, Done, Failed, Flow, Publish, Started, Work
 from agent.control.turn import Turn
-from agent.wire.commands import CommandError, Job, JobStatus, ReplyError, ReplyStatus
+from agent.wire.commands import CommandError, ErrorCode, Job, JobStatus, ReplyError, ReplyStatus
 
 
 def begin_job(turn: Turn) -> None:
@@ -54,6 +54,8 @@ def end_job(turn: Turn) -> None:
     if isinstance(turn.event, Failed):
         status = JobStatus.CANCELLED if turn.event.status is ReplyStatus.CANCELLED else JobStatus.FAILED
         _end(turn, status, error=turn.event.error)
+    elif turn.state.record.cancelling is not None:  # its last step ended before it noticed
+        _end(turn, JobStatus.CANCELLED, error=CommandError(ErrorCode.CANCELLED, "cancelled as it ended"))
     else:
         assert isinstance(turn.event, Done)
         _end(turn, JobStatus.SUCCEEDED, result=turn.event.result)

@@ -186,6 +186,16 @@ def test_what_was_cancelled_does_not_go_on(end: str) -> None:
     assert journal.reply_to(booted.record, "b") is not None
 
 
+def test_a_cancel_wins_over_an_end_that_was_on_its_way() -> None:
+    """Who was told that a sweep is cancelled sees no switch to its winner, though it ended at that moment."""
+    state, _effects = hears(sweeping(), events.Asked(command("cancel", "b", JOB)))
+    state, effects = hears(state, events.Done(1, {}, WINNER))
+    (told,) = of(events.Publish, effects)
+    assert (told.job.status, told.job.result) == (JobStatus.CANCELLED, None)
+    assert of(events.Begin, effects) == []
+    assert (state.phase, state.record.settings, state.record.cancelling) == (Phase.READY, BASE, None)
+
+
 def applying() -> State:
     """The sweep is over, and its winner is being built."""
     state, effects = hears(sweeping(), events.Done(1, {}, WINNER))
