@@ -153,7 +153,7 @@ class Figures(Collector):
         yield from self._doing()
         if self._link is not None:
             yield from self._connection(self._link.stats())
-        outcomes = {(outcome,): count for outcome, count in switches.items()}
+        outcomes: dict[tuple[str, ...], int] = {(outcome,): count for outcome, count in switches.items()}
         yield self._counter("switches", "Changes of the engine that were tried", outcomes, "outcome")
         if last is None:
             return
