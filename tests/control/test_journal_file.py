@@ -5,8 +5,6 @@ import hashlib
 import os
 import resource
 import stat
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +18,7 @@ from structlog.testing import capture_logs
 from agent.control import journal
 from agent.control.journal import FILE_BYTES, Journal, Record, StoredReply, remember
 from tests.control.records import ATTEMPTS, CPU, NOW, RECORDS, attempt, job
-from tests.system.process import ROOT
+from tests.system.process import passed
 
 OLD = Record(version=1, base=CPU, settings=CPU, attempt=attempt(), jobs=(job("j1"),))
 NEW = remember(OLD.model_copy(update={"version": 2}), "a1", '{"status": "succeeded"}', NOW)
@@ -279,13 +277,4 @@ def test_leftovers(state: Journal) -> None:
 
 def test_killed_writers() -> None:
     """Kill -9 at any moment of a save leaves the record of before or the one of after, and nothing else."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "tests.control.kill_writer", "--times", "40"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "40 kills" in ran.stdout
+    assert "40 kills" in passed("tests.control.kill_writer", "--times", "40", timeout_s=100)

@@ -58,7 +58,7 @@ def arm(place: str, armed: Path) -> None:
             with lock:
                 first, done = not done, True
             if first:
-                fired.write_text(str(time.monotonic()), encoding="ascii")
+                fired.write_text(str(time.perf_counter()), encoding="ascii")
                 raise InjectedError(f"injected at {place}")
         return original(*args, **kwargs)
 

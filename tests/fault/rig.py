@@ -3,22 +3,30 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from paho.mqtt.client import MQTTMessage
 
-from agent.wire.messages import Event, Keypoints, State
+from agent.wire.messages import ONLINE, Event, Keypoints, State
 from agent.wire.topics import Topics
+from tests import broken_networks
 from tests.broker import Broker
 from tests.capture.mjpeg import MjpegCamera
+from tests.capture.pictures import write_folder
 from tests.commander import Commander
+from tests.fault.table import Stage
 from tests.system.process import DEMO, Process
+from tests.system.small import variables
 
 TOPICS: Final = Topics("demo")
+RETAINED: Final = (TOPICS.availability, TOPICS.info, TOPICS.state, TOPICS.metrics)
+"""What every agent keeps at its broker."""
 DRIVER: Final = (
     # Threads that imports start inherit the mask: signals are the agent's own thread's.
     "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT)); "
@@ -93,6 +101,24 @@ class Ear(Commander):
             timeout_s,
         )
 
+    def announced(self, since_s: float, topics: Sequence[str] = RETAINED, timeout_s: float = 60.0) -> float:
+        """Seconds from a moment until all of these have been told again, to be kept, the agent as online, and poses."""
+
+        def kept(seen: Heard, topic: str) -> bool:
+            return seen.topic == topic and seen.retain and (topic != TOPICS.availability or seen.payload == ONLINE)
+
+        wanted = [partial(kept, topic=topic) for topic in topics]
+        come = [self.after(since_s, told, timeout_s) for told in wanted]
+        return max(seen.at_s for seen in (*come, self.pose(since_s, timeout_s))) - since_s
+
+    def ages_ms(self) -> list[float]:
+        """How old the frames of all keypoints were when these came."""
+        return [
+            (heard.wall_s - Keypoints.decode(heard.payload).captured_at.timestamp()) * 1e3
+            for heard in list(self.heard)
+            if heard.topic == TOPICS.keypoints
+        ]
+
     def states(self) -> list[State]:
         """What has been told of the state."""
         return [State.decode(heard.payload) for heard in list(self.heard) if heard.topic == TOPICS.state]
@@ -102,6 +128,15 @@ def driven(port: int, **variables: str) -> Process:
     """The agent on the demo's configuration, with what FAULT_* variables ask for built in."""
     given = {"EDGEPOSE_MQTT__HOST": "127.0.0.1", "EDGEPOSE_MQTT__PORT": str(port)} | VARIABLES | variables
     return Process([sys.executable, "-c", DRIVER, "run", "--config", DEMO], **given)
+
+
+def small(stage: Stage, **more: str) -> tuple[Path, dict[str, str]]:
+    """A folder, and the environment of an agent on a tiny network: it starts in a second."""
+    folder = stage.room()
+    broken_networks.sound(folder / "networks")
+    pictures = write_folder(folder / "pictures", 20)
+    given = variables(folder / "networks", pictures, folder) | {"EDGEPOSE_CAMERA__LOSSLESS": "false"}
+    return folder, given | more
 
 
 def seen_by(camera: MjpegCamera) -> dict[str, str]:
@@ -130,3 +165,9 @@ def published(path: Path) -> list[tuple[float, float, int, int]]:
             at_s, captured_s, seq, number = line.split()
             rows.append((float(at_s), float(captured_s), int(seq), int(number)))
     return rows
+
+
+def longest_gap_ms(path: Path, since_s: float) -> float:
+    """The longest time between two results that the probe saw after a moment."""
+    moments = [at_s for at_s, *_ in published(path) if at_s > since_s]
+    return max(later - earlier for earlier, later in pairwise(moments)) * 1e3

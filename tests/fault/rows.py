@@ -1,6 +1,15 @@
 """All rows, in the order of docs/reliability.md."""
 
-from tests.fault import broker, camera, model, process
+from tests.fault import access, box, camera, life, model, network, outage, process
 from tests.fault.table import Row
 
-ROWS: tuple[Row, ...] = (*camera.ROWS, *broker.ROWS, *process.ROWS, *model.ROWS)
+ROWS: tuple[Row, ...] = (
+    *camera.ROWS,
+    *outage.ROWS,
+    *network.ROWS,
+    *access.ROWS,
+    *process.ROWS,
+    *life.ROWS,
+    *box.ROWS,
+    *model.ROWS,
+)

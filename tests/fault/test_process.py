@@ -13,8 +13,8 @@ from agent.wire.messages import Event, State, Status
 from tests import broken_networks
 from tests.broker import Broker
 from tests.capture.pictures import write_folder
+from tests.fault.box import changed
 from tests.fault.driver import InjectedError, arm
-from tests.fault.process import changed
 from tests.fault.rig import TOPICS, Ear, driven
 from tests.fault.seams import SEAMS
 from tests.system.small import variables

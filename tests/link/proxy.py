@@ -22,6 +22,7 @@ class Proxy:
         self.taken = threading.Event()
         self._flowing = threading.Event()
         self._flowing.set()
+        self._swallowing = False
         self._stop = threading.Event()
         self._bytes_per_s: int | None = None
         self._open: list[socket.socket] = [self._server]
@@ -45,8 +46,13 @@ class Proxy:
         """Read no more, in either direction; the connections stay open."""
         self._flowing.clear()
 
+    def swallow(self) -> None:
+        """Read everything and pass nothing on; the connections stay open."""
+        self._swallowing = True
+
     def resume(self) -> None:
-        """Let it flow again."""
+        """Let it flow again; what was swallowed is gone."""
+        self._swallowing = False
         self._flowing.set()
 
     def throttle(self, bytes_per_s: int | None) -> None:
@@ -87,6 +93,8 @@ class Proxy:
                         break
                     if not (data := ready.recv(CHUNK)):
                         return
+                    if self._swallowing:
+                        continue
                     other[ready].sendall(data)
                     if self._bytes_per_s is not None:
                         time.sleep(len(data) / self._bytes_per_s)

@@ -132,3 +132,12 @@ def finished(*command: str | Path, **variables: str) -> Process:
     with Process(list(command), **variables) as process:
         process.end(60)
     return process
+
+
+def passed(module: str, *arguments: str, timeout_s: float = 280.0) -> str:
+    """Run a test program that also stands on its own to its end, which must be a success; what it said."""
+    with Process([sys.executable, "-m", module, *arguments]) as process:
+        code = process.end(timeout_s)
+    said = "\n".join(process.out)
+    assert code == 0, "\n".join([said, *process.errors])
+    return said

@@ -1,22 +1,16 @@
 """A running service: the shipped unit's agent under a stand-in for systemd."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
-from models.store import Store, models_dir
+from models.store import Store
 from tests.broker import Broker
-from tests.system.process import DEMO, ROOT, environment
+from tests.systemd.service import as_service
 from tests.systemd.stand_in import StandIn
-from tests.systemd.unit import Unit
-
-UNIT = ROOT / "systemd" / "edgepose-agent@.service"
-LAUNCH = Path(__file__).with_name("launch.py")
 
 
 class Service(Protocol):
@@ -51,20 +45,17 @@ def service(broker: Broker, compiled: Path, flag: Path, tmp_path: Path) -> Itera
     with ExitStack() as stack:
 
         def start(seam: str = "nothing", *, watchdog: str = "2s", abstract: bool = False, **variables: str) -> StandIn:
-            unit = Unit.read(UNIT, "demo")
-            unit = replace(unit, settings=unit.settings | {"WatchdogSec": [watchdog], "RestartSec": ["100ms"]})
-            given = {
-                "EDGEPOSE_MQTT__HOST": "127.0.0.1",
-                "EDGEPOSE_MQTT__PORT": str(broker.port),
-                "EDGEPOSE_PATHS__CACHE": str(compiled),
-                "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "128",
-                "EDGEPOSE_PATHS__MODELS": str(models_dir()),
-            }
-            command = [sys.executable, str(LAUNCH), seam, str(flag), "run", "--config", str(DEMO)]
             log = stack.enter_context((tmp_path / "log").open("ab"))
-            everything = environment(PYTHONPATH=str(ROOT), **given) | variables
-            stand_in = StandIn(
-                unit, command=command, variables=everything, folder=tmp_path, abstract=abstract, output=log
+            small = {"EDGEPOSE_PATHS__CACHE": str(compiled), "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "128"}
+            stand_in = as_service(
+                tmp_path,
+                broker.port,
+                settings={"WatchdogSec": [watchdog], "RestartSec": ["100ms"]},
+                seam=seam,
+                flag=flag,
+                abstract=abstract,
+                output=log,
+                variables=small | variables,
             )
             return stack.enter_context(stand_in)
 

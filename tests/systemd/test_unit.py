@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.process import ROOT
-from tests.systemd.conftest import UNIT
+from tests.systemd.service import UNIT
 from tests.systemd.unit import Unit
 
 EXPOSURE_MAX = 2.0
