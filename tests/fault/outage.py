@@ -67,7 +67,8 @@ def finished_job(broker: Broker) -> str:
         ear.announced(0, timeout_s=120)
         reply = ear.ask("benchmark", runs=1, frames=10)
         assert reply.status is ReplyStatus.ACCEPTED, f"it is told {reply}"
-        topic = TOPICS.job(reply.id)
+        assert reply.result is not None
+        topic = TOPICS.job(str(reply.result["job"]))
         ear.after(0, lambda seen: seen.topic == topic and Job.decode(seen.payload).status is JobStatus.SUCCEEDED, 120)
         ear.pose(time.perf_counter())
         return topic
@@ -136,7 +137,7 @@ ROWS = (
     ),
     Row(
         "broker.keypoints",
-        "No keypoints wait for the broker: the first after a return are this old when they arrive",
+        "No keypoints wait for the broker: those of the first second after a return are this old when they arrive",
         500.0,
         "ms",
         lambda stage: stage.once(killed).queued_ms,

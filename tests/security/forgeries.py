@@ -21,7 +21,7 @@ from typing import Final
 from paho.mqtt.client import MQTTMessage
 
 from agent.wire.commands import ErrorCode, Reply, ReplyStatus
-from agent.wire.messages import State, rfc3339
+from agent.wire.messages import rfc3339
 from agent.wire.topics import Topics, group_command
 from agent.wire.trust import Key, sign
 from tests.broker import Broker, Listener
@@ -119,6 +119,8 @@ class Siege:
             "EDGEPOSE_GROUPS": json.dumps([GROUP]),
         }
         self._paused = False
+        self._version = 0
+        """Of the state, as the last reply told."""
 
     def run(self, port: int) -> None:
         """Besiege it, through its restarts."""
@@ -127,8 +129,11 @@ class Siege:
                 listener = stack.enter_context(Listener(port, f"{DEVICE.prefix}/{DEVICE.device_id}/#"))
                 process = stack.enter_context(agent(port, **self._variables))
                 process.wait_log("engine.ready")
+                process.wait_log("broker.connected")  # what was sent before would be refused by nobody
                 for _ in range(TRUE_AT_FIRST if number == 0 else 0):
                     self._obeys(listener)
+                # From here on nothing truly signed may come before the first forgery: its sequence would be the highest
+                # again, whether or not that of before the restart was kept.
                 for kind in self._forger.kinds:
                     self._try(
                         listener, kind, range(number * self._times // ROUNDS, (number + 1) * self._times // ROUNDS)
@@ -144,22 +149,17 @@ class Siege:
         listener.client.publish(*message, 1)
         reply = _reply(listener, command_id)
         assert (reply.status, reply.result) == (ReplyStatus.SUCCEEDED, {"paused": self._paused}), reply
+        self._version = reply.state_version
 
     def _try(self, listener: Listener, kind: str, numbers: range) -> None:
-        """Send so many of a kind; whatever they were obeyed shows in the version of the state."""
-        before = self._version(listener)
+        """Send so many of a kind; where one was obeyed, the version of the state, asked for behind them, has grown."""
         for _ in numbers:
             listener.client.publish(*self._forger.kinds[kind](), 1)
-        self.tried[kind] += len(numbers)
-        self.obeyed[kind] += self._version(listener) - before
-
-    def _version(self, listener: Listener) -> int:
-        """Ask for the version, behind all that has been sent; each change of pausing makes one more."""
         command_id, message = self._forger.true("describe")
         listener.client.publish(*message, 1)
-        result = _reply(listener, command_id).result
-        assert result is not None
-        return State.model_validate_json(json.dumps(result["state"])).version
+        before, self._version = self._version, _reply(listener, command_id).state_version
+        self.tried[kind] += len(numbers)
+        self.obeyed[kind] += self._version - before
 
 
 def _reply(listener: Listener, command_id: str) -> Reply:
