@@ -44,6 +44,12 @@ def turn(path: Path, bit: int) -> None:
         file.write(bytes([byte]))
 
 
+def progress(stage: Stage, number: int, found: str) -> None:
+    """Tell now and then how far it is."""
+    if (number + 1) % 100 == 0:
+        stage.say(f"{number + 1} flips, {found}")
+
+
 def engine(store: Store, name: str, cache: Path | None) -> Engine:
     """As the agent builds it."""
     card = store.card(name)
@@ -72,11 +78,12 @@ def weights(stage: Stage) -> float:
     xml = store.variant(MODEL, "FP32")
     files = [xml, xml.with_suffix(".bin")]
     engine(store, MODEL, None).close()
-    for _ in range(stage.scale.flips):
+    for number in range(stage.scale.flips):
         path = chance.choice(files)
         bit = flip(path, chance)
         served += not refused(store, path)
         turn(path, bit)
+        progress(stage, number, f"{served} served")
     engine(store, MODEL, None).close()
     return float(served)
 
@@ -106,8 +113,7 @@ def cache(stage: Stage) -> float:
             taken += found.facts.from_cache
             same = all(np.array_equal(one, other) for one, other in zip(answers(found, card), right, strict=True))
             served += not same
-        if number % 100 == 99:
-            stage.say(f"{number + 1} flips, {served} served, {taken} taken from the cache all the same")
+        progress(stage, number, f"{served} served, {taken} taken from the cache all the same")
     return float(served)
 
 
@@ -121,11 +127,12 @@ def compiled(stage: Stage) -> float:
     assert kept.folder == place
     assert kept.sound(), "what was just compiled is not sound"
     shutil.copytree(place, whole)
-    for _ in range(stage.scale.flips):
+    for number in range(stage.scale.flips):
         flip(chance.choice(sorted(place.rglob("*.blob"))), chance)
         with capture_logs():
             sound += kept.sound()
         shutil.copytree(whole, place, dirs_exist_ok=True)
+        progress(stage, number, f"{sound} taken for sound")
     return float(sound)
 
 

@@ -167,7 +167,7 @@ def _reply(listener: Listener, command_id: str) -> Reply:
         return seen.topic == REPLIES and f'"id":"{command_id}"'.encode() in seen.payload
 
     reply = Reply.decode(bytes(listener.wait(answers, timeout_s=WAIT_S).payload))
-    assert reply.error is None or reply.error.code is not ErrorCode.UNTRUSTED, reply
+    assert reply.error is None or reply.error.code is not ErrorCode.UNTRUSTED, f"a forgery counted as signed: {reply}"
     return reply
 
 
