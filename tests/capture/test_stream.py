@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import IO, Any
 
 import pytest
+from tenacity import wait_fixed
 
-from agent.capture import Source
+from agent.capture import Source, timing
 from tests.capture.helpers import Listener, next_frame, opened
 from tests.capture.mjpeg import MjpegCamera, Mode
 from tests.capture.pictures import number_of
@@ -59,6 +61,16 @@ def test_reset_is_a_loss_and_heals(camera: MjpegCamera) -> None:
             assert "connection broke" in listener.next().message
             assert listener.next().code == "camera.back"
             next_frame(source)
+
+
+def test_a_lost_camera_is_given_time(camera: MjpegCamera, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two attempts the reader rests for as long as the policy says: a lost camera costs no processor."""
+    monkeypatch.setattr(timing, "REOPEN_CAMERA", wait_fixed(3600))
+    with watching(camera) as (_, listener):
+        camera.reset()
+        assert listener.next().code == "camera.lost"
+        threading.Event().wait(0.5)  # for what must not happen
+        assert camera.streams == 1
 
 
 def test_refusal_is_a_loss_and_heals(camera: MjpegCamera) -> None:

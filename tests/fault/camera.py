@@ -148,7 +148,10 @@ ROWS = (
         10.0,
         "%",
         lambda stage: stage.once(losses).cpu_percent,
-        ("tests/capture/test_timing.py::test_backoff_grows_and_stays_bounded",),
+        (
+            f"{STREAM}::test_a_lost_camera_is_given_time",
+            "tests/capture/test_timing.py::test_backoff_grows_and_stays_bounded",
+        ),
     ),
     Row(
         "camera.last-frame",
