@@ -210,7 +210,12 @@ ROWS = (
         2.0,
         "s",
         stops,
-        (f"{STOP}::test_while_it_runs", f"{STOP}::test_while_it_compiles", f"{STOP}::test_while_the_camera_is_lost"),
+        (
+            f"{STOP}::test_while_it_runs",
+            f"{STOP}::test_while_it_compiles",
+            f"{STOP}::test_while_the_camera_is_lost",
+            "tests/system/test_quantize_job.py::test_the_agent_ends_meanwhile",
+        ),
     ),
     Row(
         "process.orders",

@@ -9,11 +9,11 @@ import numpy as np
 import psutil
 
 from agent.wire.commands import Job, JobStatus, ReplyStatus
-from tests.broker import Broker
-from tests.commander import CLIENT
+from tests.broker import Broker, free_port
 from tests.fault.network import half_open
-from tests.fault.rig import RETAINED, TOPICS, Ear, Heard, driven, longest_gap_ms, pause, running
+from tests.fault.rig import RETAINED, TOPICS, Ear, Heard, driven, longest_gap_ms, pause
 from tests.fault.table import Row, Stage
+from tests.link.proxy import Proxy
 from tests.system.process import Entry
 
 LISTEN_S: Final = 1.0
@@ -76,19 +76,21 @@ def finished_job(broker: Broker) -> str:
 
 def replies_lost(stage: Stage) -> float:
     """Replies and events of switches amid which the broker is killed that do not come when it is back."""
-    lost, devices = 0, ("SIMCPU", "CPU") * 3
-    with running(stage.room()) as (broker, _ear, process):
-        for version, device in enumerate(devices, 1):
-            with Ear(broker.port) as asking:
-                command = asking.send("set-device", device=device)
-                process.wait_log("command.received", partial(names, command))
+    lost, door = 0, free_port()
+    with Broker(stage.room()) as broker, driven(door) as process:
+        for version, device in enumerate(("SIMCPU", "CPU") * 3, 1):
+            with Ear(broker.port) as ear:
+                with Proxy(broker.port, port=door):
+                    ear.pose(time.perf_counter(), 120)
+                    command = ear.send("set-device", device=device)
+                    process.wait_log("command.received", partial(names, command))
                 broker.kill()
                 process.wait_log("switch.done", partial(names, command), 120)
-                early = [seen.topic for seen in asking.heard if seen.topic in {TOPICS.event, TOPICS.reply(CLIENT)}]
+                early = [seen.topic for seen in ear.heard if command.encode() in seen.payload]
                 assert not early, f"the broker was killed too late: {early}"
             broker.start()
-            # Another ear, there at once: what it is not told, nobody is.
-            with Ear(broker.port) as ear:
+            # The agent finds no way to the broker before the ear does: what this is not told, nobody is.
+            with Ear(broker.port) as ear, Proxy(broker.port, port=door):
                 ear.event("switch.done", 0)
                 answered = ear.reply(command)
                 ear.after(0, partial(says, TOPICS.state, f'"version":{version},'.encode()))

@@ -14,9 +14,12 @@ PAGE = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
 
 
 def test_the_page_has_every_row_and_no_other() -> None:
-    """Name, promise and figure stand on the page as they are measured."""
-    listed = re.findall(r"^\| `([a-z.-]+)` \| (.+?) \| (.+?) \|", PAGE, re.MULTILINE)
-    assert listed == [(row.name, row.promise, row.wanted) for row in ROWS]
+    """Name, promise and figure stand on the page as they are measured, and the files of the short form."""
+    listed = re.findall(r"^\| `([a-z.-]+)` \| (.+?) \| (.+?) \| (.+?) \|$", PAGE, re.MULTILINE)
+    assert [told[:3] for told in listed] == [(row.name, row.promise, row.wanted) for row in ROWS]
+    for row, (*_, links) in zip(ROWS, listed, strict=True):
+        files = {place.partition("::")[0] for place in row.short}
+        assert {f"tests/{link}" for link in re.findall(r"\(\.\./tests/(.+?)\)", links)} == files, row.name
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

@@ -3,6 +3,7 @@
 import socket
 import time
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 
@@ -39,11 +40,12 @@ def test_a_stalled_link_neither_blocks_nor_hoards(broker: Broker, states: States
         assert states.seen == [True]
 
 
-def test_a_dead_peer_is_noticed(broker: Broker, states: States, logs: Logs) -> None:
+@pytest.mark.parametrize("way", [Proxy.stall, Proxy.swallow])
+def test_a_dead_peer_is_noticed(broker: Broker, states: States, logs: Logs, way: Callable[[Proxy], None]) -> None:
     """A peer that stays connected and says nothing is given up after about twice the keep-alive, then had again."""
     with Proxy(broker.port) as proxy, link_to(proxy.port, states, keepalive_s=2) as link:
         states.wait(True)
-        proxy.stall()
+        way(proxy)
         link.event(b"said into the void")
         states.wait(True, False)
         assert logs.wait("broker.lost")["cause"] == "the broker has gone silent"
