@@ -10,6 +10,7 @@ import psutil
 
 from agent.wire.commands import Job, JobStatus, ReplyStatus
 from tests.broker import Broker, free_port
+from tests.commander import CLIENT
 from tests.fault.network import half_open
 from tests.fault.rig import RETAINED, TOPICS, Ear, Heard, driven, longest_gap_ms, pause
 from tests.fault.table import Row, Stage
@@ -86,7 +87,7 @@ def replies_lost(stage: Stage) -> float:
                     process.wait_log("command.received", partial(names, command))
                 broker.kill()
                 process.wait_log("switch.done", partial(names, command), 120)
-                early = [seen.topic for seen in ear.heard if command.encode() in seen.payload]
+                early = [seen.payload for seen in ear.heard if seen.topic == TOPICS.reply(CLIENT)]
                 assert not early, f"the broker was killed too late: {early}"
             broker.start()
             # The agent finds no way to the broker before the ear does: what this is not told, nobody is.
