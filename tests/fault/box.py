@@ -125,12 +125,13 @@ def clock(stage: Stage) -> float:
             aside.replace(ahead)
             heard = ear.event("clock.jumped", jumped_s, 15)
             worst = max(worst, heard.at_s - jumped_s)
-            meanwhile = sum(seen.topic == TOPICS.keypoints for seen in ear.since(jumped_s))
-            assert meanwhile, "no keypoints came while the clock was wrong"
+            after = ear.after(heard.at_s, lambda seen: seen.topic == TOPICS.keypoints, 5).at_s - jumped_s
             reply = ear.ask("set-device", device=device)
             assert reply.status is ReplyStatus.SUCCEEDED, f"it is told {reply}"
             ear.after(time.perf_counter(), lambda seen: seen.topic == TOPICS.keypoints, 5)
-            stage.say(f"{Event.decode(heard.payload).facts} told after {worst:.1f} s, {meanwhile} keypoints meanwhile")
+            stage.say(
+                f"{Event.decode(heard.payload).facts} told after {heard.at_s - jumped_s:.1f} s, keypoints {after:.1f} s"
+            )
         process.signal(signal.SIGTERM)
         assert process.end(10) == 0
     return worst
