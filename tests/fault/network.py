@@ -38,7 +38,11 @@ def half_open(stage: Stage) -> HalfOpen:
     found = []
     for way in (Proxy.stall, Proxy.swallow):
         found.append(cut_off(stage, way))
-        stage.say(f"{way.__name__}: given up after {found[-1].noticed_s:.1f} s, back after {found[-1].back_s:.1f} s")
+        noticed_s, back_s, stall_ms = astuple(found[-1])
+        stage.say(
+            f"{way.__name__}: given up after {noticed_s:.1f} s, back after {back_s:.1f} s; "
+            f"at most {stall_ms:.0f} ms between two frames"
+        )
     return HalfOpen(*map(max, zip(*map(astuple, found), strict=True)))
 
 

@@ -8,11 +8,11 @@ from typing import Final
 import numpy as np
 import psutil
 
-from agent.wire.commands import Job, JobStatus, ReplyStatus
+from agent.wire.commands import ReplyStatus
 from tests.broker import Broker, free_port
 from tests.commander import CLIENT
 from tests.fault.network import half_open
-from tests.fault.rig import RETAINED, TOPICS, Ear, Heard, driven, longest_gap_ms, pause
+from tests.fault.rig import TOPICS, Ear, Heard, driven, longest_gap_ms, pause
 from tests.fault.table import Row, Stage
 from tests.link.proxy import Proxy
 from tests.system.process import Entry
@@ -40,7 +40,8 @@ def killed(stage: Stage) -> Outages:
     probe = folder / "probe"
     back, ages, sizes = [], [], []
     with Broker(folder) as broker, driven(broker.port, FAULT_PROBE=str(probe)) as process:
-        retained = (*RETAINED, finished_job(broker))
+        with Ear(broker.port) as ear:
+            ear.announced(0, timeout_s=120)
         memory = psutil.Process(process.popen.pid).memory_info
         began_s = time.perf_counter()
         for outage_s in np.geomspace(1, stage.scale.outage_max_s, stage.scale.outages):
@@ -50,7 +51,7 @@ def killed(stage: Stage) -> Outages:
             broker.start()
             started_s = time.perf_counter()
             with Ear(broker.port) as ear:
-                back.append(ear.announced(started_s, retained))
+                back.append(ear.announced(started_s))
                 pause(LISTEN_S)
                 ages.append(max(ear.ages_ms()))
             sizes.append(memory().rss / 2**20)
@@ -58,21 +59,10 @@ def killed(stage: Stage) -> Outages:
                 f"away for {outage_s:.0f} s: back after {back[-1]:.1f} s, {sizes[-1]:.0f} MB, "
                 f"keypoints at most {ages[-1]:.0f} ms old"
             )
+    stall_ms = longest_gap_ms(probe, began_s)
+    stage.say(f"at most {stall_ms:.0f} ms between two frames")
     # It warms up over the first three; from then on the largest counts, amid an outage too.
-    return Outages(max(back), max(sizes[6:] or sizes) - min(sizes[:6]), longest_gap_ms(probe, began_s), max(ages))
-
-
-def finished_job(broker: Broker) -> str:
-    """Have the agent measure something; the topic that keeps what came of it."""
-    with Ear(broker.port) as ear:
-        ear.announced(0, timeout_s=120)
-        reply = ear.ask("benchmark", runs=1, frames=10)
-        assert reply.status is ReplyStatus.ACCEPTED, f"it is told {reply}"
-        assert reply.result is not None
-        topic = TOPICS.job(str(reply.result["job"]))
-        ear.after(0, lambda seen: seen.topic == topic and Job.decode(seen.payload).status is JobStatus.SUCCEEDED, 120)
-        ear.pose(time.perf_counter())
-        return topic
+    return Outages(max(back), max(sizes[6:] or sizes) - min(sizes[:6]), stall_ms, max(ages))
 
 
 def replies_lost(stage: Stage) -> float:
