@@ -9,12 +9,11 @@ import numpy as np
 import psutil
 
 from agent.wire.commands import ReplyStatus
-from tests.broker import Broker, free_port
+from tests.broker import Broker
 from tests.commander import CLIENT
 from tests.fault.network import half_open
-from tests.fault.rig import TOPICS, Ear, Heard, driven, longest_gap_ms, pause
+from tests.fault.rig import TOPICS, Ear, Heard, driven, longest_gap_ms, pause, running
 from tests.fault.table import Row, Stage
-from tests.link.proxy import Proxy
 from tests.system.process import Entry
 
 LISTEN_S: Final = 1.0
@@ -67,21 +66,19 @@ def killed(stage: Stage) -> Outages:
 
 def replies_lost(stage: Stage) -> float:
     """Replies and events of switches amid which the broker is killed that do not come when it is back."""
-    lost, door = 0, free_port()
-    with Broker(stage.room()) as broker, driven(door) as process:
-        for version, device in enumerate(("SIMCPU", "CPU") * 3, 1):
-            with Ear(broker.port) as ear:
-                with Proxy(broker.port, port=door):
-                    ear.pose(time.perf_counter(), 120)
-                    command = ear.send("set-device", device=device)
-                    process.wait_log("command.received", partial(names, command))
+    lost, devices = 0, ("SIMCPU", "CPU") * 3
+    with running(stage.room()) as (broker, _ear, process):
+        for version, device in enumerate(devices, 1):
+            with Ear(broker.port) as asking:
+                command = asking.send("set-device", device=device)
+                process.wait_log("command.received", partial(names, command))
                 broker.kill()
                 process.wait_log("switch.done", partial(names, command), 120)
-                early = [seen.payload for seen in ear.heard if seen.topic == TOPICS.reply(CLIENT)]
+                early = [seen.payload for seen in asking.heard if seen.topic == TOPICS.reply(CLIENT)]
                 assert not early, f"the broker was killed too late: {early}"
             broker.start()
-            # The agent finds no way to the broker before the ear does: what this is not told, nobody is.
-            with Ear(broker.port) as ear, Proxy(broker.port, port=door):
+            # Another ear, there at once: what it is not told, nobody is.
+            with Ear(broker.port) as ear:
                 ear.event("switch.done", 0)
                 answered = ear.reply(command)
                 ear.after(0, partial(says, TOPICS.state, f'"version":{version},'.encode()))
