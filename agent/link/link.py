@@ -33,6 +33,8 @@ FAREWELL_S: Final = 1.0
 CLOSE_TIMEOUT_S: Final = 1.4
 """Longer than the farewell; a thread that hangs in connect is left behind."""
 PROBE_S: Final = 1.0
+SENT_AWAY_S: Final = 0.3
+"""A broker says nothing before the client does; a proxy that finds no broker closes within a round trip."""
 THROWN_OUT_S: Final = 60.0
 """Longer than another client with our id waits: a connection that lived longer ended for another reason."""
 THROWN_OUT_MAX: Final = 2
@@ -239,11 +241,19 @@ class Link:
         return broker.thrown_out() if self._thrown_out >= THROWN_OUT_MAX else error
 
     def _listens(self) -> bool:
+        """Whether a broker waits for whoever comes. What stands before a dead one takes him in and sends him away."""
         try:
-            socket.create_connection((self._mqtt.host, self._mqtt.port), PROBE_S).close()
+            probe = socket.create_connection((self._mqtt.host, self._mqtt.port), PROBE_S)
         except OSError:
             return False
-        return True
+        with probe:
+            probe.settimeout(SENT_AWAY_S)
+            try:
+                return bool(probe.recv(1))
+            except TimeoutError:
+                return True
+            except OSError:
+                return False
 
     def _adopt(self, session: Session) -> None:
         with self._lock:

@@ -250,18 +250,20 @@ def test_another_client_with_our_id_is_told_and_given_time(
     assert RECONNECT_TAKEN_OVER in pauses.seen
 
 
+@pytest.mark.parametrize("behind_a_proxy", [False, True])
 def test_a_broker_that_dies_is_no_other_client(
-    broker: Broker, states: States, logs: Logs, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, states: States, logs: Logs, monkeypatch: pytest.MonkeyPatch, *, behind_a_proxy: bool
 ) -> None:
-    """However often the broker dies young, nobody is suspected."""
+    """However often the broker dies young, nobody is suspected; nor where a proxy takes in whoever comes meanwhile."""
     monkeypatch.setattr(link, "RECONNECT_BROKER", wait_none())
     monkeypatch.setattr(link, "pause_s", pauses := Pauses())
     expected = [True]
-    with link_to(broker.port, states):
+    with Proxy(broker.port) as proxy, link_to(proxy.port if behind_a_proxy else broker.port, states):
         for _ in range(3):
             states.wait(*expected)
+            told = len(logs.of("broker.lost"))
             broker.kill()
-            states.wait(*expected, False)
+            logs.wait("broker.lost", lambda _entry, told=told: len(logs.of("broker.lost")) > told)
             broker.start()
             expected += [False, True]
         states.wait(*expected)
