@@ -250,6 +250,11 @@ def test_another_client_with_our_id_is_told_and_given_time(
     assert RECONNECT_TAKEN_OVER in pauses.seen
 
 
+def lost_again(logs: Logs, told: int) -> None:
+    """Wait until a loss is judged and told once more."""
+    logs.wait("broker.lost", lambda _entry: len(logs.of("broker.lost")) > told)
+
+
 @pytest.mark.parametrize("behind_a_proxy", [False, True])
 def test_a_broker_that_dies_is_no_other_client(
     broker: Broker, states: States, logs: Logs, monkeypatch: pytest.MonkeyPatch, *, behind_a_proxy: bool
@@ -263,7 +268,7 @@ def test_a_broker_that_dies_is_no_other_client(
             states.wait(*expected)
             told = len(logs.of("broker.lost"))
             broker.kill()
-            logs.wait("broker.lost", lambda _entry, told=told: len(logs.of("broker.lost")) > told)
+            lost_again(logs, told)
             broker.start()
             expected += [False, True]
         states.wait(*expected)
