@@ -20,6 +20,7 @@ from agent.config import Mqtt
 from agent.errors import LinkError
 from agent.link.outbox import Letter, Outbox
 from agent.link.session import Session, acknowledged
+from agent.link.twin import Twin
 from agent.policies import RECONNECT_AFTER_FAULT, RECONNECT_BROKER, RECONNECT_TAKEN_OVER, pause_s
 from agent.wire import broker
 from agent.wire.broker import BrokerError
@@ -32,12 +33,6 @@ log = structlog.get_logger()
 FAREWELL_S: Final = 1.0
 CLOSE_TIMEOUT_S: Final = 1.4
 """Longer than the farewell; a thread that hangs in connect is left behind."""
-PROBE_S: Final = 1.0
-SENT_AWAY_S: Final = 0.3
-"""A broker says nothing before the client does; a proxy that finds no broker closes within a round trip."""
-THROWN_OUT_S: Final = 60.0
-"""Longer than another client with our id waits: a connection that lived longer ended for another reason."""
-THROWN_OUT_MAX: Final = 2
 TAKEN_OVER_CAUSES: Final = {broker.refused(broker.TAKEN_OVER).cause, broker.thrown_out().cause}
 LETTERS_IN_FLIGHT_MAX: Final = 10
 """With the retained topics well below the 20 unacknowledged messages mosquitto allows."""
@@ -100,7 +95,7 @@ class Link:
         self._outbox.announce(topics.availability, ONLINE)
         self._connects = 0
         self._connected_s: float | None = None
-        self._thrown_out = 0
+        self._twin = Twin(mqtt)
         self._told: set[str] = set()
         self._denied: set[str] = set()
         try:
@@ -209,7 +204,7 @@ class Link:
         return RECONNECT_BROKER
 
     def _lost(self, error: BrokerError) -> wait_base:
-        cause = self._suspect(error)
+        cause = error if self._connected_s is None else self._twin.judge(error, time.monotonic() - self._connected_s)
         self._tell(cause)
         return RECONNECT_TAKEN_OVER if cause.code == broker.TAKEN_OVER else RECONNECT_BROKER
 
@@ -225,35 +220,6 @@ class Link:
             self._abandon(session, graceful=graceful)
         if not graceful:
             raise session.end or broker.refused(broker.BROKEN)
-
-    def _suspect(self, error: BrokerError) -> BrokerError:
-        """Recognise another client with our id where the broker says nothing, as mosquitto 2.0 does.
-
-        Whoever loses a connection to a broker that is there a moment later, and that twice in a row, was thrown out.
-        """
-        if self._connected_s is None:
-            return error
-        if error.code != broker.BROKEN or not self._listens():
-            self._thrown_out = 0
-            return error
-        lived_s = time.monotonic() - self._connected_s
-        self._thrown_out = self._thrown_out + 1 if lived_s < THROWN_OUT_S else 1
-        return broker.thrown_out() if self._thrown_out >= THROWN_OUT_MAX else error
-
-    def _listens(self) -> bool:
-        """Whether a broker waits for whoever comes. What stands before a dead one takes him in and sends him away."""
-        try:
-            probe = socket.create_connection((self._mqtt.host, self._mqtt.port), PROBE_S)
-        except OSError:
-            return False
-        with probe:
-            probe.settimeout(SENT_AWAY_S)
-            try:
-                return bool(probe.recv(1))
-            except TimeoutError:
-                return True
-            except OSError:
-                return False
 
     def _adopt(self, session: Session) -> None:
         with self._lock:

@@ -1,0 +1,49 @@
+"""Another client with our id, where the broker does not say that it threw us out for one, as mosquitto 2.0 does not."""
+
+import socket
+from typing import Final
+
+from agent.config import Mqtt
+from agent.wire import broker
+from agent.wire.broker import BrokerError
+
+PROBE_S: Final = 1.0
+SENT_AWAY_S: Final = 0.3
+"""A broker says nothing before the client does; a proxy that finds no broker closes within a round trip."""
+THROWN_OUT_S: Final = 60.0
+"""Longer than another client with our id waits: a connection that lived longer ended for another reason."""
+THROWN_OUT_MAX: Final = 2
+
+
+class Twin:
+    """Recognises it by how connections end."""
+
+    def __init__(self, mqtt: Mqtt) -> None:
+        self._place = (mqtt.host, mqtt.port)
+        self._thrown_out = 0
+
+    def judge(self, error: BrokerError, lived_s: float) -> BrokerError:
+        """Say why a connection of so many seconds was lost.
+
+        Whoever loses a connection to a broker that is there a moment later, and that twice in a row, was thrown out.
+        """
+        if error.code != broker.BROKEN or not self._listens():
+            self._thrown_out = 0
+            return error
+        self._thrown_out = self._thrown_out + 1 if lived_s < THROWN_OUT_S else 1
+        return broker.thrown_out() if self._thrown_out >= THROWN_OUT_MAX else error
+
+    def _listens(self) -> bool:
+        """Whether a broker waits for whoever comes. What stands before a dead one takes him in and sends him away."""
+        try:
+            probe = socket.create_connection(self._place, PROBE_S)
+        except OSError:
+            return False
+        with probe:
+            probe.settimeout(SENT_AWAY_S)
+            try:
+                return bool(probe.recv(1))
+            except TimeoutError:
+                return True
+            except OSError:
+                return False
