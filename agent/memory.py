@@ -32,6 +32,6 @@ def settle() -> None:
 
 
 def give_back() -> None:
-    """Return to the system what is free; takes some milliseconds, beside the interpreter."""
+    """Return to the system what is free; takes a millisecond or, after an engine, some, beside the interpreter."""
     if (libc := _libc()) is not None:
         libc.malloc_trim(0)
