@@ -32,7 +32,7 @@ kill-switch: $(STAMP)  ## 200 times kill -9 around a command: old or new setting
 study-faults: $(STAMP)  ## Kill, stop, cancel, a lost broker and a lost camera amid a sweep of twelve rows
 	$(BIN)/python -m tests.system.study_faults
 
-fault: $(STAMP)  ## Faults of camera, broker, process and files: promise, figure wanted, figure measured (half an hour)
+fault: $(STAMP)  ## Faults of camera, broker, process and files: promise, figure wanted, figure measured (twenty minutes)
 	$(BIN)/python -m tests.fault
 
 fuzz: $(STAMP)  ## Generated and mutated commands: 100,000 through the codec, 10,000 through a broker to an agent
