@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from socketserver import BaseServer
 from typing import Final, Self, get_args
@@ -114,8 +115,6 @@ FRAMES: Final = {
     "processed": "Frames finished",
     "dropped": "Frames replaced before anybody read them",
 }
-
-
 SWITCHES: Final = {"switch.done": "succeeded", "switch.failed": "failed"}
 """Events that are counted, as they are called there."""
 
@@ -164,8 +163,7 @@ class Figures(Collector):
     def _doing(self) -> Iterator[Metric]:
         """What it is, what it does, and what it sees."""
         standing, last_s = self._standing, self._telemetry.last_frame_s
-        about = {"version": __version__, "openvino_version": version("openvino")}
-        yield self._gauge("agent_info", "The agent; always 1", 1, about)
+        yield self._gauge("agent_info", "The agent; always 1", 1, _versions())
         statuses = {each.value: each is standing.status for each in Status}
         yield self._states("status", "What the agent is doing", statuses)
         cameras = {each: each == standing.camera for each in get_args(CameraStatus)}
@@ -197,6 +195,12 @@ class Figures(Collector):
         family = StateSetMetricFamily(f"edgepose_{name}", text, labels=BOX)
         family.add_metric(self._box, dict(states))
         return family
+
+
+@cache
+def _versions() -> Mapping[str, str]:
+    """Of the agent and of OpenVINO, whose is read off the disk: once, and not at every scrape."""
+    return {"version": __version__, "openvino_version": version("openvino")}
 
 
 def _about(engine: Engine) -> dict[str, str]:

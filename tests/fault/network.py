@@ -2,9 +2,11 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -17,10 +19,25 @@ from tests.broker import Broker, Listener
 from tests.fault.rig import TOPICS, Ear, driven, longest_gap_ms, pause, published
 from tests.fault.table import Row, Stage
 from tests.link.proxy import Proxy
+from tests.system.process import Process
 
 SLOW_BYTES_S: Final = 4000
 SLOW_S: Final = 20.0
 KEEPALIVE_S: Final = 10
+
+
+@contextmanager
+def behind_proxy(stage: Stage) -> Iterator[tuple[Proxy, Ear, Process, Path]]:
+    """A proxy before a broker, an ear at the broker, an agent behind the proxy, and the file its probe writes."""
+    folder = stage.room()
+    probe = folder / "probe"
+    with (
+        Broker(folder) as broker,
+        Proxy(broker.port) as proxy,
+        Ear(broker.port) as ear,
+        driven(proxy.port, FAULT_PROBE=str(probe)) as process,
+    ):
+        yield proxy, ear, process, probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +65,7 @@ def half_open(stage: Stage) -> HalfOpen:
 
 def cut_off(stage: Stage, way: Callable[[Proxy], None]) -> HalfOpen:
     """One of the ways."""
-    folder = stage.room()
-    probe = folder / "probe"
-    with (
-        Broker(folder) as broker,
-        Proxy(broker.port) as proxy,
-        Ear(broker.port) as ear,
-        driven(proxy.port, FAULT_PROBE=str(probe)) as process,
-    ):
+    with behind_proxy(stage) as (proxy, ear, process, probe):
         ear.announced(0)
         gone_s = time.perf_counter()
         way(proxy)
@@ -80,14 +90,7 @@ class Slow:
 
 def slow(stage: Stage) -> Slow:
     """Let so few bytes a second through that most keypoints cannot leave."""
-    folder = stage.room()
-    probe = folder / "probe"
-    with (
-        Broker(folder) as broker,
-        Proxy(broker.port) as proxy,
-        Ear(broker.port) as ear,
-        driven(proxy.port, FAULT_PROBE=str(probe)),
-    ):
+    with behind_proxy(stage) as (proxy, ear, _process, probe):
         ear.pose(0, 120)
         slow_s = time.perf_counter()
         proxy.throttle(SLOW_BYTES_S)
