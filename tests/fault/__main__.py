@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="ROW", help="rows, or the beginning of their names, as `camera.`")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser.add_argument("--list", action="store_true", help="name the rows and measure nothing")
+    parser.add_argument("--warm-up", type=float, default=FULL.warm_up_s, metavar="SECONDS")
     parser.add_argument("--outages", type=int, default=FULL.outages)
     parser.add_argument("--outage-max", type=float, default=FULL.outage_max_s, metavar="SECONDS")
     parser.add_argument("--flips", type=int, default=FULL.flips)
@@ -41,7 +42,7 @@ def main() -> int:
         return 0
     # What links of this very process log would drown what is printed here; the agents' own logs are read, not shown.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    scale = Scale(options.outages, options.outage_max, options.flips, options.agents)
+    scale = Scale(options.warm_up, options.outages, options.outage_max, options.flips, options.agents)
     for name in ("movenet-multipose", "vtest"):
         fetch(catalogue.card(name), Store(models_dir()))
     verdicts, began = [], time.monotonic()

@@ -14,6 +14,8 @@ Found = TypeVar("Found")
 class Scale:
     """How large the full form is."""
 
+    warm_up_s: float = 180.0
+    """So long an agent runs before growth of its memory is measured."""
     outages: int = 20
     outage_max_s: float = 60.0
     flips: int = 1000
