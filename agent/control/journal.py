@@ -80,6 +80,7 @@ class Saved(BaseModel):
         extra="forbid",
         allow_inf_nan=False,
         protected_namespaces=(),
+        cache_strings="keys",
         ser_json_bytes="base64",
         val_json_bytes="base64",
     )

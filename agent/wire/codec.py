@@ -16,6 +16,7 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -185,6 +186,7 @@ class _Body(Part):
 class _Sender(BaseModel):
     """What can be read of a payload that is refused."""
 
+    model_config = ConfigDict(cache_strings="keys")
     id: Annotated[_Id | None, _IfReadable] = None
     reply_to: Annotated[str | None, _IfReadable] = None
     signed: Annotated[str | None, _IfReadable] = None

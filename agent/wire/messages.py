@@ -43,6 +43,8 @@ class Part(BaseModel):
         validate_by_name=True,
         validate_by_alias=True,
         protected_namespaces=(),
+        # Values are new each time, an id above all: a cache of them is two megabytes that help nobody.
+        cache_strings="keys",
     )
 
 

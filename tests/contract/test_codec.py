@@ -3,6 +3,8 @@
 What any bytes come to is held in tests/fuzz.
 """
 
+import gc
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -183,3 +185,22 @@ def test_a_refusal_is_a_reply() -> None:
     assert (reply.id, reply.command, reply.status, reply.state_version) == ("a", "puase", "rejected", 7)
     assert reply.error is not None
     assert (reply.error.code, reply.error.message) == ("unknown_command", "there is no command 'puase'")
+
+
+def test_commands_leave_nothing_behind() -> None:
+    """Months of ids cost no memory: a thousand commands and a thousand refusals more, and it holds what it held."""
+
+    def hear(first: int) -> None:
+        for number in range(first, first + 1000):
+            read(b'{"id": "an id of its own %d"}' % number)
+            refused(b'{"id": "and another %d", "args": {"unknown": "value %d"}}' % (number, number))
+
+    hear(0)
+    tracemalloc.start()
+    try:
+        hear(1000)
+        gc.collect()  # errors hold their traceback, which holds them
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < 20_000

@@ -22,15 +22,17 @@ from pathlib import Path
 from typing import Final
 
 from tests.soak.faults import FAULTS, Fault
+from tests.soak.footprint import Breath
 from tests.soak.picture import draw
 from tests.soak.rig import Rig, rig
 from tests.soak.verdict import Happened, Promise, Sample, Soak, judge, verdict
 
 PERIOD_S: Final = 60.0
 """From one fault to the next."""
+READ_S: Final = 0.1
 SAMPLE_S: Final = 10.0
 WINDOW_S: Final = 10.0
-"""Of the agent's metrics: a hundred pictures."""
+"""Of the agent's metrics: a hundred pictures. A sample stands for one."""
 START_S: Final = 60.0
 LATE_S: Final = 30.0
 """Beyond its bound so long is waited for a recovery, to say how late it was."""
@@ -47,9 +49,9 @@ def soak(running: Rig, seconds: float, faults: Sequence[Fault] = FAULTS, *, peri
     """Let faults happen for so long, in turn, then end the agent. A KeyboardInterrupt ends it early."""
     assert running.ear.poses_since(datetime.now(UTC), START_S), f"no poses: {running.process.errors}"
     done = Soak(datetime.now(UTC), datetime.now(UTC))
-    with suppress(KeyboardInterrupt, GoneError), _sampled(running, done):
-        _go_wrong(running, done, time.monotonic() + seconds, faults, period_s)
-        done.samples.append(_sample(running, done, quiet=True))
+    with suppress(KeyboardInterrupt, GoneError), _sampled(running, done) as breath:
+        _go_wrong(running, done, breath, time.monotonic() + seconds, faults, period_s)
+        done.samples.append(_sample(running, done, breath, quiet=True))
     done.end = datetime.now(UTC)
     done.asked_to_end = running.process.popen.poll() is None
     running.process.popen.terminate()
@@ -61,14 +63,14 @@ def soak(running: Rig, seconds: float, faults: Sequence[Fault] = FAULTS, *, peri
     return done
 
 
-def _go_wrong(running: Rig, done: Soak, end_s: float, faults: Sequence[Fault], period_s: float) -> None:
+def _go_wrong(running: Rig, done: Soak, breath: Breath, end_s: float, faults: Sequence[Fault], period_s: float) -> None:
     due_s = time.monotonic() + period_s
     for fault in itertools.cycle(faults):
         # The last one is to be over at the end.
         if due_s + period_s / 2 > end_s:
             break
         _wait_until(due_s, running)
-        done.samples.append(_sample(running, done, quiet=True))
+        done.samples.append(_sample(running, done, breath, quiet=True))
         _happen(running, done, fault)
         _tell(done)
         # A fault that took long leaves time to settle before the next one.
@@ -98,28 +100,32 @@ def _wait_until(moment_s: float, running: Rig) -> None:
 
 
 @contextmanager
-def _sampled(running: Rig, done: Soak) -> Iterator[None]:
-    """Take a sample every so often, beside what the block does."""
-    stop = threading.Event()
+def _sampled(running: Rig, done: Soak) -> Iterator[Breath]:
+    """Read what it holds all the while, and take a sample every so often, beside what the block does."""
+    stop, breath = threading.Event(), Breath(running.process.popen.pid, round(WINDOW_S / READ_S))
+    breath.read()
 
     def run() -> None:
-        due_s = time.monotonic()
+        begin_s = time.monotonic()
         with suppress(OSError, KeyError):  # it has gone
-            while not stop.wait(max(0.0, due_s - time.monotonic())):
-                done.samples.append(_sample(running, done))
-                due_s += SAMPLE_S
+            for number in itertools.count():
+                if stop.wait(max(0.0, begin_s + number * READ_S - time.monotonic())):
+                    break
+                breath.read()
+                if number % round(SAMPLE_S / READ_S) == 0:
+                    done.samples.append(_sample(running, done, breath))
 
     sampler = threading.Thread(target=run, name="sampler")
     sampler.start()
     try:
-        yield
+        yield breath
     finally:
         stop.set()
         sampler.join()
 
 
-def _sample(running: Rig, done: Soak, *, quiet: bool = False) -> Sample:
-    now, foot = datetime.now(UTC), running.footprint()
+def _sample(running: Rig, done: Soak, breath: Breath, *, quiet: bool = False) -> Sample:
+    now, foot = datetime.now(UTC), breath.now
     fault = next((fault.name for fault in reversed(done.happened) if not fault.over), "")
     fresh = now - timedelta(seconds=2 * WINDOW_S)
     window = next((window for window in running.ear.windows[-1:] if window.sent_at > fresh), None)
@@ -127,8 +133,9 @@ def _sample(running: Rig, done: Soak, *, quiet: bool = False) -> Sample:
         at=now,
         fault=fault,
         quiet=quiet,
-        rss_mb=round(foot.rss_kb / 1024, 2),
-        anon_mb=round(foot.anon_kb / 1024, 2),
+        rss_mb=breath.rss_mb,
+        anon_mb=breath.anon_mb,
+        least_mb=breath.least_mb,
         descriptors=foot.descriptors,
         threads=foot.threads,
         fps=window.fps_mean if window else None,

@@ -74,7 +74,7 @@ def _lines(axes: Axes, soak: Soak, lines: dict[str, Callable[[Sample], float | N
 
 
 def _memory(axes: Axes, soak: Soak) -> None:
-    _lines(axes, soak, {"every ten seconds": lambda s: s.rss_mb})
+    _lines(axes, soak, {"mean of ten seconds": lambda s: s.rss_mb, "their least": lambda s: s.least_mb})
     settled = soak.settled
     axes.plot(
         [_minutes(soak, s) for s in settled],

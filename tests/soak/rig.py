@@ -21,7 +21,6 @@ from tests.broker import Broker
 from tests.capture.mjpeg import MjpegCamera
 from tests.commander import Commander
 from tests.link.proxy import Proxy
-from tests.soak.footprint import Footprint
 from tests.system.process import Process, agent
 
 TOPICS: Final = Topics("demo")
@@ -81,10 +80,6 @@ class Rig:
     def away_s(self) -> float:
         """How long something stays away this time."""
         return self.chance.uniform(*self.outage_s)
-
-    def footprint(self) -> Footprint:
-        """What the agent holds. Raises OSError when it has gone."""
-        return Footprint.of(self.process.popen.pid)
 
 
 def pictures(store: Store) -> Callable[[int], bytes]:

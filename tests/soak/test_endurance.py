@@ -43,7 +43,9 @@ def hour(growth_mb_h: float = 0.0, late_latency_ms: float = 10.0) -> Soak:
         at = BEGIN + timedelta(minutes=minute)
         latency_ms = late_latency_ms if minute >= 50 else 10.0
         rss_mb = 300 + growth_mb_h * minute / 60 + (-1) ** minute * 0.1
-        done.samples.append(Sample(at, "", True, rss_mb, 200.0, 7, 14, 10.0, 8.0, latency_ms, 2 * latency_ms))
+        done.samples.append(
+            Sample(at, "", True, rss_mb, 200.0, rss_mb - 2, 7, 14, 10.0, 8.0, latency_ms, 2 * latency_ms)
+        )
         done.windows.append(metrics(sent_at=at, window_s=10.0, latency_ms_p99=latency_ms, age_ms_p99=2 * latency_ms))
     return done
 

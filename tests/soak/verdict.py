@@ -35,7 +35,10 @@ class Sample:
     quiet: bool
     """Taken right before a fault, when the one before has long been over."""
     rss_mb: float
+    """The mean of the last ten seconds, as the next."""
     anon_mb: float
+    least_mb: float
+    """Resident right after the agent gave back what was free."""
     descriptors: int
     threads: int
     fps: float | None
@@ -160,12 +163,12 @@ def _within(values: Array, kinds: Sequence[str]) -> Array:
 
 def _memory(soak: Soak) -> Promise:
     promised = f"less than {GROWTH_MB_H:g} MB an hour"
-    line, anon = memory_line(soak), memory_line(soak, "anon_mb")
-    if line is None or anon is None:
+    line, least = memory_line(soak), memory_line(soak, "least_mb")
+    if line is None or least is None:
         return Promise("memory grows", promised, "too few quiet moments", None)
     low, high = line.mb_h - line.half_mb_h, line.mb_h + line.half_mb_h
     measured = f"{line.mb_h:+.2f} MB/h, 95 % between {low:+.2f} and {high:+.2f}, {len(soak.settled)} moments"
-    measured += f"; of it no file's {anon.mb_h:+.2f}"
+    measured += f"; the least of a window {least.mb_h:+.2f} ± {least.half_mb_h:.2f}"
     kept: bool | None = None
     if (soak.end - soak.warm).total_seconds() < JUDGED_MIN_S:
         measured += f": {soak.seconds / 60:.0f} min are too short to judge"
