@@ -25,6 +25,11 @@ GRACE: Final = timedelta(seconds=3)
 """A log line may come so long after what it tells of."""
 
 
+def warm_up_s(seconds: float) -> float:
+    """How much of so long a soak is not judged."""
+    return min(WARM_UP_MAX_S, seconds / 10)
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """The agent at one moment; figures of its last window are None where none came for a while."""
@@ -97,7 +102,7 @@ class Soak:
     @property
     def warm(self) -> datetime:
         """The end of the warm-up."""
-        return self.begin + timedelta(seconds=min(WARM_UP_MAX_S, self.seconds / 10))
+        return self.begin + timedelta(seconds=warm_up_s(self.seconds))
 
     @property
     def settled(self) -> list[Sample]:
