@@ -306,4 +306,4 @@ class Agent:
         self._outlet.announce(self._topics.metrics, message.encode())
         self._figures.take(message)
         # Frames leave holes in the heap, and whatever lies behind one keeps it: a millisecond a window returns them.
-        memory.give_back()
+        memory.tidy()
