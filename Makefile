@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test kill-switch study-faults fuzz lint bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch soak bundle install-trial fault acl-matrix forgeries audit lock clean
+.PHONY: help venv demo test kill-switch study-faults fuzz lint house bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch soak bundle install-trial fault acl-matrix forgeries audit lock clean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list
@@ -51,6 +51,9 @@ lint: $(STAMP)  ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+house: $(STAMP)  ## The picture of who imports whom, in docs/architecture.md
+	$(BIN)/python -m tests.house
 
 bench: $(STAMP)  ## Speed, as ratios measured alternately in one run
 	$(BIN)/python -m tests.benchmarks.bench

@@ -13,11 +13,9 @@ import cv2
 import structlog
 from pydantic import JsonValue
 
-from agent import memory
 from agent.assembly import Assembly, Ended, EngineFailing, Ready
 from agent.capture.frame import CaptureCounts, CaptureEvent, Source
-from agent.clock import WallClock
-from agent.config import Config
+from agent.config.tree import Config
 from agent.control import events
 from agent.control.control import Control
 from agent.control.inventory import Known, installed
@@ -25,20 +23,22 @@ from agent.control.journal import Journal
 from agent.control.state import Phase
 from agent.control.works import Over, Progress
 from agent.errors import EdgeposeError, EngineError
-from agent.host import ProcessMeter
 from agent.inbox import Happening, Inbox, Stop
 from agent.link import Link
-from agent.prometheus import Exporter, Figures
-from agent.publish import Outlet
+from agent.observe.host import ProcessMeter
+from agent.observe.telemetry import Telemetry
+from agent.output.keypoints import Outlet
+from agent.output.messages import ID_TAKEN, Standing, event_message, info_message, metrics_message
+from agent.output.prometheus import Exporter, Figures
 from agent.redact import redact
-from agent.reporter import ID_TAKEN, Standing, event_message, info_message, metrics_message
-from agent.systemd import Service
-from agent.telemetry import Telemetry
+from agent.service import memory
+from agent.service.clock import WallClock
+from agent.service.systemd import Service
 from agent.wire.broker import BrokerError
 from agent.wire.commands import Incoming
 from agent.wire.messages import Severity, Status
 from agent.wire.topics import Topics
-from models.store import Store
+from models.shelf.store import Store
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ import structlog
 from agent.capture import open_source
 from agent.capture.first import FirstFrames
 from agent.capture.frame import CaptureEvent, EndOfSource, Frame, Source
-from agent.config import Config
+from agent.config.tree import Config
 from agent.control import journal
 from agent.control.control import Running
 from agent.control.inventory import Known, installed
@@ -21,12 +21,12 @@ from agent.control.works import Over, Progress, Works
 from agent.control.workshop import CheckedLane, Workshop
 from agent.errors import EdgeposeError, ModelError
 from agent.inference.devices import list_devices, open_core
+from agent.observe.telemetry import Telemetry
+from agent.output.keypoints import Outlet, encode_keypoints
+from agent.output.video import AnnotatedVideo
 from agent.pipeline import Pipeline, Result
-from agent.publish import Outlet, encode_keypoints
-from agent.telemetry import Telemetry
 from agent.tracking import track_stage
-from agent.video import AnnotatedVideo
-from models.store import Store
+from models.shelf.store import Store
 
 log = structlog.get_logger()
 

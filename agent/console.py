@@ -1,6 +1,16 @@
-"""How a command line of the box ends: a known fault is one line and its cure, never a traceback."""
+"""What every command of the box shares: its configuration, its signals, and how it ends.
 
+A known fault is one line and its cure, never a traceback.
+"""
+
+import os
+import signal
+import sys
+import threading
 import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NoReturn
 
 import click
 
@@ -8,7 +18,15 @@ from agent.errors import EdgeposeError
 from agent.extras import missing
 from agent.redact import redact
 
-OWN_PACKAGES = frozenset({"agent", "configs", "controller", "models"})
+OWN_PACKAGES: Final = frozenset({"agent", "configs", "controller", "models"})
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+CONFIG_OPTION = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="EDGEPOSE_CONFIG",
+    help="TOML file; without it every option has its default. EDGEPOSE_* variables override any key.",
+)
 
 
 def run(command: click.Command) -> int:
@@ -45,3 +63,33 @@ def _failed(message: str, hint: str) -> int:
     if hint:
         click.echo(f"hint: {hint}", err=True)
     return 1
+
+
+class Signals:
+    """SIGTERM and Ctrl-C, taken by a thread of their own; to be made before any other thread, which inherits the mask.
+
+    A handler would run in the main thread, and Python misses the signal that comes just before that thread waits on a
+    lock: it would be answered when the wait is over.
+    """
+
+    def __init__(self) -> None:
+        # Until there is an agent nobody has been told of it: there is nothing to end but the process.
+        self.then: Callable[[str], None] = lambda _reason: leave(0)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        threading.Thread(target=self._run, name="signals", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            reason = signal.Signals(signal.sigwait(STOPPING)).name
+            self.then(reason)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process at once.
+
+    A thread may still be in a compile or a driver. It cannot be interrupted, must not hold up the end, and would crash
+    in an interpreter that is being taken down around it.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -26,19 +26,19 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from agent import logs
 from agent.app import Agent
-from agent.config import Config, InputSize
-from agent.config_file import load
+from agent.config.file import load
+from agent.config.tree import Config, InputSize
 from agent.errors import EdgeposeError
+from agent.observe import logs
 from agent.wire.messages import Keypoints, MessageError, Metrics, State
 from agent.wire.topics import Topics
-from controller.address import Address
-from controller.client import Client, Received
+from controller.client.address import Address
+from controller.client.connection import Client, Received
 from controller.errors import ControllerError
-from models import catalogue
-from models.fetch import fetch
-from models.store import Store
+from models.getting.fetch import fetch
+from models.shelf import catalogue
+from models.shelf.store import Store
 
 log = structlog.get_logger()
 

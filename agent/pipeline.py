@@ -17,9 +17,9 @@ from agent.capture.frame import EndOfSource, Frame, Source
 from agent.errors import EngineError
 from agent.inference.engine import Engine, Slot
 from agent.inference.letterbox import Letterbox, prepare
+from agent.observe.telemetry import Timing
 from agent.poses.decoders import Decoder
 from agent.poses.skeleton import Poses
-from agent.telemetry import Timing
 
 POLL_S = 0.25
 """How often a waiting thread looks whether it should stop."""
@@ -261,3 +261,17 @@ class Pipeline:
         handover.first_s = finished_s
         self._handover = None
         handover.done.set()
+
+
+def infer(engine: Engine, decoder: Decoder, frame: Frame) -> Poses:
+    """One frame, start to poses, nothing else in flight. Raises EngineError."""
+    slot = engine.acquire(timeout_s=60.0)
+    if slot is None:
+        raise EngineError(f"{engine.spec.device} did not answer within 60 s")
+    try:
+        letterbox = prepare(frame, slot.input)
+        slot.start()
+        slot.wait()
+        return decoder.decode(slot.outputs, letterbox)
+    finally:
+        engine.release(slot)  # else closing the engine would wait for it

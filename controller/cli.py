@@ -1,24 +1,13 @@
-"""The command line: a thin layer over :mod:`controller.session`.
+"""The command line. Each command stands in :mod:`controller.commands` and is imported when it is asked for."""
 
-Here stand the commands that look; those that ask a device for something are in :mod:`controller.commands`,
-:mod:`controller.jobs` and :mod:`controller.study`.
-"""
-
-import itertools
 import sys
-from pathlib import Path
 from typing import Final
 
 import click
 
-from controller import commands, jobs, study
+from agent.lazy import LazyGroup, Place
+from controller.commands.options import connection
 from controller.errors import ControllerError
-from controller.events import events
-from controller.options import FILE, DeviceType, Given, bounded, connection
-from controller.snapshot import snapshot
-from controller.terminal import UntilEnded, open_session, print_json, tell
-
-# Rich, paho and the wire's models are imported by the command that needs them: --help and completion stay quick.
 
 EPILOG: Final = """
 \b
@@ -41,8 +30,51 @@ Completion (bash; zsh and fish alike):
 Every option may also stand after the command. A device's id is what `controller list` shows.
 """
 
+CHANGE: Final = "controller.commands.change"
+JOBS: Final = "controller.commands.jobs"
+LOOK: Final = "controller.commands.look"
+STUDY: Final = "controller.commands.study"
+COMMANDS: Final = {
+    "benchmark": Place(STUDY, "benchmark", "Measure one configuration of DEVICE; what is left out is as it runs now."),
+    "cancel": Place(JOBS, "cancel", "End a job or a command, by its ID."),
+    "describe": Place(LOOK, "describe", "Show what DEVICE is and what it can do."),
+    "events": Place("controller.commands.events", "events", "Follow what happens on a device, until Ctrl-C."),
+    "job": Place(JOBS, "job", "Show how far the job ID of DEVICE is."),
+    "jobs": Place(JOBS, "jobs", "List the jobs that run, or ended within a day."),
+    "list": Place(LOOK, "list_", "Show every agent on the broker."),
+    "pause": Place(CHANGE, "pause", "Stop looking at frames; engine and camera stay ready."),
+    "plan-affinity": Place(CHANGE, "plan_affinity", "Ask what set-affinity would do, changing nothing."),
+    "quantize": Place(JOBS, "quantize", "Make a network's INT8 variant from what the camera sees."),
+    "record": Place("controller.commands.record", "record", "Write the keypoints of DEVICE to a file, until Ctrl-C."),
+    "replay": Place(
+        "controller.commands.replay",
+        "replay",
+        "Publish the recording FILE.jsonl as its device would, until its end or Ctrl-C.",
+    ),
+    "report": Place(
+        STUDY,
+        "report",
+        "Show a study that --out of `controller sweep` or `benchmark` has written; no broker is needed.",
+    ),
+    "resume": Place(CHANGE, "resume", "Go on after a pause."),
+    "set-affinity": Place(CHANGE, "set_affinity", "Choose which layers run on which device."),
+    "set-device": Place(CHANGE, "set_device", "Run on another processor, or on several."),
+    "set-hint": Place(CHANGE, "set_hint", "Optimise for the time of a frame, or for frames a second."),
+    "set-model": Place(CHANGE, "set_model", "Run another network, one that is installed on the box."),
+    "set-precision": Place(CHANGE, "set_precision", "Compute in another precision."),
+    "snapshot": Place("controller.commands.snapshot", "snapshot", "Write what the camera sees now to a file."),
+    "status": Place(LOOK, "status", "Show what DEVICE runs and how fast."),
+    "sweep": Place(STUDY, "sweep", "Repeat the whole study on DEVICE: the original model, and every combination."),
+    "watch": Place(LOOK, "watch", "Follow DEVICE live, until Ctrl-C."),
+}
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+@click.group(
+    cls=LazyGroup,
+    places=COMMANDS,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @connection(environment=True)
 @click.version_option(package_name="edgepose", message="%(version)s")
 def cli() -> None:
@@ -58,134 +90,3 @@ def main() -> None:
         if error.hint:
             click.echo(f"Hint: {error.hint}", err=True)
         sys.exit(error.exit_code)
-
-
-@cli.command("list")
-@connection()
-@click.pass_obj
-def list_(given: Given) -> None:
-    """Show every agent on the broker."""
-    with open_session(given) as session:
-        found = session.all_agents()
-    if given.json:
-        print_json([agent.row() for agent in found])
-    elif not found:
-        click.echo(f"No agent below {given.prefix!r} on this broker.", err=True)
-    else:
-        from controller import report  # noqa: PLC0415
-
-        report.console().print(report.agents(found))
-
-
-@cli.command()
-@click.argument("device", type=DeviceType())
-@connection()
-@click.pass_obj
-def status(given: Given, device: str) -> None:
-    """Show what DEVICE runs and how fast."""
-    _show(given, device, "state", "metrics")
-
-
-@cli.command()
-@click.argument("device", type=DeviceType())
-@connection()
-@click.pass_obj
-def describe(given: Given, device: str) -> None:
-    """Show what DEVICE is and what it can do."""
-    _show(given, device, "info")
-
-
-@cli.command()
-@click.argument("device", type=DeviceType())
-@bounded
-@connection()
-@click.pass_obj
-def watch(given: Given, device: str, count: int | None, seconds: float | None) -> None:
-    """Follow DEVICE live, until Ctrl-C.
-
-    With --json every message is printed on a line of its own: keypoints, metrics, state, events, availability. Their
-    `schema` tells them apart.
-    """
-    with UntilEnded(), open_session(given) as session:
-        agent, messages = session.watch(device, seconds=seconds)
-        messages = itertools.islice(messages, count)
-        if given.json:
-            from controller.session import as_json  # noqa: PLC0415
-
-            for message in messages:
-                print_json(as_json(message), indent=None)
-            return
-
-        from rich.live import Live  # noqa: PLC0415
-
-        from controller import report  # noqa: PLC0415
-
-        # The table is made when the screen is refreshed, four times a second, not for each of 150 messages.
-        with Live(console=report.console(), get_renderable=lambda: report.live(agent)):
-            for _message in messages:
-                pass
-
-
-@cli.command()
-@click.argument("device", type=DeviceType())
-@click.option(
-    "--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Ends in .jsonl or .json (COCO)."
-)
-@bounded
-@click.option("--force", is_flag=True, help="Replace FILE.")
-@connection()
-@click.pass_obj
-def record(given: Given, device: str, out: Path, count: int | None, seconds: float | None, *, force: bool) -> None:
-    """Write the keypoints of DEVICE to a file, until Ctrl-C.
-
-    FILE.jsonl takes the messages as they stand on the wire, one per line; FILE.json the results format of COCO, with
-    the frame's `seq` as image_id.
-    """
-    from controller import record as recorder  # noqa: PLC0415
-
-    recording = recorder.new_recording(out, replace=force)
-    with UntilEnded(), open_session(given) as session:
-        tally = recorder.record(session, device, recording, seconds=seconds, count=count, tell=tell)
-        if given.json:
-            print_json(tally.figures())
-
-
-@cli.command()
-@click.argument("file", type=FILE)
-@click.option(
-    "--speed",
-    type=click.FloatRange(min=0),
-    default=1.0,
-    metavar="FACTOR",
-    help="2 is twice as fast, 0 as fast as possible. Default: 1, as recorded.",
-)
-@click.option("--loop", is_flag=True, help="Start again at the end.")
-@click.option("--as", "device", type=DeviceType(), metavar="DEVICE", help="The device it appears as. Default: its own.")
-@click.option("--force", is_flag=True, help="Also beside a live device of that name.")
-@connection()
-@click.pass_obj
-def replay(given: Given, file: Path, speed: float, device: str | None, *, loop: bool, force: bool) -> None:
-    """Publish the recording FILE.jsonl as its device would, until its end or Ctrl-C."""
-    from controller import replay as player  # noqa: PLC0415
-
-    with UntilEnded():
-        player.replay(given, file, device=device, speed=speed, loop=loop, force=force, tell=tell)
-
-
-def _show(given: Given, device: str, *leaves: str) -> None:
-    with open_session(given) as session:
-        agent = session.one_agent(device, *leaves)
-    messages = {leaf: getattr(agent, leaf) for leaf in leaves}
-    if given.json:
-        from controller.session import as_json  # noqa: PLC0415
-
-        known = {leaf: message and as_json(message) for leaf, message in messages.items()}
-        print_json({"device_id": device, "availability": agent.availability, **known})
-    else:
-        from controller import report  # noqa: PLC0415
-
-        report.console().print(report.facts(agent, *messages.values()))
-
-
-for _command in (*commands.ALL, *jobs.ALL, *study.ALL, events, snapshot):
-    cli.add_command(_command)

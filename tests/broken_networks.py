@@ -14,11 +14,12 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
-from models import catalogue
-from models.catalogue import NetworkCard, Precision
-from models.fetch import manifest
-from models.own import add
-from models.store import CARD, MANIFEST, Store
+from agent.poses.decoders import roles_of
+from models.getting.fetch import manifest
+from models.getting.own import add
+from models.shelf import catalogue
+from models.shelf.catalogue import NetworkCard, Precision
+from models.shelf.store import CARD, MANIFEST, Store
 
 HEADS = {
     "center": 1,
@@ -205,7 +206,7 @@ def _install(folder: Path, name: str, network: ov.Model) -> str:
     scratch.mkdir(parents=True)
     (scratch / f"{name}.toml").write_text(card(name), encoding="utf-8")
     ov.save_model(network, scratch / f"{name}.xml", compress_to_fp16=False)
-    add(scratch / f"{name}.toml", scratch, Store(folder))
+    add(scratch / f"{name}.toml", scratch, Store(folder), roles_of)
     shutil.rmtree(scratch)
     return name
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agent.capture.frame import Frame, Image
-from models.store import Store
+from models.shelf.store import Store
 
 
 def as_frame(image: Image, seq: int = 0) -> Frame:

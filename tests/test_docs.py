@@ -16,14 +16,14 @@ from pydantic import BaseModel
 
 from agent.capture import frame as capture
 from agent.cli import agent
-from agent.config import Config
-from agent.config_file import load
+from agent.config.file import load
+from agent.config.tree import Config
 from agent.control.machine import diagram
 from agent.wire import messages
 from agent.wire.topics import Topics
 from controller.cli import cli as controller
-from models import catalogue
 from models.cli import cli as models
+from models.shelf import catalogue
 from tests.fault.rows import ROWS
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +31,15 @@ FOLDERS = ("systemd", "agent/capture", "configs/mosquitto")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / folder / "README.md" for folder in FOLDERS), *ROOT.glob("docs/*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAMS: dict[str, click.Group] = {"agent": agent, "controller": controller, "models": models}
+
+
+def commands_of(group: click.Group) -> dict[str, click.Command]:
+    context = click.Context(group)
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
+COMMANDS = {program: commands_of(group) for program, group in PROGRAMS.items()}
 KINDS = {kind.model_fields["schema_"].default: kind for kind in messages.Message.__subclasses__()}
 TOPICS = Topics("hall")
 LEAVES = {getattr(TOPICS, name) for name, value in vars(Topics).items() if isinstance(value, property)}
@@ -88,17 +97,17 @@ def test_every_command_of_the_pages_exists(words: list[str]) -> None:
     options = {word.partition("=")[0] for word in words[1:] if word.startswith("-")}
     # The words of a running text may be nothing but an option: `models --help`.
     plain = [word for word in words[1:] if re.fullmatch(r"[a-z][a-z-]*", word)]
-    named = [word for word in plain if word in group.commands]
+    named = [word for word in plain if word in COMMANDS[words[0]]]
     if plain:
         assert named, f"{words[0]} has no command {plain[0]}"
-    known = names_of(group).union(*(names_of(group.commands[name]) for name in named[:1]))
+    known = names_of(group).union(*(names_of(COMMANDS[words[0]][name]) for name in named[:1]))
     assert options <= known
 
 
 def test_the_readme_has_every_command() -> None:
     """No command of the three programs is left out of the README."""
     listed = {(words[0], words[1]) for page, words in commands(*PROGRAMS) if page.name == "README.md"}
-    assert {(program, name) for program, group in PROGRAMS.items() for name in group.commands} - listed == set()
+    assert {(program, name) for program, known in COMMANDS.items() for name in known} - listed == set()
 
 
 @pytest.mark.parametrize("words", RUN, ids=shlex.join)
@@ -110,12 +119,12 @@ def test_cheap_commands_run(words: list[str]) -> None:
     assert done.stdout
 
 
-@pytest.mark.parametrize("words", [(name, command) for name, group in PROGRAMS.items() for command in group.commands])
+@pytest.mark.parametrize("words", [(name, command) for name, known in COMMANDS.items() for command in known])
 def test_every_command_has_help(words: tuple[str, str]) -> None:
     """Each command explains itself, in a first line that ends with a full stop."""
     shown = CliRunner().invoke(PROGRAMS[words[0]], [words[1], "--help"])
     assert shown.exit_code == 0
-    assert (PROGRAMS[words[0]].commands[words[1]].help or "").split("\n\n")[0].endswith(".")
+    assert (COMMANDS[words[0]][words[1]].help or "").split("\n\n")[0].endswith(".")
 
 
 @pytest.mark.parametrize("words", documented("mosquitto_sub", "mosquitto_pub"))

@@ -4,67 +4,126 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
+from graphlib import CycleError, TopologicalSorter
 
+import click
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PACKAGES = ("agent", "controller", "models")
-LINES_PER_FILE = 300
-LINES_PER_FUNCTION = 40
+from agent.cli import agent
+from agent.lazy import LazyGroup
+from controller.cli import cli as controller
+from models.cli import cli as models
+from tests.house import (
+    PACKAGES,
+    PAGE,
+    PICTURE,
+    ROOT,
+    arrows,
+    imports,
+    modules,
+    needs,
+    picture,
+    room_of,
+    rooms,
+    sources,
+    tree,
+)
+
+INNER_IMPORTS_MAX = 9
+"""Imports inside functions, each with its reason beside it."""
+BELOW_JUDGING = frozenset({"agent.errors", "agent.policies"})
+"""What the lower floors of `models`, and the package itself, know of the agent."""
 
 
-def sources(*folders: str) -> list[Path]:
-    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
-
-
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
-def imports(path: Path) -> Iterator[str]:
-    """Full name of everything a file imports, wherever in it the import stands."""
-    package = path.relative_to(ROOT).parent.parts
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else ()
-            module = ".".join((*base, *([node.module] if node.module else [])))
-            yield from (f"{module}.{alias.name}" for alias in node.names)
-
-
-def importers(module: str, *folders: str) -> set[str]:
-    return {
-        str(path.relative_to(ROOT))
-        for path in sources(*folders)
-        if any(name == module or name.startswith(f"{module}.") for name in imports(path))
+def test_every_room_imports_what_the_table_says() -> None:
+    """Each room imports of ours what its row in docs/architecture.md allows, and its row allows nothing idle."""
+    found, allowed = arrows(), rooms()
+    assert found.keys() == allowed.keys(), "every room has a row, and every row a room"
+    differ = {
+        room: {"not allowed": needed - allowed[room].may_import, "idle": allowed[room].may_import - needed}
+        for room, needed in found.items()
+        if needed != allowed[room].may_import
     }
+    assert not differ
 
 
-def docstring_lines(node: ast.AST) -> int:
-    """Lines of the docstrings in a piece of source, those of inner functions and classes included."""
-    described = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    return sum(
-        (inner.body[0].end_lineno or 0) - inner.body[0].lineno + 1
-        for inner in ast.walk(node)
-        if isinstance(inner, described) and ast.get_docstring(inner) is not None
+def test_a_library_has_its_doors() -> None:
+    """A library that the table names is imported in the rooms that name it and nowhere else."""
+    table = rooms()
+    held = frozenset().union(*(room.libraries for room in table.values()))
+    assert held >= {"openvino", "paho", "cv2"}
+    used: dict[str, set[str]] = {room: set() for room in table}
+    for module, path in modules().items():
+        used[room_of(module)] |= {name.split(".")[0] for name in imports(path)} & held
+    assert used == {name: room.libraries for name, room in table.items()}
+
+
+def test_no_two_files_need_each_other() -> None:
+    """No circle among the files, however long."""
+    try:
+        TopologicalSorter({module: needs(module) for module in modules()}).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_the_floors_of_models() -> None:
+    """Below judging nothing of the agent is known but its errors and policies; the agent knows the shelf alone."""
+    below = {module for module in modules() if re.match(r"models(\.(shelf|getting)\b|$)", module)}
+    assert len(below) > 10
+    known = {(module, needed) for module in below for needed in needs(module) if needed.split(".")[0] == "agent"}
+    assert {needed for _, needed in known} <= BELOW_JUDGING, known
+    above = {
+        (module, needed)
+        for module in modules()
+        if module.split(".")[0] == "agent" and module != "agent.demo"
+        for needed in needs(module)
+        if needed.startswith("models") and not needed.startswith("models.shelf")
+    }
+    assert not above
+
+
+def test_the_picture_is_of_this_house() -> None:
+    """The picture in docs/architecture.md shows the imports as they are; `make house` makes it anew."""
+    shown = PICTURE.search(PAGE.read_text(encoding="utf-8"))
+    assert shown is not None
+    assert shown[0] == picture()
+
+
+def test_imports_stand_at_the_top() -> None:
+    """An import inside a function is an exception, and says why."""
+    lines = {
+        f"{path.relative_to(ROOT)}:{number}": line
+        for path in sources(*PACKAGES)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if "noqa: PLC0415" in line
+    }
+    assert len(lines) <= INNER_IMPORTS_MAX, lines
+    assert not [place for place, line in lines.items() if "noqa: PLC0415 - " not in line]
+
+
+@pytest.mark.parametrize("group", [agent, controller, models])
+def test_the_list_of_commands_says_what_the_commands_say(group: click.Group) -> None:
+    """Every command is where the table has it, under its name, with the first sentence of its help."""
+    assert isinstance(group, LazyGroup)
+    context = click.Context(group)
+    for name, place in group.places.items():
+        command = group.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+        assert command.get_short_help_str(1000) == place.summary
+
+
+@pytest.mark.parametrize("package", ["agent", "controller", "models"])
+def test_help_imports_no_command(package: str) -> None:
+    """The list of commands, and completing a name, load none of them: --help answers at once."""
+    code = (
+        f"import sys; from {package}.cli import {'agent' if package == 'agent' else 'cli'} as group\n"
+        "import click; context = click.Context(group, info_name='x'); group.get_help(context)\n"
+        "group.shell_complete(context, '')\n"
+        f"print(*(name for name in sys.modules if name.startswith('{package}.commands.')))"
     )
-
-
-def function_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    return (node.end_lineno or 0) - node.lineno + 1 - docstring_lines(node)
-
-
-def test_openvino_stays_in_its_rooms() -> None:
-    """Only agent/inference and models know OpenVINO."""
-    outside = {
-        file for file in importers("openvino", *PACKAGES) if not file.startswith(("agent/inference/", "models/"))
-    }
-    assert not outside
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {"controller.commands.options"}
 
 
 def test_cameras_are_opened_in_capture_alone() -> None:
@@ -80,11 +139,11 @@ def test_cameras_are_opened_in_capture_alone() -> None:
 
 
 def test_paho_has_one_door_in_each_program() -> None:
-    """One file of the agent's link and the controller's client import paho, nothing else does."""
-    doors = importers("paho", *PACKAGES)
-    in_agent = {file for file in doors if file.startswith("agent/link")}
-    assert len(in_agent) <= 1
-    assert doors - in_agent <= {"controller/client.py"}
+    """One file of the agent's link and the controller's connection import paho, nothing else does."""
+    doors = {
+        module for module, path in modules().items() if any(f"{name}.".startswith("paho.") for name in imports(path))
+    }
+    assert doors == {"agent.link.session", "controller.client.connection"}
 
 
 def test_wire_needs_pydantic_alone() -> None:
@@ -96,37 +155,6 @@ def test_wire_needs_pydantic_alone() -> None:
         if name.split(".")[0] not in {*sys.stdlib_module_names, "pydantic"} and not name.startswith("agent.wire.")
     }
     assert not foreign
-
-
-def test_controller_knows_the_wire_alone() -> None:
-    """The controller imports nothing of the agent but agent.wire, and nothing of models: a laptop has neither."""
-    inner = {
-        f"{path.relative_to(ROOT)}: {name}"
-        for path in sources("controller")
-        for name in imports(path)
-        if name.split(".")[0] in {"agent", "models"} and not name.startswith("agent.wire")
-    }
-    assert not inner
-
-
-def test_files_are_short() -> None:
-    """No file of the packages is longer than a person reads in one sitting, docstrings not counted."""
-    lengths = {
-        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) - docstring_lines(tree(path))
-        for path in sources(*PACKAGES)
-    }
-    assert not {file: lines for file, lines in lengths.items() if lines > LINES_PER_FILE}
-
-
-def test_functions_are_short() -> None:
-    """No function of the packages is longer than a screen, docstrings not counted."""
-    lengths = {
-        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": function_lines(node)
-        for path in sources(*PACKAGES)
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    }
-    assert not {function: lines for function, lines in lengths.items() if lines > LINES_PER_FUNCTION}
 
 
 # Written so that it does not find itself.

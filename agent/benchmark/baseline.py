@@ -19,13 +19,13 @@ from agent.benchmark.measure import Measured, encode, measured
 from agent.capture.frame import EndOfSource, Frame, Image, Source
 from agent.errors import CancelledError, EngineError, ModelError
 from agent.inference.letterbox import Letterbox, prepare
+from agent.observe.telemetry import Timing
 from agent.pipeline import Result
 from agent.poses.decoders import Decoder
 from agent.poses.skeleton import Poses
-from agent.telemetry import Timing
 from agent.tracking import Track
-from models.catalogue import FrozenConversion, NetworkCard, TfjsConversion
-from models.store import Store
+from models.shelf.catalogue import FrozenConversion, NetworkCard, TfjsConversion
+from models.shelf.store import Store
 
 Floats = NDArray[np.float32]
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from agent.capture import open_source
 from agent.capture.first import FirstFrames
 from agent.capture.frame import CaptureEvent, Image, Source
-from agent.config import Camera, Config
+from agent.config.tree import Camera, Config
 from agent.control.recording import Recorder
 from agent.control.samples import Samples
 from agent.errors import CaptureError, ConfigError
 from agent.pipeline import Result
 from agent.wire.commands import Measuring
 from agent.wire.study import Clip
-from models.store import Store
+from models.shelf.store import Store
 
 Tell = Callable[[str], None]
 

@@ -9,11 +9,11 @@ from agent.benchmark.load import Meter
 from agent.benchmark.statistics import latency_figures, stages_ms
 from agent.capture.frame import Source
 from agent.errors import CancelledError, CaptureError, EngineError
+from agent.observe.telemetry import Timing
+from agent.output.keypoints import encode_keypoints
 from agent.pipeline import Lane, Pipeline, Result
 from agent.poses.agreement import Tally
 from agent.poses.skeleton import Poses
-from agent.publish import encode_keypoints
-from agent.telemetry import Timing
 from agent.tracking import Track
 from agent.wire.commands import Agreement
 from agent.wire.study import Run

@@ -1,4 +1,4 @@
-"""From runs to figures: spread, confidence interval, percentiles."""
+"""From runs to figures: which runs count, spread, confidence interval, percentiles."""
 
 import functools
 import math
@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.telemetry import STAGES, Timing
-from agent.wire.study import Spread
+from agent.observe.telemetry import STAGES, Timing
+from agent.wire.study import Run, Spread
 
 CONFIDENCE = 0.95
+EXTRA_SHARE = 0.5
+"""At most so many runs more than were asked for, as a share of them: a busy box comes to an end too."""
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -76,3 +78,16 @@ def percentiles(values: Sequence[float]) -> tuple[float, float, float]:
 def stages_ms(timings: Sequence[Timing]) -> dict[str, float]:
     """Mean milliseconds of each stage, by its name."""
     return {stage: float(np.mean([getattr(timing, f"{stage}_ms") for timing in timings])) for stage in STAGES}
+
+
+def another(done: Sequence[Run], wanted: int) -> bool:
+    """Whether one more run is to be made, until ``wanted`` were quiet or too many were not."""
+    quiet = sum(run.disturbed is None for run in done)
+    return quiet < wanted and len(done) < wanted + max(1, int(wanted * EXTRA_SHARE))
+
+
+def counted(done: Sequence[Run], wanted: int) -> tuple[int, ...]:
+    """Places of the runs that count: the quiet ones, and of the disturbed as many of the first as are missing."""
+    quiet = [place for place, run in enumerate(done) if run.disturbed is None]
+    disturbed = [place for place, run in enumerate(done) if run.disturbed is not None]
+    return tuple(sorted(quiet + disturbed[: wanted - len(quiet)]))

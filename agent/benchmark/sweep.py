@@ -12,25 +12,24 @@ from agent.benchmark.clips import Footage
 from agent.benchmark.limit import Limits
 from agent.benchmark.load import LoadMeter
 from agent.benchmark.measure import Measured, agree, run_once
-from agent.benchmark.repeats import another, counted
 from agent.benchmark.rows import best, settings_of
-from agent.benchmark.statistics import percentiles, spread
-from agent.config import Config
+from agent.benchmark.statistics import another, counted, percentiles, spread
+from agent.config.tree import Config
 from agent.control.asking import Box, require_precision
 from agent.control.settings import Settings
 from agent.control.workshop import Workshop, exact
 from agent.errors import CancelledError, EdgeposeError, ModelError
 from agent.inference.engine import Engine
+from agent.output.messages import effective
 from agent.pipeline import Lane
 from agent.poses.agreement import POSSIBLE, Outcome, verdict
 from agent.poses.decoders import Decoder, decoder_for
 from agent.poses.skeleton import Poses
-from agent.reporter import effective
 from agent.tracking import Track, track_stage
 from agent.wire.commands import CommandError, Measuring, Sweep
 from agent.wire.devices import DeviceString, require
 from agent.wire.study import Recipe, Row, Study
-from models.store import Store
+from models.shelf.store import Store
 
 Tell = Callable[[str, float], None]
 Keep = Callable[[Study], None]

@@ -8,7 +8,7 @@ from agent.capture.picture import Framer
 from agent.capture.presence import Presence
 from agent.capture.reader import Feed
 from agent.capture.timing import FrameRateCap, Pacer
-from agent.config import Camera
+from agent.config.tree import Camera
 
 
 class InlineSource:

@@ -13,7 +13,7 @@ from agent.capture.picture import Framer, Stillness
 from agent.capture.presence import Presence
 from agent.capture.reader import Feed, Reader
 from agent.capture.timing import SILENCE_S, Backlog, Backoff, FrameRateCap, Pacer
-from agent.config import Camera
+from agent.config.tree import Camera
 from agent.errors import CaptureError
 
 log = structlog.get_logger()

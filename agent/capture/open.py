@@ -20,7 +20,7 @@ from agent.capture.reader import (
     open_video,
     prepare_opencv,
 )
-from agent.config import Camera
+from agent.config.tree import Camera
 from agent.errors import CaptureError
 
 

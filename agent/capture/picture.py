@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from agent.capture.frame import Frame, Image, Region
-from agent.config import Camera, Roi
+from agent.config.tree import Camera, Roi
 
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 _STILLNESS_STEP = 8

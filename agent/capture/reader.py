@@ -17,7 +17,7 @@ import numpy as np
 
 from agent.capture.address import Device, Stream, redact
 from agent.capture.frame import Image
-from agent.config import Camera
+from agent.config.tree import Camera
 from agent.errors import CaptureError
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})

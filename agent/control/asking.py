@@ -18,7 +18,7 @@ from agent.wire.commands import (
     SetPrecision,
 )
 from agent.wire.devices import DeviceString, require
-from models.catalogue import Precision
+from models.shelf.catalogue import Precision
 
 
 @dataclass(frozen=True, slots=True)

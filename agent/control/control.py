@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import structlog
 from pydantic import JsonValue
 
-from agent.config import Config
+from agent.config.tree import Commands, Config
 from agent.control import events, faults, journal
 from agent.control.asking import Box
 from agent.control.events import Effect, Event
@@ -23,16 +23,17 @@ from agent.control.samples import Samples
 from agent.control.settings import Settings
 from agent.control.snapshot import snapshot
 from agent.control.state import Phase, State
-from agent.control.terms import terms_of
 from agent.control.works import Over, Progress, Swapped, Works
 from agent.control.workshop import CheckedLane
-from agent.logs import Sparing
+from agent.errors import ConfigError
+from agent.observe.logs import Sparing
+from agent.output.keypoints import Outlet
 from agent.pipeline import Handover, Lane, Pipeline
-from agent.publish import Outlet
 from agent.wire.codec import Refused, decode, refusal
 from agent.wire.commands import Command, Incoming, Pace
 from agent.wire.messages import Severity, Status
 from agent.wire.topics import Topics
+from agent.wire.trust import KeyFileError, Terms, read_keys
 
 log = structlog.get_logger()
 
@@ -323,3 +324,12 @@ class Control:
 def _retire(lane: Lane) -> None:
     """Close an engine beside everything else: it waits for what is on the device."""
     threading.Thread(target=lane.engine.close, name="retire", daemon=True).start()
+
+
+def terms_of(commands: Commands) -> Terms:
+    """Read the keys that the configuration names. Raises ConfigError."""
+    try:
+        keys = read_keys(commands.key_file) if commands.key_file else ()
+    except KeyFileError as error:
+        raise ConfigError(f"commands.key_file: {error}", hint="make one: openssl rand -hex 32") from error
+    return Terms(keys, commands.require_signature, commands.reply_topics)

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from models.store import sync
+from models.shelf.store import sync
 
 
 def replace_file(path: Path, document: bytes) -> None:

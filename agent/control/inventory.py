@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from agent.config import Config
+from agent.config.tree import Config
 from agent.control.asking import Box
 from agent.errors import ModelError
 from agent.wire.messages import DeviceInfo
-from models.catalogue import Precision
-from models.store import Store
+from models.shelf.catalogue import Precision
+from models.shelf.store import Store
 
 log = structlog.get_logger()
 

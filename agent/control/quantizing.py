@@ -18,7 +18,7 @@ import structlog
 from pydantic import JsonValue
 
 from agent.capture.frame import Image
-from agent.config import Config
+from agent.config.tree import Config
 from agent.control.events import Done, Work
 from agent.control.recording import Choose, Recorder
 from agent.control.samples import Samples, shrunk
@@ -26,7 +26,7 @@ from agent.errors import CancelledError, EdgeposeError
 from agent.extras import require
 from agent.pipeline import Result
 from agent.wire.commands import Quantize
-from models.store import Store
+from models.shelf.store import Store
 
 log = structlog.get_logger()
 

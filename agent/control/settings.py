@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from agent.config import Config
+from agent.config.tree import Config
 from agent.wire.affinity import Affinity
 from agent.wire.messages import Requested
-from models.catalogue import Precision
+from models.shelf.catalogue import Precision
 
 
 class Settings(BaseModel):

@@ -19,7 +19,7 @@ from agent.benchmark.clips import Clips, Footage
 from agent.benchmark.limit import Limits
 from agent.benchmark.rows import best, recipes, settings_of
 from agent.benchmark.sweep import Bench, Studying
-from agent.config import Config
+from agent.config.tree import Config
 from agent.control.asking import Box, benchmarked
 from agent.control.durable import replace_file
 from agent.control.events import Done, Work
@@ -28,13 +28,13 @@ from agent.control.samples import Samples
 from agent.control.settings import Settings
 from agent.control.workshop import Workshop
 from agent.errors import CaptureError, EdgeposeError
-from agent.host import host_info
 from agent.inference.devices import Core
+from agent.observe.host import host_info
 from agent.wire.commands import Benchmark, CommandError, ErrorCode, Sweep
 from agent.wire.messages import DeviceInfo
 from agent.wire.study import Bar, Recipe, Study
-from models.inspect import inspect
-from models.store import Store
+from models.shelf.inspect import inspect
+from models.shelf.store import Store
 
 Tell = Callable[[str, float], None]
 FRAME_S = 10.0

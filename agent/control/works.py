@@ -12,9 +12,9 @@ from agent.control.events import Built, Done, Failed, Work
 from agent.control.faults import failed
 from agent.control.samples import Samples
 from agent.control.workshop import CheckedLane, Workshop
+from agent.observe.telemetry import Telemetry
+from agent.output.messages import effective, rounded
 from agent.pipeline import Handover, Lane
-from agent.reporter import effective, rounded
-from agent.telemetry import Telemetry
 from agent.wire.commands import Agreement, Pace, PlanAffinity, SwitchResult
 
 RunJob = Callable[[Work, Callable[[str, float], None], threading.Event], Done]

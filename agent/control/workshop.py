@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.capture.frame import Frame
-from agent.config import Config, InputSize
+from agent.config.tree import Config, InputSize
 from agent.control.settings import Settings
 from agent.errors import AccuracyError, CancelledError, EngineError, TrialError
 from agent.inference.checked import build_checked
@@ -13,15 +13,14 @@ from agent.inference.devices import Core
 from agent.inference.engine import Engine, build_engine, with_preprocessing
 from agent.inference.plan import plan
 from agent.inference.spec import EngineSpec, input_size
-from agent.pipeline import Lane
+from agent.pipeline import Lane, infer
 from agent.poses.agreement import POSSIBLE, Outcome, Tally, verdict
 from agent.poses.decoders import Decoder, decoder_for
 from agent.poses.skeleton import Poses
 from agent.wire.affinity import Plan
 from agent.wire.commands import Agreement
-from models.catalogue import NetworkCard
-from models.run import infer
-from models.store import Store
+from models.shelf.catalogue import NetworkCard
+from models.shelf.store import Store
 
 REFERENCE_DEVICE = "CPU"
 EXACT_FRAMES = 3
@@ -148,7 +147,8 @@ class Workshop:
         if found.outcome is Outcome.UNJUDGED and spec.precision == "INT8" and not judged:
             # With nobody in view, what was measured when it was made has to speak for it.
             certificate = self._store.certificate(spec.model, "INT8")
-            found = verdict(certificate.agreement, **bar) if certificate else found
+            if certificate:
+                found = verdict(Agreement(**certificate.agreement.model_dump()), **bar)
             if found.outcome is Outcome.UNJUDGED:
                 raise AccuracyError(found.reason, hint="try again when people are in view")
         if found.outcome is Outcome.FAILED:

@@ -19,8 +19,8 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.inference.spec import EngineSpec
-from models.manifest import FileDigest
-from models.store import digest
+from models.shelf.manifest import FileDigest
+from models.shelf.store import digest
 
 log = structlog.get_logger()
 

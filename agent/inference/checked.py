@@ -25,10 +25,10 @@ from agent.inference.engine import Engine, Floats, build_engine
 from agent.inference.letterbox import Letterbox
 from agent.inference.spec import EngineSpec
 from agent.poses.decoders import decoder_for
-from models import golden
-from models.catalogue import NetworkCard
-from models.golden import Golden
-from models.store import Store
+from models.shelf import golden
+from models.shelf.catalogue import NetworkCard
+from models.shelf.golden import Golden
+from models.shelf.store import Store
 
 log = structlog.get_logger()
 

@@ -13,7 +13,6 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino.preprocess import ColorFormat, PrePostProcessor
 
-from agent import memory
 from agent.capture.frame import Image
 from agent.errors import EngineError, TrialError
 from agent.inference.affinity import place_operations
@@ -23,7 +22,8 @@ from agent.inference.letterbox import PADDING
 from agent.inference.plan import describe
 from agent.inference.properties import cache_folder, properties
 from agent.inference.spec import EngineFacts, EngineSpec
-from models.catalogue import NetworkCard
+from agent.service import memory
+from models.shelf.catalogue import NetworkCard
 
 Floats = NDArray[np.float32]
 

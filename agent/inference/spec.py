@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.capture.frame import Frame
-from agent.config import InputSize
+from agent.config.tree import InputSize
 from agent.errors import ConfigError
 from agent.wire.affinity import Affinity, Plan
-from models.catalogue import NetworkCard, Precision
+from models.shelf.catalogue import NetworkCard, Precision
 
 Hint = Literal["latency", "throughput"]
 

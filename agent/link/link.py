@@ -16,7 +16,7 @@ from typing import Final, Self
 import structlog
 from tenacity.wait import wait_base
 
-from agent.config import Mqtt
+from agent.config.tree import Mqtt
 from agent.errors import LinkError
 from agent.link.outbox import Letter, Outbox
 from agent.link.session import Session, acknowledged

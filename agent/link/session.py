@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.config import Mqtt
+from agent.config.tree import Mqtt
 from agent.link.outbox import Letter
 from agent.wire import broker
 from agent.wire.broker import BrokerError

@@ -3,7 +3,7 @@
 import socket
 from typing import Final
 
-from agent.config import Mqtt
+from agent.config.tree import Mqtt
 from agent.wire import broker
 from agent.wire.broker import BrokerError
 

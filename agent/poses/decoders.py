@@ -12,7 +12,7 @@ from agent.poses.openpose import OpenPoseDecoder
 from agent.poses.rtmo import RtmoDecoder
 from agent.poses.skeleton import Poses
 from agent.poses.yolo import YoloDecoder
-from models.catalogue import NetworkCard
+from models.shelf.catalogue import NetworkCard
 
 
 class Decoder(Protocol):
@@ -23,6 +23,11 @@ class Decoder(Protocol):
 
     def decode(self, raw: tuple[NDArray[np.float32], ...], letterbox: Letterbox) -> Poses:
         """Poses in pixels of the original frame, best first."""
+
+
+def roles_of(card: NetworkCard) -> tuple[str, ...]:
+    """Which outputs the decoder of a card's family reads. Raises ModelError for a family that has none."""
+    return decoder_for(card, person_score_min=0, persons_max=1).roles
 
 
 def decoder_for(card: NetworkCard, *, person_score_min: float, persons_max: int) -> Decoder:

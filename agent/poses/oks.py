@@ -39,3 +39,20 @@ def similarity(reference: Poses, others: Poses, joint_score_min: float) -> Float
     """(N, M): :func:`oks` of decoded people, over the joints ``reference`` scores at least ``joint_score_min``."""
     joints = reference.keypoints * (reference.keypoints[..., 2:] >= joint_score_min)
     return oks(joints, AREA_OF_BOX * reference.boxes[:, 2] * reference.boxes[:, 3], others.keypoints)
+
+
+def pose_similarity(tracked: Floats, tracked_areas: Floats, found: Floats, areas: Floats, looseness: Floats) -> Floats:
+    """(T, D), 0..1: object keypoint similarity over the joints both have.
+
+    Other than in :func:`oks` a joint that one of the two lacks says nothing, because it may be hidden;
+    the area, square pixels, is the geometric mean of both; and ``looseness``, (T,), widens the sigmas. Poses are
+    (N, 17, 3): x, y and whether the joint is seen (above 0). Two poses without a common joint are not alike: 0.
+    """
+    apart = tracked[:, None, :, :2] - found[:, :, :2]
+    apart *= apart
+    widths = 2 * np.square(2 * SIGMAS * looseness[:, None])
+    spread = np.sqrt(tracked_areas[:, None] * areas)[..., None] * widths[:, None]
+    seen = (tracked[:, None, :, 2] > 0) & (found[:, :, 2] > 0)
+    alike = np.exp(apart.sum(axis=3) / -spread) * seen
+    similarity: Floats = alike.sum(axis=2) / np.maximum(seen.sum(axis=2, dtype=np.float32), 1)
+    return similarity

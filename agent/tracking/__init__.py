@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from agent.config import Smoothing, Tracking
+from agent.config.tree import Smoothing, Tracking
 from agent.poses.skeleton import Poses
 from agent.tracking.smoother import Smoother
 from agent.tracking.tracker import Tracker

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.config import Smoothing
+from agent.config.tree import Smoothing
 from agent.poses.skeleton import JOINT_SEEN, Poses
 
 Floats = NDArray[np.float32]

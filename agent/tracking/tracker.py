@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.config import Tracking
+from agent.config.tree import Tracking
+from agent.poses.oks import pose_similarity
 from agent.poses.skeleton import JOINT_SEEN, Poses
 from agent.tracking.assignment import assign
-from agent.tracking.similarity import pose_similarity
 from agent.tracking.tracks import Tracks
 
 Floats = NDArray[np.float32]

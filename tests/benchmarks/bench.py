@@ -16,18 +16,18 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
-from agent import logs
-from agent.benchmark.raw import raw_throughput
-from agent.config import Log
+from agent.benchmark.limit import raw_throughput
+from agent.config.tree import Log
 from agent.inference.devices import open_core
 from agent.inference.engine import Engine, build_engine
 from agent.inference.letterbox import Letterbox
 from agent.inference.spec import EngineSpec
+from agent.observe import logs
 from agent.poses.movenet import MoveNetDecoder
-from models import catalogue
-from models.catalogue import Precision
-from models.fetch import fetch
-from models.store import Store, models_dir
+from models.getting.fetch import fetch
+from models.shelf import catalogue
+from models.shelf.catalogue import Precision
+from models.shelf.store import Store, models_dir
 from tests.benchmarks.process import cli_import_seconds, resident_mb, start_seconds
 from tests.benchmarks.run import age_overhead_ms, pipeline_run
 from tests.broker import Broker

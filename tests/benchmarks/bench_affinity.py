@@ -15,9 +15,9 @@ from agent.inference.engine import Engine, build_engine
 from agent.inference.spec import EngineSpec
 from agent.poses.movenet import MoveNetDecoder
 from agent.wire.affinity import Affinity, Match, Rule
-from models import catalogue
-from models.fetch import fetch
-from models.store import Store, models_dir
+from models.getting.fetch import fetch
+from models.shelf import catalogue
+from models.shelf.store import Store, models_dir
 
 NETWORK = "movenet-multipose"
 SIDE = 256

@@ -11,13 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agent import logs
-from agent.benchmark.raw import raw_throughput
-from agent.config import Log
+from agent.benchmark.limit import raw_throughput
+from agent.config.tree import Log
 from agent.inference.devices import open_core
-from models import catalogue
-from models.fetch import fetch
-from models.store import Store, models_dir
+from agent.observe import logs
+from models.getting.fetch import fetch
+from models.shelf import catalogue
+from models.shelf.store import Store, models_dir
 from tests.benchmarks.bench import NETWORK, SIZE, engine_of, report
 
 THROUGHPUT = re.compile(r"Throughput:\s+([\d.]+) FPS")

@@ -13,21 +13,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent import logs
 from agent.capture import open_source
 from agent.capture.frame import EndOfSource, Frame
-from agent.config import Camera, InputSize, Log, Smoothing, Tracking
+from agent.config.tree import Camera, InputSize, Log, Smoothing, Tracking
 from agent.inference.devices import open_core
 from agent.inference.engine import build_engine
 from agent.inference.letterbox import prepare
 from agent.inference.spec import EngineSpec, input_size
+from agent.observe import logs
 from agent.poses.movenet import MoveNetDecoder
 from agent.poses.skeleton import JOINT_SEEN, Poses
 from agent.tracking.smoother import Smoother
 from agent.tracking.tracker import Tracker
-from models import catalogue
-from models.fetch import fetch
-from models.store import Store, models_dir
+from models.getting.fetch import fetch
+from models.shelf import catalogue
+from models.shelf.store import Store, models_dir
 from tests.tracking import truth
 from tests.tracking.crowd import Walker, crowd
 from tests.tracking.truth import Stretch, Truth

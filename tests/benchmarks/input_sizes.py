@@ -17,22 +17,22 @@ from pathlib import Path
 
 import openvino as ov
 
-from agent import logs
-from agent.benchmark.raw import raw_throughput
+from agent.benchmark.limit import raw_throughput
 from agent.capture import open_source
 from agent.capture.frame import EndOfSource, Frame
-from agent.config import Camera, InputSize, Log
+from agent.config.tree import Camera, InputSize, Log
 from agent.errors import ModelError
 from agent.inference.devices import open_core
 from agent.inference.engine import Engine, build_engine
 from agent.inference.letterbox import prepare
 from agent.inference.spec import EngineSpec, Hint, input_size
+from agent.observe import logs
 from agent.poses.decoders import decoder_for
-from models import catalogue
-from models.evaluate import evaluate
-from models.fetch import fetch
-from models.run import Runner
-from models.store import Store, models_dir
+from models.getting.fetch import fetch
+from models.judging.evaluate import evaluate
+from models.judging.run import Runner
+from models.shelf import catalogue
+from models.shelf.store import Store, models_dir
 
 NETWORK = "movenet-multipose"
 SIZES = (256, 320, 384, 448, 512)

@@ -29,26 +29,27 @@ from nncf.quantization.advanced_parameters import AdvancedSmoothQuantParameters,
 from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from openvino import opset13 as ops
 
-from agent import logs
-from agent.config import InputSize, Log
+from agent.config.tree import InputSize, Log
 from agent.inference.devices import open_core
 from agent.inference.engine import Engine, build_engine
 from agent.inference.letterbox import Letterbox
 from agent.inference.spec import EngineSpec
+from agent.observe import logs
 from agent.poses.agreement import POSSIBLE, Outcome, Tally, Verdict, best_likeness
 from agent.poses.decoders import decoder_for
 from agent.wire.commands import Agreement
-from models import catalogue, ptq
-from models.convert import as_tensor
-from models.evaluate import evaluate
-from models.fetch import fetch
-from models.footage import footage
-from models.likeness import Finder, Scene
-from models.manifest import Certificate
-from models.quantize import BUDGETS, CALIBRATION_MAX, SEARCH_MAX, Quantized, evenly, install, split
-from models.run import Runner
-from models.sensitivity import WORTHWHILE, Layer, choose, measure
-from models.store import Store, models_dir
+from models.getting.convert import as_tensor
+from models.getting.fetch import fetch
+from models.judging import ptq
+from models.judging.evaluate import evaluate
+from models.judging.footage import footage
+from models.judging.likeness import Finder, Scene
+from models.judging.quantize import BUDGETS, CALIBRATION_MAX, SEARCH_MAX, Quantized, evenly, install, split
+from models.judging.run import Runner
+from models.judging.sensitivity import WORTHWHILE, Layer, choose, measure
+from models.shelf import catalogue, manifest
+from models.shelf.manifest import Certificate
+from models.shelf.store import Store, models_dir
 from tests.benchmarks.input_sizes import PICTURES, print_row
 
 NETWORK = "movenet-multipose"
@@ -167,7 +168,7 @@ def told(found: Agreement) -> tuple[str, str]:
 
 def _certificate() -> Certificate:
     return Certificate(
-        agreement=Agreement(frames=0, people=0, missed=0, invented=0, mean_oks=None),
+        agreement=manifest.Agreement(frames=0, people=0, missed=0, invented=0, mean_oks=None),
         height=0, width=0, calibration_frames=0, layers=0, layers_quantized=0, speedup=0, speedup_over_fp16=None,
         rest_precision="", fp32_sha256=None, nncf_version="", openvino_version="", edgepose_version="",
         created_at=datetime.now(UTC),

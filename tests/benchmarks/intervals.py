@@ -12,23 +12,22 @@ from contextlib import closing
 
 import cv2
 
-from agent import logs
 from agent.benchmark.clips import Clips
 from agent.benchmark.load import LoadMeter
 from agent.benchmark.measure import run_once
-from agent.benchmark.repeats import another, counted
-from agent.benchmark.statistics import spread
-from agent.config import Config, Log
+from agent.benchmark.statistics import another, counted, spread
+from agent.config.tree import Config, Log
 from agent.control.samples import Samples
 from agent.inference.devices import open_core
+from agent.observe import logs
 from agent.pipeline import Lane
 from agent.poses.movenet import MoveNetDecoder
 from agent.tracking import track_stage
 from agent.wire.commands import Measuring
 from agent.wire.study import Run, Spread
-from models import catalogue
-from models.fetch import fetch
-from models.store import Store, models_dir
+from models.getting.fetch import fetch
+from models.shelf import catalogue
+from models.shelf.store import Store, models_dir
 from tests.benchmarks.bench import NETWORK, engine_of
 
 NEVER = threading.Event()

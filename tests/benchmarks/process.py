@@ -12,8 +12,8 @@ import numpy as np
 import psutil
 
 from agent.wire.topics import Topics
-from controller.address import Address
-from controller.client import Client
+from controller.client.address import Address
+from controller.client.connection import Client
 
 ROOT = Path(__file__).parents[2]
 DEVICE = "bench"

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 
 from agent.capture import open_source
-from agent.config import Camera, Mqtt
+from agent.config.tree import Camera, Mqtt
 from agent.inference.engine import Engine
 from agent.link import Link
+from agent.observe.telemetry import STAGES, Timing
+from agent.output.keypoints import encode_keypoints
 from agent.pipeline import Lane, Pipeline
 from agent.poses.movenet import MoveNetDecoder
-from agent.publish import encode_keypoints
-from agent.telemetry import STAGES, Timing
 from agent.wire.topics import Topics
 
 SCORE_MIN = 0.05

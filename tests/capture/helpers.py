@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.capture import CaptureEvent, Frame, Image, Source, open_source
-from agent.config import Camera
+from agent.config.tree import Camera
 
 WAIT_S = 10.0
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.capture import EndOfSource, Frame, Source, open_source
-from agent.config import Camera
+from agent.config.tree import Camera
 from agent.errors import CaptureError
 from tests.capture.helpers import WAIT_S, Listener, next_frame, opened
 from tests.capture.pictures import number_of, picture, write_folder, write_video

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from agent.capture import CaptureEvent, live
 from agent.capture.live import LiveSource
 from agent.capture.reader import Feed, Reader
-from agent.config import Camera
+from agent.config.tree import Camera
 from agent.errors import CaptureError
 from tests.capture.helpers import WAIT_S, Listener, ScriptedReader, next_frame, opened
 from tests.capture.pictures import number_of, picture

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from agent.capture import Image, Region
 from agent.capture.picture import Framer, Stillness, region_of
-from agent.config import Camera, Roi
+from agent.config.tree import Camera, Roi
 
 
 def marked() -> Image:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agent.capture import redact
 from agent.capture.address import parse
-from agent.config import Camera
+from agent.config.tree import Camera
 
 README = Path(__file__).parents[2] / "agent" / "capture" / "README.md"
 

@@ -171,7 +171,7 @@ def test_cap_of_a_stream(camera: MjpegCamera) -> None:
 PROGRAM = """
 import sys
 from agent.capture import open_source
-from agent.config import Camera
+from agent.config.tree import Camera
 source = open_source(Camera(source=sys.argv[1]), resolve_clip=None, notify=lambda event: print(event.code, flush=True))
 sys.stdin.readline()
 source.close()

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config import Config, host_id
-from agent.config_faults import all_keys
-from agent.config_file import load
+from agent.config.faults import all_keys
+from agent.config.file import load
+from agent.config.tree import Config, host_id
 from agent.errors import ConfigError
 from agent.wire.topics import DEVICE_ID
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config_faults import steps_of
-from agent.config_file import ENV_PREFIX, FOREIGN_VARIABLES, load
+from agent.config.faults import steps_of
+from agent.config.file import ENV_PREFIX, FOREIGN_VARIABLES, load
 from agent.errors import ConfigError
 
 GUIDE = Path(__file__).parents[2] / "docs" / "configuration.md"

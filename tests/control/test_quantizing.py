@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.config import Config
+from agent.config.tree import Config
 from agent.control.events import Work
 from agent.control.quantizing import EVERY_S, Quantizing, end_when
 from agent.control.samples import Samples

@@ -7,11 +7,11 @@ import numpy as np
 
 from agent.capture import open_source
 from agent.capture.frame import Frame
-from agent.config import Camera
+from agent.config.tree import Camera
 from agent.control.samples import EVERY_S, LONG_SIDE_MAX, SAMPLES_MAX, Samples
 from agent.pipeline import Result
 from agent.poses.skeleton import Poses
-from models.store import Store
+from models.shelf.store import Store
 
 SOMEBODY = Poses(np.zeros((1, 17, 3), np.float32), np.zeros((1, 4), np.float32), np.full(1, 0.9, np.float32))
 NOBODY = Poses(np.zeros((0, 17, 3), np.float32), np.zeros((0, 4), np.float32), np.zeros(0, np.float32))

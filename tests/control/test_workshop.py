@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from agent.capture.frame import Frame
-from agent.config import Config, Inference, InputSize, Model
+from agent.config.tree import Config, Inference, InputSize, Model
 from agent.control.settings import Settings
 from agent.control.workshop import Workshop
 from agent.errors import CancelledError, EdgeposeError, TrialError
-from models.store import Store
+from models.shelf.store import Store
 from tests import broken_networks
 from tests.footage import as_frame
 from tests.inference.engines import CORE

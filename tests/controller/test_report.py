@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from agent.wire.study import Study
-from controller import charts
 from controller.errors import ControllerError
-from controller.report_charts import charts as charts_of
-from controller.report_facts import reasons
-from controller.report_files import as_csv, as_markdown
-from controller.report_html import as_html
-from controller.report_rows import COLUMNS, entries
+from controller.report import drawing as charts
+from controller.report.charts import charts as charts_of
+from controller.report.facts import reasons
+from controller.report.files import as_csv, as_markdown
+from controller.report.page import as_html
+from controller.report.rows import COLUMNS, entries
 from tests.controller.conftest import controller, run_inside
 from tests.controller.studies import ORIGINAL, Told, measured, recipe, rows, study, unmeasured
 

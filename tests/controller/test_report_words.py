@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.wire.study import Recipe, Row, Spread, Study
-from controller.report_charts import charts
-from controller.report_compare import Finding
-from controller.report_files import as_csv, as_markdown
-from controller.report_rows import Entry, entries, number
-from controller.report_words import conclusion
+from controller.report.charts import charts
+from controller.report.compare import Finding
+from controller.report.files import as_csv, as_markdown
+from controller.report.rows import Entry, entries, number
+from controller.report.words import conclusion
 from tests.controller.studies import CUTS, ORIGINAL, Told, measured, recipe, rows, run, study, unmeasured
 
 DEVICES = ("CPU", "GPU", "AUTO", "MULTI:GPU,CPU", "HETERO:GPU,CPU", "BATCH:GPU(4)")

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from agent.wire.affinity import Affinity, Match, Preset, Rule
 from agent.wire.commands import SetPrecision
-from controller.commands import PRECISIONS, PRESETS
+from controller.commands.change import PRECISIONS, PRESETS
+from controller.commands.rules import affinity, format_rule, parse_rule
 from controller.errors import UsageError
-from controller.rules import affinity, format_rule, parse_rule
 
 DEVICES = st.from_regex(r"(CPU|GPU|NPU|SIM[A-Z_]{0,5})(\.[0-9])?", fullmatch=True)
 MATCHES = st.one_of(

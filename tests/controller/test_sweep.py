@@ -10,7 +10,7 @@ import pytest
 
 from agent.wire.commands import ARGS, ErrorCode, Job, JobStatus, Reply, ReplyError, ReplyStatus
 from agent.wire.study import Study
-from controller.progress import left_s
+from controller.terminal.progress import left_s
 from tests import samples
 from tests.broker import Broker
 from tests.controller.conftest import controller, run_inside

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, PlainSerializer
 from pydantic_core import PydanticSerializationError
 
-from controller.terminal import UntilEnded
+from controller.terminal.surroundings import UntilEnded
 
 STOPPING = [signal.SIGINT, signal.SIGTERM]
 

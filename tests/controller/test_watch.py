@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.config import Mqtt
+from agent.config.tree import Mqtt
 from agent.link import Link
 from agent.wire.messages import Keypoints, Message, State
 from agent.wire.topics import Topics

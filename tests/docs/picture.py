@@ -16,22 +16,22 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from agent import logs
 from agent.app import Agent
 from agent.capture import open_source
 from agent.capture.frame import Frame
-from agent.config import Camera, InputSize, Log
+from agent.config.tree import Camera, InputSize, Log
 from agent.demo import _configuration, _table, _watch, embedded_broker
 from agent.inference.devices import open_core
 from agent.inference.engine import build_engine
 from agent.inference.spec import EngineSpec, input_size
+from agent.observe import logs
+from agent.pipeline import infer
 from agent.poses.decoders import decoder_for
 from agent.poses.drawing import draw
 from agent.poses.skeleton import Poses
-from models import catalogue
-from models.fetch import fetch
-from models.run import infer
-from models.store import Store, models_dir
+from models.getting.fetch import fetch
+from models.shelf import catalogue
+from models.shelf.store import Store, models_dir
 
 DOCS = Path(__file__).parents[2] / "docs"
 NETWORK = "movenet-multipose"

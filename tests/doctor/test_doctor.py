@@ -16,12 +16,12 @@ import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
-from agent import doctor
-from agent.config import Camera, Config, Devices, Inference, Model, Mqtt, Paths
+from agent.config.tree import Camera, Config, Devices, Inference, Model, Mqtt, Paths
+from agent.doctor import checks as doctor
+from agent.doctor.finding import Check, Level
+from agent.doctor.unit import Unit, service
 from agent.errors import EngineError, ModelError
-from agent.finding import Check, Level
-from agent.reporter import ID_TAKEN
-from agent.unit import Unit, service
+from agent.output.messages import ID_TAKEN
 from agent.wire.messages import CameraState, Requested, State, Status
 from agent.wire.topics import Topics
 from tests.broker import Broker, publish

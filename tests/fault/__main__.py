@@ -13,9 +13,9 @@ from pathlib import Path
 
 import structlog
 
-from models import catalogue
-from models.fetch import fetch
-from models.store import Store, models_dir
+from models.getting.fetch import fetch
+from models.shelf import catalogue
+from models.shelf.store import Store, models_dir
 from tests.fault.rows import ROWS
 from tests.fault.table import Scale, Stage, as_table, judge
 

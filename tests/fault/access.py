@@ -11,11 +11,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from agent import doctor
-from agent.config import Mqtt
-from agent.finding import Level
+from agent.config.tree import Mqtt
+from agent.doctor import checks as doctor
+from agent.doctor.finding import Level
 from agent.link import Link
-from agent.reporter import ID_TAKEN
+from agent.output.messages import ID_TAKEN
 from agent.wire.messages import Event
 from agent.wire.topics import Topics
 from tests.authority import certify, context, make_authority, tls_lines

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.wire.commands import ReplyStatus
 from agent.wire.messages import Status
-from models.store import models_dir
+from models.shelf.store import models_dir
 from tests.broker import Broker
 from tests.capture.mjpeg import MjpegCamera
 from tests.fault.rig import TOPICS, Ear, driven, pause, seen_by, small

@@ -16,9 +16,9 @@ from agent.inference.devices import open_core
 from agent.inference.engine import Engine
 from agent.inference.spec import EngineSpec
 from agent.poses.decoders import decoder_for
-from models import golden
-from models.catalogue import NetworkCard
-from models.store import Store, models_dir
+from models.shelf import golden
+from models.shelf.catalogue import NetworkCard
+from models.shelf.store import Store, models_dir
 from tests import broken_networks
 from tests.fault.table import Row, Stage
 

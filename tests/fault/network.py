@@ -11,7 +11,7 @@ from typing import Final
 
 import psutil
 
-from agent.config import Mqtt
+from agent.config.tree import Mqtt
 from agent.link import Link
 from agent.link.outbox import LETTERS_MAX
 from agent.wire.messages import ONLINE, Keypoints

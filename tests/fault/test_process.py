@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import clock
-from agent.clock import WallClock
 from agent.control.journal import Journal
+from agent.service import clock
+from agent.service.clock import WallClock
 from agent.wire.messages import Event, State, Status
 from tests import broken_networks
 from tests.broker import Broker
@@ -44,7 +44,7 @@ def test_every_seam_is_there(name: str) -> None:
 def test_a_seam_raises_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Armed, a seam raises the next time it is passed and never again."""
     monkeypatch.setattr(WallClock, "jump", WallClock.jump)
-    arm("agent.clock:WallClock.jump", tmp_path / "armed")
+    arm("agent.service.clock:WallClock.jump", tmp_path / "armed")
     watched = WallClock()
     assert watched.jump() is None
     (tmp_path / "armed").touch()

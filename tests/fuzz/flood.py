@@ -24,9 +24,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from agent.control.journal import Journal
 from agent.wire.commands import Command, Incoming
 from agent.wire.messages import ONLINE, Event, Info, Keypoints, Requested, State, Status
-from models import catalogue
-from models.fetch import fetch
-from models.store import Store, models_dir
+from models.getting.fetch import fetch
+from models.shelf import catalogue
+from models.shelf.store import Store, models_dir
 from tests.broker import Broker, Listener, publish
 from tests.fuzz.cases import DEVICE, GROUPS, Case, Chance, Draft, cases, draft
 from tests.fuzz.codec import TOPICS, ViolationError, say

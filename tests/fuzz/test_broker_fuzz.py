@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agent.wire.commands import ErrorCode, Reply, ReplyError, ReplyStatus
-from models.store import Store
+from models.shelf.store import Store
 from tests import samples
 from tests.fuzz.cases import DEVICE, Chance
 from tests.fuzz.codec import ViolationError

@@ -12,8 +12,8 @@ from agent.inference.devices import open_core
 from agent.inference.engine import Engine, Slot, build_engine
 from agent.inference.spec import EngineSpec
 from agent.poses.movenet import MoveNetDecoder
-from models import catalogue
-from models.store import Store
+from models.shelf import catalogue
+from models.shelf.store import Store
 
 Floats = NDArray[np.float32]
 

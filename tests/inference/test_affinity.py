@@ -15,8 +15,8 @@ from agent.inference.plan import DRAWN_MAX, plan
 from agent.inference.spec import EngineSpec
 from agent.wire.affinity import Affinity, Match, Plan, Rule
 from agent.wire.commands import CommandError, ErrorCode
-from models import golden
-from models.store import Store
+from models.shelf import golden
+from models.shelf.store import Store
 from tests.inference.engines import CARD, CORE, heads_of, movenet
 
 SIZE = (128, 128)

@@ -19,11 +19,11 @@ from agent.inference.cache import CONTENTS, Contents
 from agent.inference.checked import build_checked, check
 from agent.inference.engine import Engine, build_engine
 from agent.inference.spec import EngineSpec
-from agent.poses.decoders import decoder_for
-from models import golden
-from models.catalogue import NetworkCard, Precision
-from models.own import add
-from models.store import Store, digest
+from agent.poses.decoders import decoder_for, roles_of
+from models.getting.own import add
+from models.shelf import golden
+from models.shelf.catalogue import NetworkCard, Precision
+from models.shelf.store import Store, digest
 from tests import broken_networks as broken
 from tests.inference.engines import CARD, CORE, Floats, heads_of
 from tests.models.own_networks import write_rtmo
@@ -342,7 +342,7 @@ def test_a_network_that_selects_people_needs_no_golden_answer(tmp_path: Path) ->
     """Its rows are as many as it found: finite, of the right channels and readable is what it must be."""
     write_rtmo(tmp_path / "end2end.xml")
     store = Store(tmp_path / "store")
-    add(own("my-rtmo", "end2end.xml", tmp_path), tmp_path, store)
+    add(own("my-rtmo", "end2end.xml", tmp_path), tmp_path, store, roles_of)
     engine = build(store, "my-rtmo", tmp_path / "cache", (640, 640))
     assert not (tmp_path / "cache" / "golden").exists()
     assert [output.shape for output in answers(engine, store.card("my-rtmo"))] == [(1, 3, 5), (1, 3, 17, 3)]
@@ -356,7 +356,7 @@ def test_the_decoder_reads_the_outputs_once(tmp_path: Path) -> None:
         port.set_names({name})
     ov.save_model(ov.Model([ops.result(flat)], [data], "flat"), tmp_path / "flat.xml", compress_to_fp16=False)
     store = Store(tmp_path / "store")
-    card = add(own("my-yolo", "flat.xml", tmp_path), tmp_path, store)
+    card = add(own("my-yolo", "flat.xml", tmp_path), tmp_path, store, roles_of)
     spec = EngineSpec(card.name, "CPU", "FP32", 640, 640)
     engine = build_engine(CORE, card, store.variant(card.name, "FP32"), spec, ("guesses",), None)
     with pytest.raises(TrialError, match=r"the yolo decoder cannot read its outputs, guesses \(1, 56\): "):

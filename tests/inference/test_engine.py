@@ -15,9 +15,9 @@ from agent.errors import EdgeposeError, EngineError
 from agent.inference.engine import Engine, Slot, build_engine
 from agent.inference.letterbox import prepare
 from agent.inference.spec import EngineSpec
-from models import golden
-from models.catalogue import NetworkCard, Precision
-from models.store import Store
+from models.shelf import golden
+from models.shelf.catalogue import NetworkCard, Precision
+from models.shelf.store import Store
 from tests.footage import clip_frames
 from tests.inference.engines import CARD, CORE, DECODER, Floats, heads_of, movenet, taken
 

@@ -11,7 +11,7 @@ from openvino import opset13
 from agent.inference.facts import hinted_precision, read_facts, ring_size
 from agent.inference.properties import PLACEMENTS_MAX, cache_folder, properties
 from agent.inference.spec import EngineSpec
-from models.catalogue import Precision
+from models.shelf.catalogue import Precision
 from tests.inference.engines import CORE
 
 TOGETHER = ["HETERO:SIMCPU,CPU", "MULTI:SIMCPU,CPU", "AUTO", "AUTO:SIMCPU,CPU", "BATCH:CPU(4)"]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.capture.frame import Frame, Region
-from agent.config import InputSize
+from agent.config.tree import InputSize
 from agent.errors import ConfigError
 from agent.inference.letterbox import Letterbox
 from agent.inference.spec import input_size

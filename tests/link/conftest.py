@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from agent.config import Mqtt
+from agent.config.tree import Mqtt
 from agent.link import Link
 from agent.wire.topics import Topics
 from tests.broker import Broker

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tenacity.wait import wait_base, wait_none
 
-from agent.config import Mqtt
+from agent.config.tree import Mqtt
 from agent.errors import LinkError
 from agent.link import Link, link
 from agent.policies import RECONNECT_TAKEN_OVER
@@ -21,7 +21,7 @@ from tests.link.proxy import Proxy
 
 PUBLISHER = """
 import sys, threading
-from agent.config import Mqtt
+from agent.config.tree import Mqtt
 from agent.link import Link
 from agent.wire.topics import Topics
 with Link(Mqtt(host="127.0.0.1", port=int(sys.argv[1])), Topics("edge-1")) as link:

@@ -15,7 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.config import Mqtt
+from agent.config.tree import Mqtt
 from agent.link import Link
 from agent.wire.codec import decode
 from agent.wire.commands import COMMAND_BYTES_MAX, Address, Incoming

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from agent.config import Mqtt
+from agent.config.tree import Mqtt
 from agent.link.twin import THROWN_OUT_S, Twin
 from agent.wire import broker
 

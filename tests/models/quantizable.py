@@ -10,8 +10,9 @@ import openvino as ov
 from openvino import opset13 as ops
 
 from agent.capture.frame import Frame
-from models.own import add
-from models.store import Store
+from agent.poses.decoders import roles_of
+from models.getting.own import add
+from models.shelf.store import Store
 from tests.models.own_networks import SCORES, people
 from tests.models.test_own import RED, example
 from tests.poses.yolo_guesses import draw_guesses
@@ -56,7 +57,7 @@ def install(folder: Path) -> Store:
     """Install it at FP32 and FP16."""
     write(folder / "export" / "yolo11n-pose.xml")
     store = Store(folder / "store")
-    add(card(folder), folder / "export", store)
+    add(card(folder), folder / "export", store, roles_of)
     return store
 
 

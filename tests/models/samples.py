@@ -3,7 +3,7 @@
 import hashlib
 import random
 
-from models.catalogue import ClipCard, File
+from models.shelf.catalogue import ClipCard, File
 
 CONTENT = random.Random(1).randbytes(600_000)
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import ModelError
-from models import catalogue
-from models.catalogue import NetworkCard
+from models.shelf import catalogue
+from models.shelf.catalogue import NetworkCard
 
 
 def text(name: str) -> str:

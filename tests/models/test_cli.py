@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models.store import Store
+from models.shelf.store import Store
 
 MODELS = [sys.executable, "-m", "models.cli"]
 
@@ -110,7 +110,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_nothing_is_reported_to_anybody(tmp_path: Path) -> None:
     """Importing OpenVINO through this project writes no client id into the home folder and starts no process."""
     code = (
-        "import models.inspect, psutil, sys\n"
+        "import models.shelf.inspect, psutil, sys\n"
         "sys.exit(f'children: {c}' if (c := psutil.Process().children(recursive=True)) else 0)"
     )
     environment = {key: value for key, value in os.environ.items() if key != "CI"} | {"HOME": str(tmp_path)}

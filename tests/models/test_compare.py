@@ -8,10 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from agent.errors import EdgeposeError, ModelError
+from agent.poses.decoders import roles_of
 from models.cli import cli
-from models.compare import Side, compare, parse_side
-from models.own import add
-from models.store import Store
+from models.getting.own import add
+from models.judging.compare import Side, compare, parse_side
+from models.shelf.store import Store
 from tests.models.own_networks import write_yolo
 from tests.models.test_own import RED, example, picture
 
@@ -42,7 +43,7 @@ def test_missed_and_invented_people_are_told(store: Store, tmp_path: Path) -> No
     both.folder.mkdir()
     (both.folder / "movenet-multipose").symlink_to(store.network("movenet-multipose"))
     write_yolo(tmp_path / "yolo11n-pose.xml")
-    add(example("my-yolo", tmp_path), tmp_path, both)
+    add(example("my-yolo", tmp_path), tmp_path, both, roles_of)
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for number in range(2):

@@ -10,9 +10,10 @@ import openvino as ov
 import pytest
 from numpy.typing import NDArray
 
-from models import catalogue, convert, golden, graphdef
-from models.catalogue import NetworkCard, Precision, TfjsConversion
-from models.store import Store
+from models.getting import convert, graphdef
+from models.shelf import catalogue, golden
+from models.shelf.catalogue import NetworkCard, Precision, TfjsConversion
+from models.shelf.store import Store
 
 IMAGES = ("000000000785", "000000040083", "000000196141", "000000197388")
 CARD: NetworkCard = catalogue.network("movenet-multipose")

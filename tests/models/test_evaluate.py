@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.config import InputSize
+from agent.config.tree import InputSize
 from agent.errors import ModelError
-from models.evaluate import Accuracy, evaluate
-from models.store import Store
+from models.judging.evaluate import Accuracy, evaluate
+from models.shelf.store import Store
 from tests.models.test_cli import run
 
 NAME = "movenet-multipose"

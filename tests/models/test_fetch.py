@@ -13,11 +13,11 @@ from rich.console import Console
 from tenacity import wait_none
 
 from agent.errors import FetchError, ModelError
-from models import download
-from models.catalogue import ClipCard
-from models.fetch import fetch, gather
-from models.progress import Reporter
-from models.store import Store
+from models.getting import download
+from models.getting.fetch import fetch, gather
+from models.getting.progress import Reporter
+from models.shelf.catalogue import ClipCard
+from models.shelf.store import Store
 from tests.models.samples import CONTENT, clip_card
 from tests.models.server import Fault, FileServer, serving
 
@@ -224,9 +224,9 @@ def test_concurrent_fetches_download_once(server: FileServer, cache: Store) -> N
 RUN = """
 import os, signal, sys
 from pathlib import Path
-from models import store
-from models.catalogue import ClipCard
-from models.fetch import fetch
+from models.shelf import store
+from models.shelf.catalogue import ClipCard
+from models.getting.fetch import fetch
 
 steps = int(sys.argv[3])
 def killing(step):

@@ -10,10 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from agent.errors import ModelError
-from models import catalogue, convert, frozen, golden, graphdef
-from models.catalogue import FrozenConversion, Precision
-from models.fetch import fetch
-from models.store import Store
+from models.getting import convert, frozen, graphdef
+from models.getting.fetch import fetch
+from models.shelf import catalogue, golden
+from models.shelf.catalogue import FrozenConversion, Precision
+from models.shelf.store import Store
 
 NAME = "openpose-mobilenet-v2-small"
 CARD = catalogue.network(NAME)

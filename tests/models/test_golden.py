@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import ModelError
-from models import catalogue, golden
+from models.shelf import catalogue, golden
 
 CARD = catalogue.network("movenet-multipose")
 INFINITE = float("inf")

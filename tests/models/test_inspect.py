@@ -6,9 +6,9 @@ import pytest
 from openvino import opset13 as ops
 
 from agent.errors import ModelError
-from models import catalogue
-from models.inspect import inspect, multiply_accumulates, parameters
-from models.store import Store
+from models.shelf import catalogue
+from models.shelf.inspect import inspect, multiply_accumulates, parameters
+from models.shelf.store import Store
 
 CARD = catalogue.network("movenet-multipose")
 

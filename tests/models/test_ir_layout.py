@@ -12,11 +12,12 @@ from openvino import opset13 as ops
 from rich.console import Console
 
 from agent.errors import ModelError
-from models import catalogue, convert, golden
-from models.catalogue import IrConversion, NetworkCard, Precision
-from models.fetch import fetch
-from models.progress import Reporter
-from models.store import Store
+from models.getting import convert
+from models.getting.fetch import fetch
+from models.getting.progress import Reporter
+from models.shelf import catalogue, golden
+from models.shelf.catalogue import IrConversion, NetworkCard, Precision
+from models.shelf.store import Store
 from tests.models.server import FileServer, serving
 
 QUIET = Reporter(Console(quiet=True))

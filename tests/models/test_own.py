@@ -13,15 +13,16 @@ import pytest
 from click.testing import CliRunner
 
 from agent.capture.frame import Frame
-from agent.config import InputSize
+from agent.config.tree import InputSize
 from agent.errors import EdgeposeError, ModelError
 from agent.inference.letterbox import prepare
-from models import golden
-from models.catalogue import Precision
+from agent.poses.decoders import roles_of
 from models.cli import cli
-from models.own import add
-from models.run import Runner
-from models.store import Store
+from models.getting.own import add
+from models.judging.run import Runner
+from models.shelf import golden
+from models.shelf.catalogue import Precision
+from models.shelf.store import Store
 from tests.models.own_networks import SCORES, SIZE, people, write_rtmo, write_yolo
 
 EXAMPLES = {"my-yolo": ("yolo11n-pose.xml", write_yolo), "my-rtmo": ("end2end.onnx", write_rtmo)}
@@ -45,7 +46,7 @@ def install(name: str, folder: Path) -> Store:
     _, write = EXAMPLES[name]
     write(folder / "export" / ("yolo11n-pose.xml" if name == "my-yolo" else "end2end.xml"))
     store = Store(folder / "store")
-    add(example(name, folder), folder / "export", store)
+    add(example(name, folder), folder / "export", store, roles_of)
     return store
 
 
@@ -139,14 +140,14 @@ def test_other_sizes_where_the_export_takes_them(tmp_path: Path) -> None:
     flexible = example("my-yolo", tmp_path, changes={"resizable = false": "resizable = true"})
     write_yolo(tmp_path / "yolo11n-pose.xml", size=None)
     store = Store(tmp_path / "store")
-    add(flexible, tmp_path, store)
+    add(flexible, tmp_path, store, roles_of)
     size = InputSize(long_side=320)
     with Runner("my-yolo", store, precision="FP32", device="CPU", size=size, score_min=0.2) as runner:
         engine = runner.engine(Frame(np.zeros((240, 640, 3), np.uint8), 0, datetime.now(UTC), 0.0, 0.0))
         assert (engine.spec.height, engine.spec.width) == (128, 320)
     write_yolo(tmp_path / "yolo11n-pose.xml")
     with pytest.raises(ModelError, match="resizable = true says it takes other sizes too"):
-        add(flexible, tmp_path, store)
+        add(flexible, tmp_path, store, roles_of)
 
 
 def test_adding_again_replaces(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_adding_again_replaces(tmp_path: Path) -> None:
     store = install("my-yolo", tmp_path)
     before = store.manifest("my-yolo").sources
     write_yolo(tmp_path / "export" / "yolo11n-pose.xml", half=True)
-    add(example("my-yolo", tmp_path), tmp_path / "export", store)
+    add(example("my-yolo", tmp_path), tmp_path / "export", store, roles_of)
     assert store.manifest("my-yolo").sources != before
     store.verify("my-yolo")
 
@@ -186,7 +187,7 @@ def test_what_does_not_fit_is_refused(
     store = Store(tmp_path / "store")
     write(tmp_path / "yolo11n-pose.xml")
     with pytest.raises(ModelError, match=reason) as caught:
-        add(example("my-yolo", tmp_path, changes=changes), tmp_path, store)
+        add(example("my-yolo", tmp_path, changes=changes), tmp_path, store, roles_of)
     assert "\n" not in str(caught.value)
     assert store.names() == store.own() == ()
 
@@ -206,4 +207,4 @@ def test_catalogue_card_is_not_yours(tmp_path: Path) -> None:
     card = tmp_path / "card.toml"
     card.write_bytes((files("models") / "cards" / "movenet-multipose.toml").read_bytes())
     with pytest.raises(ModelError, match="is not the card of a network of your own"):
-        add(card, tmp_path, Store(tmp_path / "store"))
+        add(card, tmp_path, Store(tmp_path / "store"), roles_of)

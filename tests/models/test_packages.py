@@ -14,9 +14,9 @@ import pytest
 from rich.console import Console
 
 from agent.errors import FetchError
-from models.fetch import fetch
-from models.progress import Reporter
-from models.store import Store
+from models.getting.fetch import fetch
+from models.getting.progress import Reporter
+from models.shelf.store import Store
 from tests.models.samples import CONTENT, clip_card
 from tests.models.server import FileServer, serving
 

@@ -15,17 +15,17 @@ import openvino as ov
 import pytest
 from click.testing import CliRunner, Result
 
-from agent.config import InputSize
+from agent.config.tree import InputSize
 from agent.errors import ModelError
 from agent.poses.agreement import POSSIBLE, Outcome, Tally, Verdict, verdict
 from agent.wire.commands import Agreement
-from models import ptq
 from models.cli import cli
-from models.likeness import Finder, Scene, as_input
-from models.quantize import BUDGETS, Quantized, evenly, install, quantize, split
-from models.run import Runner
-from models.sensitivity import Layer, choose
-from models.store import Store
+from models.judging import ptq
+from models.judging.likeness import Finder, Scene, as_input
+from models.judging.quantize import BUDGETS, Quantized, evenly, install, quantize, split
+from models.judging.run import Runner
+from models.judging.sensitivity import Layer, choose
+from models.shelf.store import Store
 from tests.models import quantizable
 from tests.models.quantizable import FRAGILE, NAME, STURDY, frames
 
@@ -39,8 +39,8 @@ def nobody_hears(_step: str, _fraction: float) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def _speed_in_an_instant() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.quantize.ROUNDS", 1)
-        patch.setattr("models.quantize.ROUND_S", 0.02)
+        patch.setattr("models.judging.quantize.ROUNDS", 1)
+        patch.setattr("models.judging.quantize.ROUND_S", 0.02)
         yield
 
 
@@ -216,7 +216,7 @@ def test_command(mine: Store, clip: Path) -> None:
 
 def test_command_refuses_what_fails(mine: Store, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Below the bar nothing is installed, the figures are shown, and it ends in an error; --force installs it."""
-    monkeypatch.setattr("models.quantize.BUDGETS", (10.0,))
+    monkeypatch.setattr("models.judging.quantize.BUDGETS", (10.0,))
     before = mine.manifest(NAME)
     done = invoke(mine, clip)
     assert isinstance(done.exception, ModelError)
@@ -279,6 +279,6 @@ def test_without_nncf_it_says_how_to_have_it() -> None:
 
 def test_help_does_not_import_nncf() -> None:
     """Whoever does not quantise does not wait for it, nor need it."""
-    code = "import sys, models.cli, models.quantize; print('nncf' in sys.modules)"
+    code = "import sys, models.cli, models.judging.quantize; print('nncf' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "False"

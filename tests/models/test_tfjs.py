@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import ModelError
-from models import graphdef, tfjs
+from models.getting import graphdef, tfjs
 from tests.models import graph_models
 
 PICTURE = np.random.default_rng(3).integers(0, 256, (1, 8, 16, 3), np.int32)

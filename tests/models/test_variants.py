@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ModelError
-from agent.wire.commands import Agreement
-from models.fetch import fetch
-from models.manifest import Certificate
-from models.own import add
-from models.store import MANIFEST, Store
+from agent.poses.decoders import roles_of
+from models.getting.fetch import fetch
+from models.getting.own import add
+from models.shelf.manifest import Agreement, Certificate
+from models.shelf.store import MANIFEST, Store
 from tests.models import quantizable
 
 NAME = "movenet-multipose"
@@ -183,7 +183,7 @@ def test_another_network_drops_it(tmp_path: Path) -> None:
     store = quantizable.install(tmp_path)
     put(store, b"one", name)
     quantizable.write(tmp_path / "export" / "yolo11n-pose.xml", gain=0.9)
-    add(quantizable.card(tmp_path), tmp_path / "export", store)
+    add(quantizable.card(tmp_path), tmp_path / "export", store, roles_of)
     assert store.precisions(name) == ("FP32", "FP16")
     assert store.certificate(name, "INT8") is None
     assert files(store, name) == set(store.manifest(name).files)

@@ -16,14 +16,14 @@ from agent.errors import EngineError
 from agent.inference.engine import Engine, build_engine
 from agent.inference.letterbox import Letterbox, prepare
 from agent.inference.spec import EngineSpec
+from agent.observe.telemetry import Timing
+from agent.output.keypoints import encode_keypoints
 from agent.pipeline import FAILURES_MAX, Handover, Lane, Pipeline, Result
 from agent.poses.decoders import Decoder, decoder_for
 from agent.poses.movenet import MoveNetDecoder
 from agent.poses.skeleton import Poses
-from agent.publish import encode_keypoints
-from agent.telemetry import Timing
 from agent.wire.messages import Keypoints
-from models.store import Store
+from models.shelf.store import Store
 from tests import broken_networks
 from tests.capture.helpers import opened
 from tests.footage import clip_frames

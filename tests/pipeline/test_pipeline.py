@@ -14,12 +14,12 @@ from agent.capture.frame import Frame, Source
 from agent.errors import CaptureError, EngineError
 from agent.inference.engine import Engine
 from agent.inference.letterbox import Letterbox, prepare
+from agent.observe.telemetry import Timing
 from agent.pipeline import Lane, Pipeline, Result
 from agent.poses.decoders import Decoder
 from agent.poses.movenet import MoveNetDecoder
 from agent.poses.skeleton import Poses
-from agent.telemetry import Timing
-from models.store import Store
+from models.shelf.store import Store
 from tests.broker import free_port
 from tests.capture.helpers import next_frame, opened
 from tests.footage import clip_frames

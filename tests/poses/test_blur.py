@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.capture.frame import Frame, Image
+from agent.output.video import BLUR_FRAMES, AnnotatedVideo
 from agent.pipeline import Result
 from agent.poses.drawing import BLUR_CELLS, blur_people, person_regions
 from agent.poses.skeleton import Poses
-from agent.video import BLUR_FRAMES, AnnotatedVideo
 
 HEIGHT, WIDTH = 120, 160
 SIDES = st.floats(-300, 300, width=32)

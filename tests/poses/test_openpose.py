@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from agent.config import InputSize
+from agent.config.tree import InputSize
 from agent.inference.letterbox import Letterbox
 from agent.poses.decoders import decoder_for
 from agent.poses.openpose import (
@@ -23,9 +23,9 @@ from agent.poses.openpose import (
     assemble,
     find_limbs,
 )
-from models import catalogue
-from models.evaluate import evaluate
-from models.store import Store
+from models.judging.evaluate import evaluate
+from models.shelf import catalogue
+from models.shelf.store import Store
 from tests.poses.openpose_fields import REACH, STRIDE, Flags, Floats, draw_fields, draw_person, to_cells
 
 NETWORK = "openpose-mobilenet-v2-small"

@@ -12,12 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from agent.capture.frame import Frame, Image
-from agent.config import InputSize
+from agent.config.tree import InputSize
 from agent.inference.engine import Engine
 from agent.inference.letterbox import Letterbox, prepare
 from agent.inference.spec import input_size
 from agent.poses.movenet import Heads, MoveNetDecoder
-from models.store import Store
+from models.shelf.store import Store
 from tests.footage import as_frame, clip_frames, photographs
 from tests.inference.engines import CARD, DECODER, heads_of, movenet
 from tests.poses.original import Selection, select

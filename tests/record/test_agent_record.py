@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, BaseModel, JsonValue
 
 from agent.wire.commands import Reply
 from agent.wire.messages import Message
-from models.store import Store
+from models.shelf.store import Store
 from tests.broker import Broker, Listener
 from tests.controller.conftest import environment
 from tests.record.conftest import messages

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.wire.broker import BrokerError
-from controller.address import Address
-from controller.client import Client
+from controller.client.address import Address
+from controller.client.connection import Client
 from controller.errors import BrokerUnreachableError
 from tests.authority import context, make_authority, secure_lines, tls_lines
 from tests.broker import Broker

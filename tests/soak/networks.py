@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from models import catalogue
-from models.catalogue import Precision
-from models.fetch import fetch
-from models.own import add
-from models.store import Store, models_dir
+from agent.poses.decoders import roles_of
+from models.getting.fetch import fetch
+from models.getting.own import add
+from models.shelf import catalogue
+from models.shelf.catalogue import Precision
+from models.shelf.store import Store, models_dir
 
 FIRST: Final = "movenet-multipose"
 OPENPOSE: Final = "openpose-mobilenet-v2-small"
@@ -55,7 +56,7 @@ def _small(store: Store) -> str:
         shutil.copytree(path.parent, origin / precision, dirs_exist_ok=True)
     toml = origin / "card.toml"
     toml.write_text(head + '[conversion]\nkind = "own"\n[conversion.network]\n' + "\n".join(lines) + "\n")
-    return add(toml, origin, store).name
+    return add(toml, origin, store, roles_of).name
 
 
 def _quantize(name: str, store: Store) -> None:

@@ -14,9 +14,9 @@ from paho.mqtt.client import Client, MQTTMessage
 
 from agent.wire.messages import Keypoints, Metrics
 from agent.wire.topics import Topics
-from models import catalogue
-from models.fetch import fetch
-from models.store import Store, models_dir
+from models.getting.fetch import fetch
+from models.shelf import catalogue
+from models.shelf.store import Store, models_dir
 from tests.broker import Broker
 from tests.capture.mjpeg import MjpegCamera
 from tests.commander import Commander

@@ -11,17 +11,17 @@ from agent.benchmark.measure import Measured, agree, run_once
 from agent.capture import open_source
 from agent.capture.first import FirstFrames
 from agent.capture.frame import Source
-from agent.config import Camera, Smoothing, Tracking
+from agent.config.tree import Camera, Smoothing, Tracking
 from agent.errors import CancelledError, ModelError
 from agent.inference.engine import build_engine
 from agent.inference.spec import EngineSpec
+from agent.observe.telemetry import STAGES
 from agent.pipeline import Lane
 from agent.poses.decoders import Decoder, decoder_for
 from agent.poses.skeleton import Poses
-from agent.telemetry import STAGES
 from agent.tracking import Track, track_stage
-from models.catalogue import NetworkCard
-from models.store import Store
+from models.shelf.catalogue import NetworkCard
+from models.shelf.store import Store
 from tests.inference.engines import CARD, CORE
 from tests.study.runs import NOISY, Told
 

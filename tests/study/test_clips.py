@@ -14,13 +14,13 @@ import pytest
 
 from agent.benchmark.clips import RECORDED_MAX, Clips, Footage
 from agent.capture.frame import EndOfSource, Frame, Region
-from agent.config import Config
+from agent.config.tree import Config
 from agent.control.samples import Samples
 from agent.errors import CancelledError, CaptureError, ConfigError, EdgeposeError, ModelError
 from agent.pipeline import Result
 from agent.poses.skeleton import Poses
 from agent.wire.commands import Measuring
-from models.store import Store
+from models.shelf.store import Store
 from tests.footage import as_frame
 
 NEVER = threading.Event()

@@ -6,15 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.benchmark.limit import Limits
-from agent.benchmark.raw import raw_throughput
+from agent.benchmark.limit import Limits, raw_throughput
 from agent.errors import EngineError
 from agent.inference.devices import open_core
 from agent.inference.engine import Engine
 from agent.inference.peak import GFLOP, convolutions
 from agent.inference.spec import EngineSpec
-from models.inspect import multiply_accumulates
-from models.store import Store
+from models.shelf.inspect import multiply_accumulates
+from models.shelf.store import Store
 from tests.inference.engines import CORE, movenet, taken
 from tests.pipeline.test_pipeline import check_whole
 

@@ -14,20 +14,19 @@ from agent.benchmark.clips import Clips, Footage
 from agent.benchmark.load import Meter
 from agent.benchmark.measure import Measured, agree, run_once
 from agent.capture.frame import CaptureCounts, Frame, Source
-from agent.config import Config, Smoothing, Tracking
+from agent.config.tree import Config, Smoothing, Tracking
 from agent.control.samples import Samples
 from agent.errors import CancelledError, CaptureError, EngineError
 from agent.inference.devices import open_core
 from agent.inference.engine import Engine, build_engine
 from agent.inference.spec import EngineSpec
-from agent.pipeline import Lane
+from agent.observe.telemetry import STAGES
+from agent.pipeline import Lane, infer
 from agent.poses.movenet import MoveNetDecoder
 from agent.poses.skeleton import Poses
-from agent.telemetry import STAGES
 from agent.tracking import Track, track_stage
 from agent.wire.commands import Measuring
-from models.run import infer
-from models.store import Store
+from models.shelf.store import Store
 from tests.broken_networks import raises_in_the_dark
 from tests.footage import clip_frames
 from tests.inference.engines import movenet

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.benchmark.repeats import another, counted
+from agent.benchmark.statistics import another, counted
 from agent.wire.study import Run
 from tests.study.runs import made_up
 

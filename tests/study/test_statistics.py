@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.benchmark.statistics import latency_figures, percentiles, spread, stages_ms, student_t
-from agent.telemetry import STAGES, Timing, summarise
+from agent.observe.telemetry import STAGES, Timing, summarise
 
 # Two-sided, 95 %: Abramowitz and Stegun, Handbook of Mathematical Functions, table 26.10.
 TABLE = {

@@ -14,17 +14,17 @@ from agent.benchmark.clips import Clips
 from agent.benchmark.limit import Limits
 from agent.benchmark.rows import recipes
 from agent.benchmark.sweep import Bench, Studying
-from agent.config import Config
+from agent.config.tree import Config
 from agent.control.asking import Box
 from agent.control.inventory import installed
 from agent.control.samples import Samples
 from agent.control.workshop import Workshop
 from agent.errors import CancelledError
-from agent.host import host_info
 from agent.inference.devices import open_core
+from agent.observe.host import host_info
 from agent.wire.commands import Sweep
 from agent.wire.study import Bar, Recipe, Study
-from models.store import Store
+from models.shelf.store import Store
 from tests import broken_networks
 
 FRAMES = 10

@@ -7,7 +7,7 @@ import cv2
 import pytest
 
 from agent.wire.topics import Topics
-from models.store import Store
+from models.shelf.store import Store
 from tests.broker import Broker
 
 TOPICS = Topics("demo")

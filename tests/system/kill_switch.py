@@ -30,9 +30,9 @@ from agent.control.settings import Settings
 from agent.wire.commands import Reply, ReplyStatus
 from agent.wire.messages import OFFLINE, Event, State, Status
 from agent.wire.topics import Topics
-from models import catalogue
-from models.fetch import fetch
-from models.store import Store, models_dir
+from models.getting.fetch import fetch
+from models.shelf import catalogue
+from models.shelf.store import Store, models_dir
 from tests.broker import Broker, Listener
 from tests.system.process import Process, agent
 

@@ -24,9 +24,9 @@ from agent.wire.commands import ErrorCode, Job, JobStatus, ReplyStatus, Sweep
 from agent.wire.messages import Event, Info, State, Status
 from agent.wire.study import Study
 from agent.wire.topics import Topics
-from models import catalogue
-from models.fetch import fetch
-from models.store import Store, models_dir
+from models.getting.fetch import fetch
+from models.shelf import catalogue
+from models.shelf.store import Store, models_dir
 from tests.broker import Broker, Listener
 from tests.capture.mjpeg import MjpegCamera
 from tests.commander import Commander

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.wire.messages import Event, State, Status
-from models.store import Store
+from models.shelf.store import Store
 from tests.broker import Broker, Listener, publish
 from tests.system.conftest import TOPICS
 from tests.system.process import DEMO, Process, agent

@@ -14,14 +14,14 @@ from prometheus_client.openmetrics.exposition import generate_latest as open_met
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.config import Config
+from agent.config.tree import Config
 from agent.link import Link
-from agent.prometheus import Figures
-from agent.reporter import Standing
-from agent.telemetry import Telemetry, Timing
+from agent.observe.telemetry import Telemetry, Timing
+from agent.output.messages import Standing
+from agent.output.prometheus import Figures
 from agent.wire.commands import ReplyStatus
 from agent.wire.messages import Metrics, State, Status
-from models.store import Store
+from models.shelf.store import Store
 from tests import samples
 from tests.broker import Broker, Listener, free_port
 from tests.capture.mjpeg import MjpegCamera

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from agent.logs import PRIORITIES
+from agent.observe.logs import PRIORITIES
 from agent.wire.topics import Topics
 from tests.system.process import ROOT
 from tests.systemd.container import Container

@@ -11,9 +11,9 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from models import catalogue
-from models.fetch import fetch
-from models.store import Store, models_dir
+from models.getting.fetch import fetch
+from models.shelf import catalogue
+from models.shelf.store import Store, models_dir
 from tests.system.process import ROOT
 
 BROKEN: Final = {"deaf": "agent/app.py", "blind": "agent/inference/engine.py"}

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from models.store import Store
+from models.shelf.store import Store
 from tests.broker import Broker
 from tests.systemd.service import as_service
 from tests.systemd.stand_in import StandIn

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from models.store import models_dir
+from models.shelf.store import models_dir
 from tests.system.process import DEMO, ROOT, environment
 from tests.systemd.stand_in import StandIn
 from tests.systemd.unit import Unit

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.systemd import Heart, Notifier, Signs
+from agent.service.systemd import Heart, Notifier, Signs
 
 
 @pytest.fixture(params=["path", "abstract"])

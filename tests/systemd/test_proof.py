@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from models.store import Store
+from models.shelf.store import Store
 from tests.system.process import DEMO, finished
 
 CHECK = (sys.executable, "-m", "agent", "check-config", "--engine", DEMO)

@@ -11,11 +11,11 @@ import pytest
 
 from agent.capture import open_source
 from agent.capture.frame import Frame
-from agent.config import Camera
+from agent.config.tree import Camera
+from agent.output.keypoints import encode_keypoints
 from agent.pipeline import Result
 from agent.poses.skeleton import Poses
-from agent.publish import encode_keypoints
-from models.store import Store
+from models.shelf.store import Store
 from tests.tracking.crowd import Walker, crowd
 
 FRAME = Frame(np.zeros((480, 640, 3), np.uint8), 0, datetime.now(UTC), 12.0, 0.0)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.config import Smoothing, Tracking
+from agent.config.tree import Smoothing, Tracking
 from agent.poses.skeleton import Poses
 from agent.tracking import track_stage
 from agent.tracking.smoother import Smoother

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config import Tracking
+from agent.config.tree import Tracking
 from agent.poses.skeleton import Poses
 from agent.tracking.tracker import Tracker
 from tests.tracking.crowd import Walker, crowd, permuted

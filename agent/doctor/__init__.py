@@ -1,0 +1,1 @@
+"""What stands between a box and poses on the broker, and the cure."""

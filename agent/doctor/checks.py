@@ -1,0 +1,327 @@
+"""``agent doctor``: what stands between this box and poses on the broker, each finding with its cure.
+
+Every check is a small function that answers with one :class:`Check`. They run side by side, each bounded in time, and
+none can take another down with it.
+"""
+
+import ctypes
+import json
+import os
+import queue
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing, suppress
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from rich.table import Table
+from rich.text import Text
+
+from agent.capture import open_source
+from agent.capture import redact as redact_source
+from agent.capture.frame import CaptureEvent, EndOfSource, Frame, Source
+from agent.config.tree import Camera, Config, Devices, Inference, Model, Mqtt, Paths
+from agent.doctor.finding import Check, Level
+from agent.doctor.unit import service, unit_of
+from agent.errors import EdgeposeError
+from agent.inference.devices import list_devices, open_core, require_devices
+from agent.link.session import Session
+from agent.observe.host import SYS, cpu_governors, cpu_model, temperature_c
+from agent.output.messages import ID_TAKEN
+from agent.redact import redact
+from agent.wire.broker import BrokerError
+from agent.wire.messages import State
+from agent.wire.topics import Topics
+from models.shelf.store import Store
+
+LIMIT_S: Final = 5.0
+CAMERA_TIMEOUT_S: Final = 3.0
+CAMERA_LOOK_S: Final = 1.0
+"""How long a camera that answers is watched to tell its frame rate."""
+
+INTEL: Final = "0x8086"
+# What one network takes with all its variants and compiled forms, and room to work in.
+DISK_NEEDED_MB: Final = 200
+DISK_COMFORTABLE_MB: Final = 1000
+RETAINED_S: Final = 1.0
+"""How long a broker that accepts us is waited for to say what it keeps."""
+STATE_BYTES: Final = 64 << 10
+"""What the file of the agent's state and its like take."""
+HOT_C: Final = 90.0
+# No box that runs this code lives before it was written: a clock that says so was never set.
+WRITTEN: Final = datetime(2026, 1, 1, tzinfo=UTC)
+ADJTIMEX_UNSYNCHRONISED: Final = 5
+TIMEX_BYTES: Final = 256
+"""More than struct timex takes on any Linux (208)."""
+
+
+def run(config: Config) -> tuple[Check, ...]:
+    """Examine the box for this configuration; takes at most ``LIMIT_S``."""
+    return examine(
+        {
+            "camera": lambda: camera(config.camera, config.paths),
+            "gpu runtime": lambda: gpu_runtime(config.inference),
+            "devices": lambda: devices(config.inference, config.devices),
+            "broker": lambda: broker(config.mqtt, config.device_id),
+            "device id": lambda: device_id(config.mqtt, Topics(config.device_id, config.mqtt.prefix)),
+            "model": lambda: model(config.model, config.inference, config.paths),
+            "disk": lambda: disk(config.paths),
+            "state": lambda: state(config.paths),
+            "service": lambda: service(unit_of(config.device_id)),
+            "clock": lambda: clock(datetime.now(UTC), clock_synchronised()),
+            "processor": processor,
+        }
+    )
+
+
+def examine(checks: Mapping[str, Callable[[], Check]], limit_s: float = LIMIT_S) -> tuple[Check, ...]:
+    """Run checks side by side; one that raises or does not end in time is a failed check."""
+    answers: queue.SimpleQueue[tuple[str, Check]] = queue.SimpleQueue()
+    for name, check in checks.items():
+        # daemon: a check that hangs in a driver must not hold the process.
+        threading.Thread(target=_isolated, args=(name, check, answers), name=f"doctor {name}", daemon=True).start()
+    late = Check("", Level.FAIL, f"no answer within {limit_s:g} s", "try again; if it stays, the driver or host hangs")
+    found = {name: replace(late, name=name) for name in checks}
+    deadline = time.monotonic() + limit_s
+    for _ in checks:
+        try:
+            name, answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            break
+        found[name] = answer
+    return tuple(found.values())
+
+
+def _isolated(name: str, check: Callable[[], Check], answers: "queue.SimpleQueue[tuple[str, Check]]") -> None:
+    try:
+        answer = check()
+    except EdgeposeError as error:
+        answer = Check(name, Level.FAIL, str(error), error.hint)
+    except Exception as error:  # noqa: BLE001 - top of a thread: the defect of one check is its finding
+        answer = Check(name, Level.FAIL, f"{type(error).__name__}: {error}", "this is a defect of edgepose: report it")
+    answers.put((name, replace(answer, finding=redact(answer.finding))))
+
+
+def as_table(checks: Iterable[Check]) -> Table:
+    """Lay the findings out for a terminal."""
+    colours = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
+    table = Table("check", "", "finding", "cure", box=None, pad_edge=False)
+    for check in checks:
+        # Text, because what a check found may hold square brackets, which rich would take for its own.
+        level = Text(check.level, style=colours[check.level])
+        table.add_row(check.name, level, Text(check.finding, overflow="fold"), Text(check.cure, overflow="fold"))
+    return table
+
+
+def as_json(checks: Iterable[Check]) -> str:
+    """Lay the findings out for a program: a list of objects."""
+    return json.dumps([asdict(check) for check in checks], ensure_ascii=False)
+
+
+def exit_code(checks: Iterable[Check]) -> int:
+    """Answer 1 if a check failed; a warning is no failure."""
+    return int(any(check.level is Level.FAIL for check in checks))
+
+
+def camera(settings: Camera, paths: Paths) -> Check:
+    """Open the source, read for a moment, and tell size and rate."""
+    name, address = "camera", redact_source(settings.source)
+    bounded = settings.model_copy(
+        update={"pace": "native", "lossless": False, "open_timeout_s": min(settings.open_timeout_s, CAMERA_TIMEOUT_S)}
+    )
+    told: list[CaptureEvent] = []
+    with closing(open_source(bounded, resolve_clip=Store(paths.models).clip, notify=told.append)) as source:
+        first = source.read(CAMERA_TIMEOUT_S)
+        if first is None:
+            why = told[-1].message if told else f"no frame within {CAMERA_TIMEOUT_S:g} s"
+            cure = "check the cable, the address and the account; see whether another program holds the camera"
+            return Check(name, Level.FAIL, f"{address}: {why}", cure)
+        last, frames = _look(source, first)
+    height, width = first.image.shape[:2]
+    elapsed_s = last.captured_s - first.captured_s
+    rate = f", {(frames - 1) / elapsed_s:.1f} frames/s" if elapsed_s > 0 else ""
+    return Check(name, Level.OK, f"{address}: {width}x{height}{rate}")
+
+
+def _look(source: Source, first: Frame) -> tuple[Frame, int]:
+    """Read on for a moment; the last frame and how many there were with the first."""
+    last, frames = first, 1
+    with suppress(EndOfSource):  # a folder of few pictures
+        while last.captured_s - first.captured_s < CAMERA_LOOK_S and (frame := source.read(CAMERA_LOOK_S)):
+            last, frames = frame, frames + 1
+    return last, frames
+
+
+def gpu_runtime(settings: Inference, dri: Path = Path("/dev/dri"), sys: Path = SYS) -> Check:
+    """Look for an Intel graphics card, the right to use it, and its OpenCL runtime."""
+    name, bad = "gpu runtime", Level.FAIL if "GPU" in settings.device else Level.WARN
+    nodes = [node for node in sorted(dri.glob("renderD*")) if _is_intel(node, sys)]
+    if not nodes:
+        wanted = f", but inference.device is {settings.device}" if bad is Level.FAIL else ""
+        cure = "pass /dev/dri to the container or virtual machine, or set inference.device to CPU" if wanted else ""
+        return Check(name, bad if wanted else Level.OK, f"no GPU found{wanted}", cure)
+    if closed := [node for node in nodes if not os.access(node, os.R_OK | os.W_OK)]:
+        cure = f"sudo usermod -aG {_group(closed[0])} $USER, then log in again"
+        return Check(name, bad, f"{closed[0]} may not be used by this user", cure)
+    try:
+        ctypes.CDLL("libOpenCL.so.1")
+    except OSError as error:
+        return Check(name, bad, str(error), "install OpenCL with Intel's driver: apt install intel-opencl-icd")
+    return Check(name, Level.OK, f"OpenCL loads; {', '.join(map(str, nodes))} may be used")
+
+
+def _is_intel(node: Path, sys: Path) -> bool:
+    vendor = sys / "class/drm" / node.name / "device/vendor"
+    return not vendor.exists() or vendor.read_text(encoding="ascii").strip() == INTEL
+
+
+def _group(node: Path) -> str:
+    try:
+        return node.group()
+    except KeyError:  # in a container the host's group may have no name
+        return str(node.stat().st_gid)
+
+
+def devices(settings: Inference, names: Devices) -> Check:
+    """Ask OpenVINO for its devices and for the configured one."""
+    core = open_core(names.aliases)
+    require_devices(core, settings.device)
+    listed = "; ".join(f"{device.name} ({device.full_name})" for device in list_devices(core))
+    return Check("devices", Level.OK, f"{settings.device} can run on {listed}")
+
+
+def broker(settings: Mqtt, device_id: str) -> Check:
+    """Connect as the agent does (name, TLS, account, MQTT 5) and leave again.
+
+    Under another client id: an agent that runs must not lose its connection to this.
+    """
+    place = f"{settings.host}:{settings.port}"
+    wake, waker = socket.socketpair()
+    with wake, waker:
+        try:
+            session = Session(settings, f"{device_id}-doctor", threading.Lock(), wake, ())
+            try:
+                session.open(threading.Event())
+            finally:
+                session.close(graceful=True)
+        except BrokerError as error:
+            return Check("broker", Level.FAIL, f"{place}: {error.cause}", error.cure)
+    return Check("broker", Level.OK, f"{place} accepts this agent{' over TLS' if settings.tls.enabled else ''}")
+
+
+def device_id(settings: Mqtt, topics: Topics) -> Check:
+    """Look whether another agent has the same id, which the one that runs has told in its state.
+
+    Not tried: whoever connects with the id throws out the agent that runs.
+    """
+    name, mine = "device id", topics.device_id
+    try:
+        told = _retained(settings, f"{mine}-doctor-id", topics.state)
+    except BrokerError:
+        return Check(name, Level.OK, f"{mine}; whether another agent has it too, only the broker knows")
+    if told is None:
+        return Check(name, Level.OK, f"{mine}; no agent has told its state under it, or it may not be read here")
+    try:
+        problem = State.decode(told).last_error or ""
+    except ValueError:
+        problem = ""  # of an agent of another version
+    if problem.startswith(ID_TAKEN):
+        cure = "give every device a device_id of its own, then start this agent again, which forgets it"
+        return Check(name, Level.FAIL, problem, cure)
+    return Check(name, Level.OK, f"{mine} is one agent's")
+
+
+def _retained(settings: Mqtt, client_id: str, topic: str) -> bytes | None:
+    """What the broker keeps of a topic. Raises :class:`BrokerError`."""
+    wake, waker = socket.socketpair()
+    with wake, waker:
+        session = Session(settings, client_id, threading.Lock(), wake, (topic,))
+        try:
+            session.open(threading.Event())
+            deadline = time.monotonic() + RETAINED_S
+            while not session.arrived and session.alive and time.monotonic() < deadline:
+                session.turn(0.1)
+        finally:
+            session.close(graceful=True)
+    return session.arrived[0].payload if session.arrived else None
+
+
+def model(wanted: Model, inference: Inference, paths: Paths) -> Check:
+    """Verify the checksums of the configured network and that it has the configured precision."""
+    store = Store(paths.models)
+    store.verify(wanted.name)
+    present = store.precisions(wanted.name)
+    if inference.precision not in present:
+        cure = f"set inference.precision to one of {', '.join(present)}"
+        return Check("model", Level.FAIL, f"{wanted.name} has no {inference.precision} here", cure)
+    return Check("model", Level.OK, f"{wanted.name} is undamaged, {', '.join(present)}")
+
+
+def disk(paths: Paths) -> Check:
+    """Look at the room left where networks are kept and compiled."""
+    folders = [_existing(path) for path in (paths.models, paths.cache, paths.state)]
+    free_mb, folder = min((shutil.disk_usage(folder).free >> 20, folder) for folder in folders)
+    if free_mb < DISK_COMFORTABLE_MB:
+        level = Level.FAIL if free_mb < DISK_NEEDED_MB else Level.WARN
+        return Check("disk", level, f"{free_mb} MB free at {folder}", f"free some: {paths.cache} may be deleted")
+    if closed := [folder for folder in folders if not os.access(folder, os.W_OK | os.X_OK)]:
+        cure = "set paths.models, paths.cache and paths.state, or run as the service's user"
+        return Check("disk", Level.WARN, f"{closed[0]} may not be written by this user", cure)
+    return Check("disk", Level.OK, f"{free_mb} MB free at {folder}")
+
+
+def _existing(path: Path) -> Path:
+    return next(place for place in (path, *path.parents) if place.exists())
+
+
+def state(paths: Paths) -> Check:
+    """Try whether what commands ask for can be kept: a file is written where it would be, and is gone again."""
+    folder = _existing(paths.state)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(STATE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        cure = "allow writing there, free space, set paths.state, or run this as the service's user"
+        return Check("state", Level.WARN, f"{folder}: {error.strerror}: a restart would forget what was set", cure)
+    return Check("state", Level.OK, f"{folder} keeps what commands ask for")
+
+
+def clock(now: datetime, synchronised: bool | None) -> Check:
+    """Judge the clock: messages carry its time, and certificates are checked against it."""
+    told = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    cure = "set it and keep it set: timedatectl set-ntp true"
+    if now < WRITTEN:
+        return Check("clock", Level.FAIL, f"{told} is in the past", cure)
+    if synchronised is None:
+        return Check("clock", Level.OK, f"{told}; whether it is synchronised is unknown")
+    if not synchronised:
+        return Check("clock", Level.WARN, f"{told}, not synchronised", cure)
+    return Check("clock", Level.OK, f"{told}, synchronised")
+
+
+def clock_synchronised() -> bool | None:
+    """Ask the kernel whether something keeps the clock (timedatectl asks the same); None where it does not say."""
+    try:
+        # A zeroed struct timex only asks: its field `modes` names no change.
+        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
+    except (OSError, AttributeError):
+        return None
+    return None if state < 0 else state != ADJTIMEX_UNSYNCHRONISED
+
+
+def processor() -> Check:
+    """Tell the processor, its frequency governors and its temperature."""
+    heat = temperature_c()
+    facts = [cpu_model(), f"governor {', '.join(cpu_governors()) or 'unknown'}"]
+    facts.append("temperature unknown" if heat is None else f"{heat:.0f} °C")
+    if heat is not None and heat >= HOT_C:
+        return Check("processor", Level.WARN, ", ".join(facts), "cool the box: a processor this hot slows itself down")
+    return Check("processor", Level.OK, ", ".join(facts))

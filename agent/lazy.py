@@ -1,0 +1,59 @@
+"""Commands that are imported when they are asked for, so that help, completion and usage errors answer at once.
+
+After the lazy group of click's documentation ("Lazily Loading Subcommands"). That one imports every command for the
+list of all; here the table holds what the list says, and a test holds the table to the commands.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+from click.shell_completion import CompletionItem
+
+
+class Place(NamedTuple):
+    """Where a command is found, and its line in the list of all."""
+
+    module: str
+    name: str
+    """Of the command in its module."""
+    summary: str
+    """The first sentence of its help."""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by ``places``: what they are called, and where they are found."""
+
+    def __init__(self, *args: Any, places: Mapping[str, Place], **settings: Any) -> None:  # noqa: ANN401 - click's
+        super().__init__(*args, **settings)
+        self.places = places
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, sorted."""
+        return sorted(self.places)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None for an unknown name."""
+        place = self.places.get(cmd_name)
+        if place is None:
+            return None
+        command: click.Command = vars(import_module(place.module))[place.name]
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List all commands without importing one."""
+        room = formatter.width - 6 - max(map(len, self.places))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, click.Command(name, help=self.places[name].summary).get_short_help_str(room))
+                    for name in self.list_commands(ctx)
+                ]
+            )
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete to names without importing a command."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=self.places[name].summary) for name in names]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]

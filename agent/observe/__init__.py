@@ -1,0 +1,1 @@
+"""What the agent knows of itself and tells whoever looks: figures, logs, the host, Prometheus."""

@@ -1,0 +1,138 @@
+"""Builds the messages that say what the agent is and does."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, Final
+
+from agent import __version__
+from agent.capture.address import redact
+from agent.capture.frame import CaptureCounts
+from agent.config.tree import Config
+from agent.control.settings import Settings
+from agent.inference.engine import Engine
+from agent.observe.host import HostFigures, host_info
+from agent.observe.telemetry import Summary
+from agent.wire.commands import ARGS
+from agent.wire.messages import (
+    CameraState,
+    CameraStatus,
+    DeviceInfo,
+    Effective,
+    Event,
+    Info,
+    Metrics,
+    ModelInfo,
+    Requested,
+    Severity,
+    State,
+    Status,
+)
+from models.shelf.catalogue import Precision
+
+ID_TAKEN: Final = "another agent seems to have this device_id"
+"""How the state's last error begins then; `agent doctor` looks for it."""
+
+
+def info_message(config: Config, devices: tuple[DeviceInfo, ...], models: Mapping[str, tuple[Precision, ...]]) -> Info:
+    """The birth message."""
+    return Info(
+        device_id=config.device_id,
+        sent_at=datetime.now(UTC),
+        agent_version=__version__,
+        openvino_version=version("openvino"),
+        host=host_info(),
+        devices=devices,
+        models=tuple(ModelInfo(name=name, precisions=precisions) for name, precisions in models.items()),
+        commands=tuple(ARGS),
+        groups=config.groups,
+    )
+
+
+@dataclass(slots=True)
+class Standing:
+    """What the state message tells; the supervisor changes it and announces it again."""
+
+    config: Config
+    version: int = 0
+    requested: Requested | None = None
+    """What is asked for; None is what the configuration asks for."""
+    status: Status = Status.STARTING
+    camera: CameraStatus = "opening"
+    engine: Engine | None = None
+    last_error: str | None = None
+    last_frame_at: datetime | None = None
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def become(self, status: Status) -> None:
+        """Take on a status; ``since`` moves only when it is another one."""
+        if status != self.status:
+            self.status = status
+            self.since = datetime.now(UTC)
+
+    def message(self) -> State:
+        """The state message."""
+        return State(
+            device_id=self.config.device_id,
+            sent_at=datetime.now(UTC),
+            version=self.version,
+            status=self.status,
+            requested=self.requested or Settings.of(self.config).requested(),
+            effective=effective(self.engine) if self.engine else None,
+            camera=CameraState(
+                status=self.camera, source=redact(self.config.camera.source), last_frame_at=self.last_frame_at
+            ),
+            last_error=self.last_error,
+            since=self.since,
+        )
+
+
+def effective(engine: Engine) -> Effective:
+    """What OpenVINO reports of an engine, as it is told."""
+    figures = {name: value for name, value in rounded(asdict(engine.facts)).items() if name != "plan"}
+    return Effective(**figures, engine=engine.generation)
+
+
+def rounded(figures: dict[str, Any]) -> dict[str, Any]:
+    """Figures with three decimals: microseconds where they are milliseconds, and no noise behind them."""
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in figures.items()}
+
+
+def metrics_message(
+    config: Config, engine: Engine, summary: Summary, frames: CaptureCounts, host: HostFigures
+) -> Metrics:
+    """The periodic summary. ``frames`` are those of the window alone."""
+    return Metrics.model_validate(
+        {
+            "device_id": config.device_id,
+            "sent_at": datetime.now(UTC),
+            "window_s": round(summary.window_s, 3),
+            **rounded(summary.figures),
+            "frames_captured": frames.captured,
+            "frames_processed": summary.frames_processed,
+            "frames_dropped": frames.dropped,
+            "persons_mean": summary.persons_mean and round(summary.persons_mean, 3),
+            "persons_max": summary.persons_max,
+            "device": engine.spec.device,
+            "execution_devices": ",".join(engine.facts.execution_devices),
+            "precision": engine.spec.precision,
+            "model": engine.spec.model,
+            "engine": engine.generation,
+            **rounded(asdict(host)),
+        }
+    )
+
+
+def event_message(
+    config: Config, code: str, severity: Severity, message: str, facts: dict[str, str | int | float | bool | None]
+) -> Event:
+    """Something that happened."""
+    return Event(
+        device_id=config.device_id,
+        sent_at=datetime.now(UTC),
+        code=code,
+        severity=severity,
+        message=message,
+        facts=facts,
+    )

@@ -1,0 +1,1 @@
+"""Living on a box for months: systemd, memory, the clock."""

@@ -1,0 +1,201 @@
+"""The broker as the controller sees it. The only file of the controller that imports paho.
+
+Replays are published from here, and commands: a request with its reply topic. Who waits for the reply reads messages.
+"""
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from paho.mqtt.client import Client as PahoClient
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.wire import broker
+from agent.wire.broker import BrokerError
+from controller.client.address import Address
+from controller.errors import BrokerUnreachableError
+
+KEEPALIVE_S: Final = 30
+QUIET_MIN_S: Final = 0.3
+QUIET_ROUND_TRIPS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message. ``retained`` is true for what the broker had kept before we subscribed."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    correlation: bytes | None = None
+    """What a reply repeats of its request."""
+
+
+class Client:
+    """One connection to the broker, as a context manager; entering connects.
+
+    Everything runs in the caller's thread. ``will`` is a topic, and what the broker retains there when we vanish.
+    ``name`` is our client id, so that a broker's access list can tie the topics of our replies to us.
+    Raises :class:`BrokerUnreachableError` whenever the broker cannot be had.
+    """
+
+    def __init__(self, address: Address, *, timeout_s: float, will: tuple[str, bytes] | None = None) -> None:
+        self._address = address
+        self._timeout_s = timeout_s
+        # 23 letters and digits: what every broker must take (MQTT 5.0, section 3.1.3.1).
+        self.name = f"controller{uuid.uuid4().hex[:13]}"
+        self._paho = PahoClient(CallbackAPIVersion.VERSION2, self.name, protocol=MQTTProtocolVersion.MQTTv5)
+        self._paho.connect_timeout = timeout_s
+        self._paho.on_connect = self._on_connect
+        self._paho.on_subscribe = self._on_subscribe
+        self._paho.on_message = self._on_message
+        self._paho.on_publish = self._on_publish
+        if will is not None:
+            self._paho.will_set(*will, qos=1, retain=True)
+        self._answer: int | None = None
+        self._granted: list[ReasonCode] | None = None
+        self._awaited: int | None = None
+        self._acknowledged: ReasonCode | None = None
+        self._received: deque[Received] = deque()
+        self._quiet_s = QUIET_MIN_S
+
+    def __enter__(self) -> Self:
+        try:
+            self._connect()
+        except BrokerError as error:
+            raise self._unreachable(error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._paho.disconnect()
+
+    def subscribe(self, topics: Sequence[str], *, qos: int = 0) -> None:
+        """Subscribe and wait until the broker has agreed."""
+        began = time.monotonic()
+        self._granted = None
+        self._paho.subscribe([(topic, qos) for topic in topics])
+        while self._granted is None:
+            self._turn_in_time(began + self._timeout_s)
+        refusals = [code for code in self._granted if code.is_failure]
+        if refusals:
+            raise self._unreachable(broker.refused(refusals[0].value))
+        self._quiet_s = max(QUIET_MIN_S, QUIET_ROUND_TRIPS * (time.monotonic() - began))
+
+    def announce(self, topic: str, payload: bytes) -> None:
+        """Publish retained with QoS 1 and wait until the broker has it."""
+        self._deliver(topic, payload, retain=True)
+
+    def request(self, topic: str, payload: bytes, *, reply_to: str, correlation: bytes, expiry_s: int) -> None:
+        """Publish with QoS 1 and wait until the broker has it, which drops it when it is not taken in ``expiry_s``."""
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.ResponseTopic = reply_to
+        properties.CorrelationData = correlation
+        properties.MessageExpiryInterval = expiry_s
+        self._deliver(topic, payload, retain=False, properties=properties)
+
+    def send(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 0; returns when it has left, so that a slow broker slows the caller."""
+        deadline = time.monotonic() + self._timeout_s
+        self._paho.publish(topic, payload)
+        self._turn(0.0)
+        while self._paho.want_write():
+            self._turn_in_time(deadline)
+
+    def idle(self, until: float) -> None:
+        """Keep the connection alive until a moment on the monotonic clock."""
+        while time.monotonic() < until:
+            self._turn(until)
+
+    def messages(self, deadline: float) -> Iterator[Received]:
+        """Yield messages as they come, until ``deadline`` on the monotonic clock."""
+        while True:
+            while self._received:
+                yield self._received.popleft()
+            if time.monotonic() >= deadline:
+                return
+            self._turn(deadline)
+
+    def retained(self, deadline: float) -> Iterator[Received]:
+        """Yield the messages until the broker has delivered all it had retained for the last subscription.
+
+        Neither version of MQTT marks that moment, nor orders retained messages against others: a message published to
+        ourselves as an end mark overtakes them on brokers that fetch retained messages aside, and needs the right to
+        publish. So the end is a quiet time after SUBACK and after each retained message: some round trips long, as
+        measured with the subscription. The live traffic of busy agents carries no retain flag and does not prolong it.
+        """
+        end = time.monotonic() + self._quiet_s
+        while (until := min(end, deadline)) > time.monotonic() or self._received:
+            if not self._received:
+                self._turn(until)
+                continue
+            message = self._received.popleft()
+            if message.retained:
+                end = time.monotonic() + self._quiet_s
+            yield message
+
+    def _deliver(self, topic: str, payload: bytes, *, retain: bool, properties: Properties | None = None) -> None:
+        deadline = time.monotonic() + self._timeout_s
+        self._acknowledged = None
+        self._awaited = self._paho.publish(topic, payload, qos=1, retain=retain, properties=properties).mid
+        while self._acknowledged is None:
+            self._turn_in_time(deadline)
+        if self._acknowledged.is_failure:
+            raise self._unreachable(broker.refused(self._acknowledged.value))
+
+    def _connect(self) -> None:
+        address, paho = self._address, self._paho
+        if address.tls:
+            paho.tls_set_context(broker.tls_context(address.ca_file, address.cert_file, address.key_file))
+        password = broker.read_password(address.password_file) if address.password_file else address.password
+        if address.username is not None or password is not None:
+            paho.username_pw_set(address.username, password)
+        deadline = time.monotonic() + self._timeout_s
+        try:
+            paho.connect(address.host, address.port, KEEPALIVE_S, clean_start=True)
+        except (OSError, UnicodeError) as error:
+            raise broker.unreachable(error, address.host) from error
+        while self._answer is None and paho.socket() is not None:
+            if (left_s := deadline - time.monotonic()) <= 0:
+                raise broker.silent(self._timeout_s)
+            paho.loop(left_s)
+        if self._answer is None:
+            raise broker.closed_unanswered()
+        if self._answer:
+            raise broker.refused(self._answer)
+
+    def _turn(self, deadline: float) -> None:
+        # A second at most, for paho to keep the connection alive.
+        self._paho.loop(min(1.0, max(0.0, deadline - time.monotonic())))
+        if self._paho.socket() is None:
+            raise self._unreachable(broker.refused(128))
+
+    def _turn_in_time(self, deadline: float) -> None:
+        self._turn(deadline)
+        if time.monotonic() > deadline:
+            raise self._unreachable(broker.silent(self._timeout_s))
+
+    def _unreachable(self, error: BrokerError) -> BrokerUnreachableError:
+        return BrokerUnreachableError(f"broker {self._address}: {error.cause}", hint=error.cure)
+
+    def _on_connect(self, _client: PahoClient, _data: object, _flags: object, reason: ReasonCode, *_: object) -> None:
+        self._answer = reason.value if reason.is_failure else 0
+
+    def _on_subscribe(
+        self, _client: PahoClient, _data: object, _mid: int, reasons: list[ReasonCode], *_: object
+    ) -> None:
+        self._granted = reasons
+
+    def _on_publish(self, _client: PahoClient, _data: object, mid: int, reason: ReasonCode, *_: object) -> None:
+        if mid == self._awaited:
+            self._acknowledged = reason
+
+    def _on_message(self, _client: PahoClient, _data: object, message: MQTTMessage) -> None:
+        correlation = getattr(message.properties, "CorrelationData", None)
+        self._received.append(Received(message.topic, bytes(message.payload), message.retain, correlation))

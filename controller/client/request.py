@@ -1,0 +1,232 @@
+"""One command to one device or to several: who is addressed, the request, and what they answer."""
+
+import json
+import math
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from pydantic import JsonValue, ValidationError
+
+from agent.wire.commands import ARGS, COMMAND_BYTES_MAX, Reply, ReplyStatus
+from agent.wire.messages import MessageError, rfc3339
+from agent.wire.topics import Topics, every_device, group_command, group_reply, parse
+from agent.wire.trust import sign
+from controller.client.connection import Received
+from controller.client.fleet import printable
+from controller.client.session import Session
+from controller.client.target import Target
+from controller.errors import UsageError
+
+SIGNED_FOR_MIN_S: Final = 60.0
+"""A signed command is good for at least so long: the clocks of box and controller may differ."""
+SENT: Final = "sent"
+"""Status of a command whose reply is not waited for."""
+NO_ANSWER: Final = "no_answer"
+OFFLINE: Final = "offline"
+EXIT_CODES: Final = {
+    SENT: 0,
+    ReplyStatus.SUCCEEDED: 0,
+    ReplyStatus.ACCEPTED: 0,
+    ReplyStatus.REJECTED: 4,
+    NO_ANSWER: 3,
+    OFFLINE: 3,
+}
+"""Every other status is a failure."""
+FAILED: Final = 1
+WORST_FIRST: Final = (FAILED, 4, 3, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be done. Raises :class:`UsageError` for what a device would not read."""
+
+    command: str
+    args: Mapping[str, JsonValue]
+    answer_s: float
+    """How long an answer may take."""
+    if_version: int | None = None
+    """Refuse it unless this is the version of the device's state."""
+
+    def __post_init__(self) -> None:
+        try:
+            ARGS[self.command].model_validate(self.args)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise UsageError(f"{'.'.join(map(str, first['loc'])) or self.command}: {first['msg']}") from None
+        self.body("", "")
+
+    def body(self, id_: str, reply_to: str, expires_at: datetime | None = None) -> bytes:
+        """Make the payload."""
+        # Unsigned without expires_at: the clock of a box may be wrong, while the broker counts the message's own down.
+        body: dict[str, Any] = {"id": id_, "reply_to": reply_to, "args": self.args}
+        if self.if_version is not None:
+            body["if_version"] = self.if_version
+        if expires_at is not None:
+            body["expires_at"] = rfc3339(expires_at)
+        return bounded(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def bounded(payload: bytes) -> bytes:
+    """Return a payload that devices take. Raises :class:`UsageError`."""
+    if len(payload) > COMMAND_BYTES_MAX:
+        raise UsageError(f"the command has {len(payload)} bytes; devices take {COMMAND_BYTES_MAX}")
+    return payload
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended on one device; without a reply, ``status`` and ``silence`` say why there is none."""
+
+    device_id: str
+    id: str
+    command: str
+    reply: Reply | None = None
+    status: str = NO_ANSWER
+    silence: str = ""
+
+    @classmethod
+    def of(cls, reply: Reply) -> "Outcome":
+        """Take what a device has answered."""
+        return cls(reply.device_id, reply.id, reply.command, reply, reply.status)
+
+    @property
+    def exit_code(self) -> int:
+        """What the controller ends with."""
+        return EXIT_CODES.get(self.status, FAILED)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the reply as it stood on the wire, or the same keys where there is none."""
+        if self.reply is not None:
+            return self.reply.model_dump(mode="json", by_alias=True)
+        error = {"code": self.status, "message": self.silence, "hint": ""} if self.silence else None
+        known = {"device_id": self.device_id, "id": self.id, "command": self.command, "status": self.status}
+        return known | {"error": error, "result": None, "state_version": None}
+
+
+def exit_code(codes: list[int]) -> int:
+    """Return the code for several devices: that of a failure, else of a refusal, else of a silence, else 0."""
+    return next(code for code in WORST_FIRST if code in {*codes, 0})
+
+
+class Request:
+    """A command on its way; the order of calls is :meth:`send`, :meth:`collect`, :meth:`outcomes`."""
+
+    def __init__(self, session: Session, target: Target, order: Order) -> None:
+        self.session = session
+        self.target = target
+        self.order = order
+        self.id = str(uuid.uuid4())
+        self.sent_at = math.nan
+        """On the monotonic clock."""
+        self._online: list[str] = []
+        self._offline: list[str] = []
+        self._replies: dict[str, Reply] = {}
+
+    def send(self) -> None:
+        """Find out who is addressed and publish to those who are online.
+
+        Raises :class:`NoAnswerError` when nobody is known by that name.
+        """
+        self._address()
+        client, prefix = self.session.client, self.session.prefix
+        client.subscribe([every_device(f"reply/{client.name}", prefix)], qos=1)
+        if self.target.single:
+            (device,) = [*self._online, *self._offline]
+            client.subscribe([Topics(device, prefix).state, Topics(device, prefix).event])
+        else:
+            client.subscribe([every_device(leaf, prefix) for leaf in ("state", "event")])
+        self.sent_at = time.monotonic()
+        for topic, reply_to in self._ways():
+            client.request(
+                topic,
+                self._payload(topic, reply_to),
+                reply_to=reply_to,
+                correlation=self.id.encode(),
+                expiry_s=max(1, math.ceil(self.order.answer_s)),
+            )
+
+    def _payload(self, topic: str, reply_to: str) -> bytes:
+        if self.session.key is None:
+            return self.order.body(self.id, reply_to)
+        expires_at = datetime.now(UTC) + timedelta(seconds=max(SIGNED_FOR_MIN_S, self.order.answer_s))
+        # Microseconds since 1970: nobody has to remember what was sent last.
+        return bounded(
+            sign(self.session.key, topic, time.time_ns() // 1000, self.order.body(self.id, reply_to, expires_at))
+        )
+
+    def collect(self) -> None:
+        """Wait until everybody has answered or the time is over."""
+        if not self.waiting:
+            return
+        for received in self.session.client.messages(self.sent_at + self.order.answer_s):
+            self._take(received)
+            if not self.waiting:
+                return
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """Those who have not answered yet."""
+        return tuple(device for device in self._online if device not in self._replies)
+
+    def outcomes(self, *, waited: bool = True) -> list[Outcome]:
+        """Return how it ended for each device addressed, by id."""
+        found = [Outcome.of(reply) for reply in self._replies.values()]
+        for device in self.waiting:
+            if waited:
+                found.append(self._without(device, NO_ANSWER, self._silence(device)))
+            else:
+                found.append(self._without(device, SENT, ""))
+        found += [self._without(device, OFFLINE, "offline, not sent") for device in self._offline]
+        return sorted(found, key=lambda outcome: outcome.device_id)
+
+    def _without(self, device: str, status: str, silence: str) -> Outcome:
+        return Outcome(device, self.id, self.order.command, None, status, silence)
+
+    def _silence(self, device: str) -> str:
+        gone = self.session.fleet.agents[device].availability != "online"
+        waited_s = min(time.monotonic() - self.sent_at, self.order.answer_s)
+        return f"no answer within {waited_s:.0f} s" + (", and it has gone offline" if gone else "")
+
+    def _address(self) -> None:
+        for device in self.target.find(self.session):
+            online = self.session.fleet.agents[device].availability == "online"
+            (self._online if online else self._offline).append(device)
+
+    def _ways(self) -> list[tuple[str, str]]:
+        """Topic of each publication, and where its replies go."""
+        client, prefix = self.session.client.name, self.session.prefix
+        if self.target.group is not None:
+            group = self.target.group
+            way = (group_command(group, self.order.command, prefix), group_reply(group, client, prefix))
+            return [way] if self._online else []
+        topics = [Topics(device, prefix) for device in self._online]
+        return [(each.command(self.order.command), each.reply(client)) for each in topics]
+
+    def _take(self, received: Received) -> None:
+        device, leaf = parse(received.topic, self.session.prefix) or ("", "")
+        if leaf != f"reply/{self.session.client.name}":
+            self.session.fleet.take(received)
+            return
+        try:
+            reply = self._understand(device, received)
+        except MessageError as error:
+            self.session.complain(f"{printable(received.topic)}: a reply, ignored: {printable(error.reason)}")
+            return
+        # QoS 1 may deliver twice. In a group somebody may answer whose birth message is not there yet.
+        self._replies.setdefault(device, reply)
+
+    def _understand(self, device: str, received: Received) -> Reply:
+        reply = Reply.decode(received.payload)
+        if reply.device_id != device:
+            raise MessageError(f"device_id: the body names another device, {reply.device_id!r}")
+        # Correlation data is ours whatever the device could read of the body; brokers and bridges may drop it.
+        ours = received.correlation == self.id.encode() if received.correlation else reply.id == self.id
+        if not ours:
+            raise MessageError("it answers another command")
+        if device not in self._online and self.target.group is None:
+            raise MessageError("this device was not asked")
+        return reply

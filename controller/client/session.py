@@ -1,0 +1,152 @@
+"""One visit to the broker: connect, and read what the agents have said."""
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Self
+
+from agent.wire.messages import Event, Keypoints, Message
+from agent.wire.topics import DEFAULT_PREFIX, Topics, every_device
+from agent.wire.trust import Key
+from controller.client.address import Address
+from controller.client.connection import Client
+from controller.client.fleet import Agent, Availability, Fleet
+from controller.errors import NoAnswerError
+
+LISTED: Final = ("availability", "info", "state", "metrics")
+WATCHED: Final = ("state", "metrics", "event", "keypoints")
+
+
+class Session:
+    """A context manager; entering connects. Raises :class:`ControllerError`.
+
+    ``timeout_s`` is how long to wait for the broker, and then for an answer. ``complain`` is told, in one line each,
+    what cannot be understood.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        prefix: str = DEFAULT_PREFIX,
+        timeout_s: float = 5.0,
+        key: Key | None = None,
+        complain: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.complain = complain
+        self.prefix = prefix
+        self.timeout_s = timeout_s
+        self.key = key
+        """None where commands are not signed."""
+        self.client = Client(address, timeout_s=timeout_s)
+        self.fleet = Fleet(prefix, complain)
+
+    def __enter__(self) -> Self:
+        self.client.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.__exit__()
+
+    def snapshot(self, topics: list[str], *, enough: Callable[[Fleet], bool] = lambda _: False) -> Fleet:
+        """Return the retained messages of the topics; ends early when there is ``enough``."""
+        self.client.subscribe(topics)
+        for received in self.client.retained(self.deadline()):
+            self.fleet.take(received)
+            if enough(self.fleet):
+                break
+        return self.fleet
+
+    def all_agents(self) -> list[Agent]:
+        """Return every agent of the prefix, by id."""
+        fleet = self.snapshot([every_device(leaf, self.prefix) for leaf in LISTED])
+        return sorted(fleet.agents.values(), key=lambda agent: agent.device_id)
+
+    def find(self, device: str) -> Agent:
+        """Return a device by its id, with its availability. Raises :class:`NoAnswerError` when it is unknown."""
+        everybody = [every_device("availability", self.prefix)]
+        return self.snapshot(everybody, enough=lambda fleet: device in fleet.agents).require(device)
+
+    def one_agent(self, device: str, *leaves: str) -> Agent:
+        """Return a device with the leaves wanted, the first of which it must have; waits for that one.
+
+        Raises :class:`NoAnswerError` when the device is unknown or silent.
+        """
+
+        def complete(fleet: Fleet) -> bool:
+            agent = fleet.agents.get(device)
+            return agent is not None and all(getattr(agent, leaf) for leaf in ("availability", *leaves))
+
+        agent = self.snapshot(self._topics(device, *leaves), enough=complete).require(device)
+        live = self.client.messages(self.deadline())
+        while getattr(agent, leaves[0]) is None and (received := next(live, None)) is not None:
+            self.fleet.take(received)
+        if getattr(agent, leaves[0]) is None:
+            raise NoAnswerError(
+                f"{device} is {agent.availability or 'silent'} and has not published its {leaves[0]} "
+                f"within {self.timeout_s:g} s",
+                hint="look at the agent's log, or wait longer with --timeout",
+            )
+        return agent
+
+    def watch(self, device: str, *, seconds: float | None) -> tuple[Agent, Iterator[Availability | Message]]:
+        """Return the device, and its messages as they come, which keep it up to date; for ever without ``seconds``.
+
+        What the device has retained comes first. Raises :class:`NoAnswerError` when it is unknown.
+        """
+        deadline = time.monotonic() + (math.inf if seconds is None else seconds)
+        agent = self.snapshot(self._topics(device, *WATCHED)).require(device)
+        availability = Availability(device, agent.availability) if agent.availability else None
+        known = [message for message in (availability, agent.state, agent.metrics) if message is not None]
+        return agent, itertools.chain(known, self._live(device, deadline))
+
+    def events(self, *, seconds: float | None) -> Iterator[Event]:
+        """Subscribe to what happens on every device of the prefix, and yield it; for ever without ``seconds``."""
+        self.client.subscribe([every_device("event", self.prefix)], qos=1)
+        deadline = time.monotonic() + (math.inf if seconds is None else seconds)
+
+        def happenings() -> Iterator[Event]:
+            for received in self.client.messages(deadline):
+                if isinstance(message := self.fleet.take(received), Event):
+                    yield message
+
+        return happenings()
+
+    def keypoints(self, device: str, *, seconds: float | None) -> tuple[Agent, Iterator[bytes]]:
+        """Return the device, and its keypoints messages as they stand on the wire; for ever without ``seconds``.
+
+        Raises :class:`NoAnswerError` when it is unknown.
+        """
+        agent = self.find(device)
+        self.client.subscribe([Topics(device, self.prefix).keypoints])
+        deadline = time.monotonic() + (math.inf if seconds is None else seconds)
+
+        def payloads() -> Iterator[bytes]:
+            for received in self.client.messages(deadline):
+                if isinstance(self.fleet.take(received), Keypoints):
+                    yield received.payload
+
+        return agent, payloads()
+
+    def _live(self, device: str, deadline: float) -> Iterator[Availability | Message]:
+        for received in self.client.messages(deadline):
+            message = self.fleet.take(received)
+            if message is not None and message.device_id == device:
+                yield message
+
+    def _topics(self, device: str, *leaves: str) -> list[str]:
+        # Everybody's availability: it names the others when the device is unknown.
+        topics = Topics(device, self.prefix)
+        return [every_device("availability", self.prefix), *(str(getattr(topics, leaf)) for leaf in leaves)]
+
+    def deadline(self) -> float:
+        """Return when an answer that is asked for now is overdue, on the monotonic clock."""
+        return time.monotonic() + self.timeout_s
+
+
+def as_json(message: Availability | Message) -> dict[str, Any]:
+    """Return a message as JSON values, as it stood on the wire."""
+    if isinstance(message, Availability):
+        return {"device_id": message.device_id, "availability": message.availability}
+    return message.model_dump(mode="json", by_alias=True)

@@ -1,0 +1,71 @@
+"""`controller events`: what happens on the boxes, as it happens."""
+
+import fnmatch
+import itertools
+from collections.abc import Callable
+from typing import Final
+
+import click
+from rich.text import Text
+
+from agent.wire.messages import Event
+from controller.client.target import Target
+from controller.commands.access import open_session
+from controller.commands.execute import target_of
+from controller.commands.options import Given, bounded
+from controller.commands.targets import FleetCommand, addressed
+from controller.terminal import tables as report
+from controller.terminal.surroundings import UntilEnded, print_json
+
+SEVERITIES: Final = ("info", "warning", "error")
+
+HELP: Final = """Follow what happens on a device, until Ctrl-C.
+
+One line an event: time here, device, severity, code, message. Codes and what to do about them: docs/events.md. A glob
+is matched anew with every event, so that devices that come later are heard too. With --json each event is printed on
+a line of its own, as it stands on the wire.
+
+\b
+Examples:
+  controller events gym-01
+  controller events '*' --severity warning
+  controller events --group halls --json | jq -r .code
+"""
+
+
+@click.command(cls=FleetCommand, help=HELP)
+@click.option("--severity", type=click.Choice(SEVERITIES), default="info", help="Only those, and worse. Default: info.")
+@bounded
+@addressed(changes=False)
+@click.pass_obj
+def events(given: Given, severity: str, count: int | None, seconds: float | None) -> None:
+    """Print each event."""
+    told = SEVERITIES[SEVERITIES.index(severity) :]
+    with UntilEnded(), open_session(given) as session:
+        target = target_of(given)
+        wanted = _wanted(target, target.find(session))
+        happenings = session.events(seconds=seconds)
+        chosen = (event for event in happenings if event.severity in told and wanted(event.device_id))
+        show = _show_json if given.json else _show_line
+        for event in itertools.islice(chosen, count):
+            show(event)
+
+
+def _wanted(target: Target, found: list[str]) -> Callable[[str], bool]:
+    if target.device is not None and not target.single:
+        glob = target.device
+        return lambda device: fnmatch.fnmatchcase(device, glob)
+    return lambda device: device in found
+
+
+def _show_json(event: Event) -> None:
+    print_json(event.model_dump(mode="json", by_alias=True), indent=None)
+
+
+def _show_line(event: Event) -> None:
+    line = Text(f"{event.sent_at.astimezone():%Y-%m-%d %H:%M:%S}")
+    for value, width in ((event.device_id, 12), (event.severity.value, 7), (event.code, 16), (event.message, 0)):
+        cell = report.cell(value)
+        cell.pad_right(max(0, width - cell.cell_len))
+        line.append("  ").append_text(cell)
+    report.console().print(line, soft_wrap=True)

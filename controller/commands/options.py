@@ -1,0 +1,126 @@
+"""The options every command takes, before its name or after it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from agent.wire.topics import DEFAULT_PREFIX
+
+FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@dataclass(slots=True)
+class Given:
+    """Options as given; one after the command's name replaces the same one before it."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def json(self) -> bool:
+        """Print JSON instead of tables."""
+        return bool(self.values.get("json"))
+
+    @property
+    def prefix(self) -> str:
+        """The first levels of every topic."""
+        return str(self.values.get("prefix", DEFAULT_PREFIX))
+
+    @property
+    def timeout_s(self) -> float:
+        """How long to wait for the broker, and then for an answer."""
+        return float(self.values.get("timeout", 5.0))
+
+
+def kept(context: click.Context, parameter: click.Parameter, value: Any) -> None:  # noqa: ANN401 - click's signature
+    """Callback that keeps an option, or an argument, in :class:`Given`."""
+    given = context.ensure_object(Given)
+    if value is not None:
+        given.values[str(parameter.name)] = value
+
+
+def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:  # noqa: ANN401
+    return click.option(*names, expose_value=False, callback=kept, **settings)
+
+
+def _access(*, environment: bool) -> list[Callable[[Any], Any]]:
+    """Make the options that say who we are."""
+    rare: dict[str, Any] = {"hidden": not environment}
+    return [
+        _option("--username", metavar="NAME", help="The broker's user name.", **rare),
+        _option("--password-file", type=FILE, help="A file with the password.", **rare),
+        _option(
+            "--cafile", type=FILE, help="The authority that signed the broker's certificate; turns TLS on.", **rare
+        ),
+        _option("--cert", type=FILE, help="Our certificate, if the broker wants one.", **rare),
+        _option("--key", type=FILE, help="The key of our certificate.", **rare),
+        _option(
+            "--signing-key",
+            type=FILE,
+            envvar="EDGEPOSE_SIGNING_KEY" if environment else None,
+            help="Sign commands with the first key of this file.",
+            **rare,
+        ),
+    ]
+
+
+def connection(*, environment: bool = False, answer_s: float | None = None) -> Callable[[Any], Any]:
+    """Decorate a command with the shared options.
+
+    Only the group reads the ``environment``: a variable must not win over what was given before the command's name.
+    And only its help lists them all; that of a command would bury its own options below them. ``answer_s`` is told as
+    the time the command waits for its answer.
+    """
+
+    def variable(name: str) -> str | None:
+        return name if environment else None
+
+    patience = "5" if answer_s is None else f"5, then {answer_s:g}"
+    rare: dict[str, Any] = {"hidden": not environment}
+    options = [
+        _option("--broker", metavar="HOST[:PORT]|URL", envvar=variable("EDGEPOSE_BROKER"), help="Default: localhost."),
+        *_access(environment=environment),
+        _option(
+            "--prefix",
+            metavar="TOPIC",
+            type=PrefixType(),
+            help=f"First level of the topics. Default: {DEFAULT_PREFIX}.",
+            **rare,
+        ),
+        _option(
+            "--timeout",
+            metavar="SECONDS",
+            type=click.FloatRange(0, 3600, min_open=True),
+            help=f"How long to wait, for the broker and then for an answer. Default: {patience}.",
+        ),
+        _option("--json", is_flag=True, default=None, help="Print JSON; errors stay text on standard error."),
+    ]
+
+    def decorate(command: Any) -> Any:  # noqa: ANN401
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def bounded(command: Any) -> Any:  # noqa: ANN401
+    """Decorate a command that goes on until Ctrl-C with what ends it before: --count and --seconds."""
+    command = click.option(
+        "--seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="End after S seconds."
+    )(command)
+    return click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after N messages.")(command)
+
+
+class PrefixType(click.ParamType[str]):
+    """The first levels of a topic."""
+
+    name = "topic"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
+        """Refuse wildcards, which would match other people's topics."""
+        if not value or set(value) & set("#+\0"):
+            self.fail("expected a topic without '#' and '+'", param, ctx)
+        return str(value)

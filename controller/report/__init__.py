@@ -1,0 +1,1 @@
+"""The study as tables, charts, words and files."""

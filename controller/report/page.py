@@ -1,0 +1,126 @@
+"""A study as one HTML page that fetches nothing: its charts are in it, there is no script, no font, no style sheet."""
+
+import base64
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from typing import Final
+
+from agent.wire.study import Study
+from controller.report.charts import Chart, charts
+from controller.report.compare import Finding
+from controller.report.drawing import svg
+from controller.report.facts import RUN_HEADINGS, RUN_MEANING, facts, reasons, run_cells, title
+from controller.report.rows import COLUMNS, entries, runs_of
+from controller.report.words import conclusion
+
+STYLE: Final = """
+:root { color-scheme: light dark; --line: #8886; --soft: #8882; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 0 auto; padding: 1rem 1.5rem 4rem; }
+h1, h2 { line-height: 1.2; }
+h2 { margin-top: 2.5rem; }
+dt { font-weight: 600; margin-top: .7rem; }
+dd { margin: 0 0 0 1.2rem; }
+figure { margin: 1.5rem 0; }
+figure img { display: block; width: 100%; background: #fff; border: 1px solid var(--line); }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
+th { white-space: nowrap; }
+td.figure, th.figure { text-align: right; white-space: nowrap; }
+tr.set { font-weight: 600; background: var(--soft); }
+tr.not td { opacity: .65; }
+@media print {
+  body { max-width: none; padding: 0; font-size: 11px; }
+  table { font-size: 8px; }
+  th, td { padding: 1px 3px; }
+  td.figure, th { white-space: normal; }
+  figure, tr, dd { break-inside: avoid; }
+  .wide { overflow: visible; }
+}
+"""
+
+
+def as_html(study: Study) -> str:
+    """Make the page; it is XML as well. Raises :class:`ControllerError` without Matplotlib."""
+    name = escape(title(study))
+    return "\n".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en" xmlns="http://www.w3.org/1999/xhtml">\n<head>\n<meta charset="utf-8" />',
+            '<meta name="viewport" content="width=device-width, initial-scale=1" />',
+            f"<title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>",
+            *_section("What it found", _findings(conclusion(study))),
+            *_section("Charts", (_figure(chart) for chart in charts(study))),
+            *_section("Every configuration", _rows(study)),
+            *_section("Rows without figures", _reasons(study)),
+            *_section("What was measured, on what", _pairs((fact.name, escape(fact.value)) for fact in facts(study))),
+            *_section("What the figures mean", _pairs((each.heading, _code(each.meaning)) for each in COLUMNS)),
+            *_section("Every run", _runs(study)),
+            "</body>\n</html>\n",
+        ]
+    )
+
+
+def _section(heading: str, parts: Iterable[str]) -> Iterator[str]:
+    """Nothing at all where there is nothing to say."""
+    if found := list(parts):
+        yield f"<h2>{escape(heading)}</h2>"
+        yield from found
+
+
+def _findings(found: list[Finding]) -> Iterator[str]:
+    yield from _pairs((each.topic, "<br />".join(map(escape, each.lines))) for each in found)
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Names, and texts that are HTML already."""
+    inner = "\n".join(f"<dt>{escape(name)}</dt><dd>{text}</dd>" for name, text in pairs)
+    if inner:
+        yield f"<dl>\n{inner}\n</dl>"
+
+
+def _code(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
+def _figure(chart: Chart) -> str:
+    # As a picture and not as elements: the ids inside the four drawings are the same.
+    data = base64.b64encode(svg(chart)).decode()
+    return f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{escape(chart.words)}" /></figure>'
+
+
+def _rows(study: Study) -> Iterator[str]:
+    best = {study.best_throughput, study.best_latency}
+    lines = []
+    for number, entry in enumerate(entries(study)):
+        kind = "set" if number in best and entry.choosable else "" if entry.choosable else "not"
+        kind = "" if entry.kind == "original" else kind
+        lines.append((kind, [column.text(entry) for column in COLUMNS]))
+    if lines:
+        yield _table([each.heading for each in COLUMNS], lines, [each.figure for each in COLUMNS])
+        yield "<p>Bold: the best. Pale: not to be chosen.</p>"
+
+
+def _reasons(study: Study) -> Iterator[str]:
+    lines = [("", [entry.name, entry.row.status, reason]) for entry, reason in reasons(study)]
+    if lines:
+        yield _table(["configuration", "status", "reason"], lines, [False] * 3)
+
+
+def _runs(study: Study) -> Iterator[str]:
+    lines = [("", run_cells(*each)) for each in runs_of(study)]
+    if lines:
+        table = _table(RUN_HEADINGS, lines, [False, *[True] * (len(RUN_HEADINGS) - 2), False])
+        yield f"<p>{escape(RUN_MEANING)}</p>\n<details><summary>{len(lines)} runs</summary>\n{table}\n</details>"
+
+
+def _table(headings: Sequence[str], lines: Iterable[tuple[str, list[str]]], figures: Sequence[bool]) -> str:
+    kinds = [' class="figure"' if figure else "" for figure in figures]
+    head = "".join(f'<th scope="col"{kind}>{escape(text)}</th>' for kind, text in zip(kinds, headings, strict=True))
+    body = "\n".join(
+        f'<tr class="{kind}">'
+        + "".join(f"<td{own}>{escape(text)}</td>" for own, text in zip(kinds, cells, strict=True))
+        + "</tr>"
+        for kind, cells in lines
+    )
+    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'

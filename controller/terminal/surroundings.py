@@ -1,0 +1,48 @@
+"""What every command does with its surroundings: standard output and error, and Ctrl-C."""
+
+import json
+import signal
+from typing import Any, Self
+
+import click
+
+
+def tell(line: str) -> None:
+    """Say something that is not the result."""
+    click.echo(line, err=True)
+
+
+def complain(line: str) -> None:
+    """Say that something was skipped."""
+    tell(f"Warning: {line}")
+
+
+def print_json(value: Any, indent: int | None = 2) -> None:  # noqa: ANN401 - JSON
+    """Print the result."""
+    click.echo(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
+
+
+class UntilEnded:
+    """A block that Ctrl-C or SIGTERM ends early, as a context manager; ``asked`` tells whether one of them did.
+
+    The signal raises KeyboardInterrupt wherever the block is, and a library may make an error of its own of that, as
+    pydantic does where it strikes amid a serializer. So whatever the block raises once it was asked to end is its end.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> bool:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        return self.asked
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+        raise KeyboardInterrupt

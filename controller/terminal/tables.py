@@ -1,0 +1,99 @@
+"""What a person sees: tables for a terminal. Imported only when one is printed."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any, Final
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from controller.client.fleet import Agent, printable
+
+WIDE: Final = 200
+"""Columns when the output is no terminal: whoever cuts it up wants whole lines."""
+COLOURS: Final = {
+    "online": "green",
+    "offline": "red",
+    "running": "green",
+    "failed": "red",
+    "camera_lost": "yellow",
+    "warning": "yellow",
+    "error": "red",
+}
+WATCHED_METRICS: Final = (
+    "fps_mean",
+    "latency_ms_p50",
+    "latency_ms_p95",
+    "age_ms_p95",
+    "frames_dropped",
+    "cpu_percent",
+    "rss_mb",
+)
+
+
+def console() -> Console:
+    """Make the console for standard output."""
+    return Console(width=None if sys.stdout.isatty() else WIDE, highlight=False, emoji=False)
+
+
+def cell(value: object) -> Text:
+    """Show a value: a dash for what is unknown, one decimal, nothing that could steer the terminal."""
+    text = "-" if value is None else f"{value:.1f}" if isinstance(value, float) else printable(str(value))
+    return Text(text, style=COLOURS.get(text, ""))
+
+
+def agents(found: Iterable[Agent]) -> Table:
+    """One line per agent."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for number, row in enumerate(agent.row() for agent in found):
+        if not number:
+            for name in row:
+                table.add_column(name.replace("_", " "), justify="right" if name in _NUMBERS else "left", no_wrap=True)
+        table.add_row(*(cell(value) for value in row.values()))
+    return table
+
+
+def facts(agent: Agent, *parts: BaseModel | None) -> Table:
+    """One line per value of the messages, nested ones with dots; ``parts`` that are None are left out."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row(Text("device_id", style="dim"), Text(agent.device_id, style="bold"))
+    table.add_row(Text("availability", style="dim"), cell(agent.availability))
+    for part in parts:
+        if part is not None:
+            add_facts(table, "", part.model_dump(mode="json", exclude={"schema_", "device_id"}))
+    return table
+
+
+def live(agent: Agent) -> Table:
+    """Show the newest of everything, for `controller watch`."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    row = agent.row()
+    for name in ("device_id", "availability", "status", "model", "device", "precision"):
+        table.add_row(Text(name, style="dim"), cell(row[name]))
+    table.add_row(Text("persons", style="dim"), cell(len(agent.keypoints.persons) if agent.keypoints else None))
+    table.add_row(Text("frame", style="dim"), cell(agent.keypoints.seq if agent.keypoints else None))
+    for name in WATCHED_METRICS:
+        table.add_row(Text(name, style="dim"), cell(getattr(agent.metrics, name) if agent.metrics else None))
+    if agent.event is not None:
+        table.add_row(Text("last event", style="dim"), cell(f"{agent.event.code}: {agent.event.message}"))
+    return table
+
+
+_NUMBERS: Final = frozenset({"fps", "latency_ms_p50", "persons"})
+
+
+def add_facts(table: Table, place: str, value: Any) -> None:  # noqa: ANN401 - JSON
+    """Add one line per value, the names of nested ones joined by dots below ``place``."""
+    match value:
+        case dict():
+            for name, inner in value.items():
+                add_facts(table, f"{place}.{name}" if place else name, inner)
+        case [dict(), *_]:
+            for number, inner in enumerate(value):
+                add_facts(table, f"{place}.{number}", inner)
+        case list():
+            table.add_row(Text(printable(place), style="dim"), cell(", ".join(map(str, value)) or "-"))
+        case _:
+            table.add_row(Text(printable(place), style="dim"), cell(value))

@@ -1,0 +1,1 @@
+"""The commands of `models`, one file a family; :mod:`models.cli` finds them when they are asked for."""

@@ -1,0 +1,1 @@
+"""How a network comes here: fetched, downloaded, unpacked, converted."""

