@@ -1,13 +1,17 @@
 """What OpenVINO reports of a compiled network."""
 
 import math
+import re
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 import openvino as ov
 
 from agent.inference.spec import EngineFacts, EngineSpec
 from agent.wire.devices import DeviceString
+
+KERNEL_PRECISION: Final = re.compile(r"_(f32|f16|bf16)$", re.IGNORECASE)
+"""At the end of a kernel's name."""
 
 
 def read_facts(compiled: ov.CompiledModel, spec: EngineSpec, compile_ms: float, first_infer_ms: float) -> EngineFacts:
@@ -47,7 +51,11 @@ def _ask(compiled: ov.CompiledModel, name: str) -> Any:  # noqa: ANN401 - OpenVI
 
 
 def _precision(compiled: ov.CompiledModel) -> str:
-    """The precision most convolutions run in: an f16 hint can run as bf16, so the hint alone proves nothing."""
+    """The precision most convolutions run in: an f16 hint can run as bf16, so the hint alone proves nothing.
+
+    Nor does the runtime precision of an operation alone: on a processor with nothing below f32, the CPU plugin names
+    that of weights kept in f16, while the kernel it has chosen, whose name ends in what it computes in, is one of f32.
+    """
     try:
         nodes = compiled.get_runtime_model().get_ordered_ops()
     except RuntimeError:
@@ -56,7 +64,8 @@ def _precision(compiled: ov.CompiledModel) -> str:
     for node in nodes:
         info = node.get_rt_info()
         if "layerType" in info and "runtimePrecision" in info and "onvolution" in info["layerType"].astype(str):
-            counts[info["runtimePrecision"].astype(str)] += 1
+            kernel = KERNEL_PRECISION.search(info["primitiveType"].astype(str)) if "primitiveType" in info else None
+            counts[kernel[1] if kernel else info["runtimePrecision"].astype(str)] += 1
     if counts:
         return counts.most_common(1)[0][0].upper()
     return hinted_precision(compiled)
