@@ -1,19 +1,38 @@
 """What tests of every package share: the real network and clip, and the test data beside the checkout."""
 
+import logging
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
-from models import catalogue
-from models.fetch import fetch
-from models.store import Store, models_dir
+from models.getting.fetch import fetch
+from models.shelf import catalogue
+from models.shelf.store import Store, models_dir
 
 # How long an example takes is the machine's business: no test fails because another process had the processor.
 settings.register_profile("edgepose", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("edgepose")
 
+# A shell that starts something in the background, and nohup, have it ignore Ctrl-C, which every program started from
+# here would inherit. A test that sends a signal means the program as a terminal starts it.
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (_number,))
+
 SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """A command that runs in the tests' own process sets the log up for itself: the next test has the usual one."""
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
 
 
 @pytest.fixture(scope="session")
