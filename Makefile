@@ -26,6 +26,11 @@ test: lint  ## Lint, types and every test
 	$(BIN)/models fetch movenet-multipose vtest
 	$(BIN)/python -m pytest
 
+.PHONY: test-gpu
+test-gpu: $(STAMP)  ## OpenVINO's real GPU plugin on a stand-in for the driver; ARGS go to pytest
+	$(BIN)/models fetch movenet-multipose vtest
+	$(BIN)/python -m tests.gpu $(ARGS)
+
 kill-switch: $(STAMP)  ## 200 times kill -9 around a command: old or new settings, nothing lost, nothing twice
 	$(BIN)/python -m tests.system.kill_switch --times 200
 
