@@ -4,8 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test kill-switch study-faults fuzz lint house bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch soak bundle install-trial fault acl-matrix forgeries audit lock clean
+.PHONY: help venv demo test check kill-switch study-faults fuzz lint house bench bench-decode bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch soak bundle install-trial fault acl-matrix forgeries audit lock clean
 .DEFAULT_GOAL := help
+# Hundreds of programs are started by the tests: none is to compile its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+# Most tests wait, for a broker, a process or a time-out: two for each core keep the cores busy.
+TESTS_AT_A_TIME := $(shell expr 2 \* $$(nproc))
+PYTEST := $(BIN)/python -m pytest --numprocesses $(TESTS_AT_A_TIME) --dist worksteal --durations 10
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 16
@@ -24,7 +29,11 @@ demo: $(STAMP)  ## People's poses over a real broker, no camera needed (SECONDS=
 
 test: lint  ## Lint, types and every test
 	$(BIN)/models fetch movenet-multipose vtest
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+check: lint  ## The quick loop: lint, types, and the tests that start no agent and no broker
+	$(BIN)/models fetch movenet-multipose vtest
+	$(PYTEST) -m "not slow" --hypothesis-profile quick
 
 .PHONY: test-gpu
 test-gpu: $(STAMP)  ## OpenVINO's real GPU plugin on a stand-in for the driver; ARGS go to pytest

@@ -15,6 +15,7 @@ from models.shelf.store import Store, models_dir
 
 # How long an example takes is the machine's business: no test fails because another process had the processor.
 settings.register_profile("edgepose", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("edgepose"), max_examples=20, stateful_step_count=20)
 settings.load_profile("edgepose")
 
 # A shell that starts something in the background, and nohup, have it ignore Ctrl-C, which every program started from
@@ -24,7 +25,21 @@ for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(_number, signal.default_int_handler if _number is signal.SIGINT else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (_number,))
 
+HERE = Path(__file__).parent
+SLOW = frozenset(
+    {"controller", "fault", "fuzz", "inference", "link", "models", "record", "security", "soak", "study", "system"}
+    | {"systemd"}
+)
+"""Folders whose tests start agents, brokers and commands, or compile networks; `make check` leaves them out."""
+
 SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make check` leaves out."""
+    for item in items:
+        if item.path.is_relative_to(HERE) and item.path.relative_to(HERE).parts[0] in SLOW:
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ from tests.poses.original import Selection, select
 
 Engines = Callable[[tuple[int, int]], Engine]
 
+pytestmark = pytest.mark.slow
 SCORE_MIN = 0.05
 """Of the people that the published graph reports and that are compared."""
 EVERYBODY = MoveNetDecoder(person_score_min=0.01, persons_max=100)

@@ -24,9 +24,11 @@ STATES: Final = tempfile.TemporaryDirectory(prefix="edgepose-states-")
 def environment(**variables: str) -> dict[str, str]:
     """Ours without what would change the program's mind, and with what the test says.
 
-    Unless it says so, what a program was asked to be is not remembered for the next one.
+    Unless it says so, what a program was asked to be is not remembered for the next one, and a network computes in one
+    thread: several tests run at a time, and threads that wait for each other on a busy processor only burn it.
     """
-    variables = {"XDG_STATE_HOME": tempfile.mkdtemp(dir=STATES.name)} | variables
+    usual = {"XDG_STATE_HOME": tempfile.mkdtemp(dir=STATES.name), "EDGEPOSE_INFERENCE__THREADS": "1"}
+    variables = usual | variables
     return {name: value for name, value in os.environ.items() if not name.startswith("EDGEPOSE_")} | variables
 
 

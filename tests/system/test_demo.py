@@ -32,16 +32,29 @@ def test_the_demo_shows_people(tmp_path: Path) -> None:
     nowhere, video = f"http://127.0.0.1:{free_port()}", tmp_path / "demo.mp4"
     proxies = {name: nowhere for base in ("http_proxy", "https_proxy", "all_proxy") for name in (base, base.upper())}
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        command = demo("--seconds", "8", "--port", str(taken.getsockname()[1]), "--video", str(video))
+        command = demo("--port", str(taken.getsockname()[1]), "--video", str(video))
         with Process(command, PATH=str(tmp_path), **proxies) as process:
+            process.wait_out(" ms inference ")
+            process.signal(signal.SIGINT)
             assert process.end(60) == 0, process.errors
-    assert process.errors == []
-    assert len([line for line in process.out if re.search(r"\d FPS .* ms inference .* persons", line)]) >= 2
+    assert process.plain_errors == ""
+    late = [entry["event"] for entry in process.log]
+    assert set(late) <= {"agent.close_timed_out"}, "a busy machine may not finish the video in the time of the end"
+    assert re.search(r"\d FPS .* ms inference .* persons", process.out[0])
     frames, with_people, at_once = map(int, re.findall(r"\d+", process.out[-1]))
     assert process.out[-1].endswith("at once.")
-    assert 20 <= with_people <= frames <= 100
+    assert 1 <= with_people <= frames
     assert at_once >= 2
-    assert count(video) >= frames
+    assert late or count(video) >= frames
+
+
+def test_the_demo_ends_by_itself() -> None:
+    """After --seconds it ends without being asked to, and says what it saw, be it nothing yet."""
+    with Process(demo("--seconds", "1", "--port", str(free_port()))) as process:
+        code = process.end(60)
+    seen = "came over the broker" in process.out[-1]
+    assert seen or "No people were found" in process.out[-1]
+    assert code == (0 if seen else 1)
 
 
 def test_the_demo_on_a_terminal() -> None:

@@ -97,7 +97,7 @@ def test_a_running_agent_is_scraped(broker: Broker) -> None:
     variables = {"EDGEPOSE_PROMETHEUS__ENABLED": "true", "EDGEPOSE_PROMETHEUS__PORT": str(port)}
     with (
         Listener(broker.port) as listener,
-        agent(broker.port, EDGEPOSE_METRICS__WINDOW_S="0.5", **variables) as process,
+        agent(broker.port, EDGEPOSE_METRICS__WINDOW_S="2", **variables) as process,
     ):
         process.wait_log("prometheus.listening")
 
