@@ -17,7 +17,7 @@ from agent.wire.commands import (
     SetModel,
     SetPrecision,
 )
-from agent.wire.devices import DeviceString, require
+from agent.wire.devices import DeviceString, canonical, require
 from models.shelf.catalogue import Precision
 
 
@@ -57,7 +57,7 @@ def asked(settings: Settings, args: AnyArgs, box: Box) -> Settings:
 
 def placed(settings: Settings, wanted: Affinity, box: Box) -> Settings:
     """The settings with an affinity, on the HETERO device that runs now or on the one its rules name."""
-    rules, default = _canonical(wanted), _upper(wanted.default)
+    rules, default = _canonical(wanted), wanted.default if wanted.default is None else canonical(wanted.default)
     device = DeviceString.parse(settings.device)
     # Whatever a name has become in capitals: compared with those of the box before anything is made of it.
     named = tuple(dict.fromkeys([rule.device for rule in rules] + ([default] if default is not None else [])))
@@ -95,11 +95,7 @@ def benchmarked(settings: Settings, args: Benchmark, box: Box) -> Settings:
 
 
 def _canonical(affinity: Affinity) -> tuple[Rule, ...]:
-    return tuple(rule.model_copy(update={"device": rule.device.strip().upper()}) for rule in affinity.rules)
-
-
-def _upper(name: str | None) -> str | None:
-    return name.strip().upper() if name is not None else None
+    return tuple(rule.model_copy(update={"device": canonical(rule.device)}) for rule in affinity.rules)
 
 
 def _kept(affinity: Affinity | None, device: DeviceString) -> Affinity | None:

@@ -9,14 +9,14 @@ from fnmatch import fnmatchcase
 
 import openvino as ov
 
-from agent.inference.devices import first_line
+from agent.inference.devices import cause
 from agent.inference.graph import RESULT, Graph, read_graph, settle_shapes
 from agent.inference.measure import measure
 from agent.inference.spec import EngineSpec
 from agent.inference.split import choose
 from agent.wire.affinity import Affinity, Expected, Match, Rule
 from agent.wire.commands import CommandError, ErrorCode
-from agent.wire.devices import DeviceString
+from agent.wire.devices import DeviceString, canonical
 
 CONVOLUTIONS = ("Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData")
 """What the preset `convolutions` places on the first device."""
@@ -46,7 +46,7 @@ def place_operations(core: ov.Core, network: ov.Model, spec: EngineSpec, affinit
     settle_shapes(network)
     graph = read_graph(network)
     own = core.query_model(network, spec.device)
-    home = {place: own.get(graph.operations[place].name, members[-1]) for place in graph.running}
+    home = {place: canonical(own.get(graph.operations[place].name, members[-1])) for place in graph.running}
     if affinity.preset == "fallback":
         return Placement(graph, spread(graph, home), written=False)
     expected = None
@@ -79,12 +79,12 @@ def ruled(graph: Graph, affinity: Affinity, heavy: Sequence[int] = ()) -> dict[i
     ``heavy`` are the operations from the slowest to the fastest, needed only by a rule for the heaviest. Raises
     CommandError for a rule that matches no operation.
     """
-    wanted = dict.fromkeys(graph.running, affinity.default.upper()) if affinity.default else {}
+    wanted = dict.fromkeys(graph.running, canonical(affinity.default)) if affinity.default else {}
     for rule in reversed(affinity.rules):
         matched = _matched(graph, rule.match, heavy)
         if not matched:
             raise _matches_nothing(graph, rule)
-        wanted |= dict.fromkeys(matched, rule.device.upper())
+        wanted |= dict.fromkeys(matched, canonical(rule.device))
     return wanted
 
 
@@ -113,7 +113,7 @@ def _members(spec: EngineSpec, affinity: Affinity) -> tuple[str, ...]:
             f"an affinity needs a HETERO device, and the device is {device}",
             "choose one first: `controller set-device <id> HETERO:GPU,CPU`",
         )
-    strangers = [name for name in affinity.devices() if name.upper() not in device.members]
+    strangers = [name for name in affinity.devices() if canonical(name) not in device.members]
     if strangers:
         raise CommandError(
             ErrorCode.INVALID_AFFINITY,
@@ -134,7 +134,7 @@ def _runs(core: ov.Core, network: ov.Model, device: str) -> frozenset[str]:
         return frozenset(core.query_model(network, device))
     except RuntimeError as error:
         raise CommandError(
-            ErrorCode.INVALID_AFFINITY, f"{device} does not say what it can run: {first_line(error)}"
+            ErrorCode.INVALID_AFFINITY, f"{device} does not say what it can run: {cause(error)}"
         ) from error
 
 

@@ -37,6 +37,8 @@ class Contents(BaseModel):
     identity: str
     files: dict[str, FileDigest]
     """By path below the folder."""
+    inference_precision: str | None = None
+    """What it runs in: HETERO with many submodels does not say so of a network that was taken from here."""
 
 
 class KeptNetwork:
@@ -57,26 +59,26 @@ class KeptNetwork:
             return False
         return True
 
-    def sound(self) -> bool:
-        """Whether the folder holds this very engine, every byte as it was written; it is emptied when it does not."""
+    def sound(self) -> Contents | None:
+        """What the folder holds, if it is this very engine, every byte as it was written; else it is emptied."""
         try:
             contents = Contents.model_validate_json((self.folder / CONTENTS).read_bytes())
             if contents.identity == self._identity:
                 self._verify(contents)
-                return True
+                return contents
         except FileNotFoundError:
             pass  # nothing was kept, or the process ended before all was written
         except (OSError, ValidationError, ValueError) as error:
             log.warning("cache.damaged", folder=str(self.folder), cause=str(error))
         self.discard()
-        return False
+        return None
 
-    def seal(self) -> None:
+    def seal(self, inference_precision: str) -> None:
         """List what a checked engine left there; the networks that were not used for longest make room."""
         try:
             files = {path: digest(self.folder / path) for path in self._files()}
-            text = Contents(identity=self._identity, files=files).model_dump_json(indent=2)
-            (self.folder / CONTENTS).write_text(text, encoding="utf-8")
+            contents = Contents(identity=self._identity, files=files, inference_precision=inference_precision)
+            (self.folder / CONTENTS).write_text(contents.model_dump_json(indent=2), encoding="utf-8")
             touch(self.folder / CONTENTS)
             for stale in spare(self.folder.parent.glob(f"*/{CONTENTS}")):
                 shutil.rmtree(stale.parent, ignore_errors=True)

@@ -19,7 +19,7 @@ import openvino as ov
 import structlog
 
 from agent.errors import EngineError, ModelError, TrialError
-from agent.inference.cache import KeptNetwork, spare, touch
+from agent.inference.cache import Contents, KeptNetwork, spare, touch
 from agent.inference.devices import require_devices
 from agent.inference.engine import Engine, Floats, build_engine
 from agent.inference.letterbox import Letterbox
@@ -63,8 +63,10 @@ def build_checked(
     identity = hashlib.sha256(f"{content} {card.model_dump_json()}".encode()).hexdigest()
     reference = _Reference(core, store, card, spec, roles, _golden_path(cache, spec, identity))
 
-    def build(kept: Path | None) -> Engine:
+    def build(kept: Path | None, contents: Contents | None = None) -> Engine:
         engine = build_engine(core, card, xml, spec, roles, kept, generation=generation)
+        if contents is not None and contents.inference_precision is not None and engine.facts.from_cache:
+            engine.facts = replace(engine.facts, inference_precision=contents.inference_precision)
         try:
             check(engine, card, roles, reference.outputs)
         except BaseException:
@@ -76,23 +78,23 @@ def build_checked(
     return _build_kept(kept, build) if kept and kept.usable() else build(None)
 
 
-def _build_kept(kept: KeptNetwork, build: Callable[[Path], Engine]) -> Engine:
-    if kept.sound():
+def _build_kept(kept: KeptNetwork, build: Callable[[Path, Contents | None], Engine]) -> Engine:
+    if contents := kept.sound():
         try:
-            engine = build(kept.folder)
+            engine = build(kept.folder, contents)
         except EngineError as error:
             log.warning("cache.damaged", folder=str(kept.folder), cause=str(error))
             kept.discard()
         else:
             if not engine.facts.from_cache:
-                kept.seal()
+                kept.seal(engine.facts.inference_precision)
             return engine
     try:
-        engine = build(kept.folder)
+        engine = build(kept.folder, None)
     except BaseException:
         kept.discard()
         raise
-    kept.seal()
+    kept.seal(engine.facts.inference_precision)
     return engine
 
 

@@ -1,20 +1,27 @@
 """The devices of this box, under their own names and under aliases."""
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import openvino as ov
 import structlog
 
 from agent.errors import ConfigError, EngineError
 from agent.wire.commands import CommandError
-from agent.wire.devices import DeviceString, require
+from agent.wire.devices import DeviceString, canonical, require
 from agent.wire.messages import DeviceInfo
 
 log = structlog.get_logger()
 
 Core = ov.Core
 """What finds devices and compiles networks, for those who pass it on and know no OpenVINO."""
+
+LOCATIONS: Final = ("Exception from", "Check '")
+DESCRIPTION: Final = "Property description:"
+ALLOWED: Final = re.compile(r"Supported values: \{.*\}")
+CAUSE_MAX: Final = 400
+"""Characters of a cause; what a compiler writes can be pages."""
 
 PLUGIN_OF = {"CPU": "libopenvino_intel_cpu_plugin.so"}
 """Plugins that may be registered a second time under another name."""
@@ -58,12 +65,12 @@ def list_devices(core: ov.Core) -> tuple[DeviceInfo, ...]:
         try:
             return core.get_property(name, wanted)
         except RuntimeError as error:
-            log.warning("device.silent", device=name, property=wanted, cause=first_line(error))
+            log.warning("device.silent", device=name, property=wanted, cause=cause(error))
             return otherwise
 
     return tuple(
         DeviceInfo(
-            name=name,
+            name=canonical(name),
             full_name=str(ask(name, "FULL_DEVICE_NAME", "?")),
             capabilities=tuple(sorted(ask(name, "OPTIMIZATION_CAPABILITIES", ()))),
         )
@@ -84,8 +91,21 @@ def require_devices(core: ov.Core, device: str) -> DeviceString:
     return wanted
 
 
-def first_line(error: BaseException) -> str:
-    """The one line of an OpenVINO error that says what happened, without its source locations."""
+def openvino_name(core: ov.Core, device: DeviceString) -> str:
+    """A device string that names no device but those here, as OpenVINO is told it: what AUTO leaves out is resolved."""
+    if not device.without:
+        return str(device)
+    return str(DeviceString("AUTO", device.among(core.available_devices)))
+
+
+def cause(error: BaseException) -> str:
+    """In one line what an OpenVINO error says happened: what stands behind the last of its source locations.
+
+    The description of a property is left out, but for the values it may have.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-    return (telling or lines or [type(error).__name__])[-1]
+    last = max((place for place, line in enumerate(lines) if line.startswith(LOCATIONS)), default=-1)
+    told = [line for line in lines[last + 1 :] if not line.startswith(DESCRIPTION)]
+    allowed = [found[0] for line in lines if line.startswith(DESCRIPTION) and (found := ALLOWED.search(line))]
+    text = " ".join([*told, *allowed]) or (lines or [type(error).__name__])[-1]
+    return text if len(text) <= CAUSE_MAX else f"{text[:CAUSE_MAX].rstrip()} ..."

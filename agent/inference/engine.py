@@ -2,7 +2,7 @@
 
 import queue
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +16,8 @@ from openvino.preprocess import ColorFormat, PrePostProcessor
 from agent.capture.frame import Image
 from agent.errors import EngineError, TrialError
 from agent.inference.affinity import place_operations
-from agent.inference.devices import first_line, require_devices
-from agent.inference.facts import read_facts
+from agent.inference.devices import cause, openvino_name, require_devices
+from agent.inference.facts import execution_devices, read_facts
 from agent.inference.letterbox import PADDING
 from agent.inference.plan import describe
 from agent.inference.properties import cache_folder, properties
@@ -55,7 +55,7 @@ class Slot:
         try:
             self._request.wait()
         except RuntimeError as error:
-            raise EngineError(f"inference failed: {first_line(error)}") from error
+            raise EngineError(f"inference failed: {cause(error)}") from error
         if self._unbound:
             self.outputs = tuple(np.array(self._request.get_tensor(port).data, np.float32) for port in self._unbound)
 
@@ -137,20 +137,23 @@ def build_engine(
     Raises EngineError when the device is missing or cannot compile or run the network, TrialError when its output is
     not finite, and CommandError with ``invalid_affinity`` for an affinity that cannot be.
     """
-    spec = replace(spec, device=str(require_devices(core, spec.device)))
+    device = require_devices(core, spec.device)
+    spec = replace(spec, device=str(device))
     if missing := set(roles) - set(card.decoder.outputs):
         raise EngineError(f"the card of {card.name} names no output for {', '.join(sorted(missing))}")
     cannot = f"{spec.device} cannot run {spec.model} at {spec.precision}"
     try:
         network = with_preprocessing(core.read_model(xml), card, spec)
         placement = place_operations(core, network, spec, spec.affinity) if spec.affinity else None
-        wanted = properties(spec)
+        wanted = properties(core, spec)
         if cache:
             written = placement.devices if placement and placement.written else None
             wanted["CACHE_DIR"] = str(cache_folder(cache, spec.device, written))
         started = time.perf_counter()
-        compiled = core.compile_model(network, spec.device, wanted)
+        compiled = core.compile_model(network, openvino_name(core, device), wanted)
         compile_ms = (time.perf_counter() - started) * 1e3
+        if device.mode == "MULTI":
+            _require_all(core, network, spec, set(device.members) - set(execution_devices(compiled)))
         first_infer_ms, finite = _first_inference(compiled)
         if not finite:
             raise TrialError(f"{cannot}: the network's output is not finite", hint=CURE)
@@ -160,7 +163,18 @@ def build_engine(
         )
         return Engine(spec, compiled, tuple(card.decoder.outputs[role] for role in roles), facts, generation)
     except RuntimeError as error:
-        raise EngineError(f"{cannot}: {first_line(error)}", hint=CURE) from error
+        raise EngineError(f"{cannot}: {cause(error)}", hint=CURE) from error
+
+
+def _require_all(core: ov.Core, network: ov.Model, spec: EngineSpec, missing: Collection[str]) -> None:
+    """MULTI goes on without a device that cannot compile: that is refused, with what the device itself says."""
+    for name in sorted(missing):
+        alone = replace(spec, device=name)
+        try:
+            core.compile_model(network, name, properties(core, alone))
+        except RuntimeError as error:
+            raise EngineError(f"{spec.device} would run without {name}: {cause(error)}", hint=CURE) from error
+        raise EngineError(f"{spec.device} would run without {name}, which does not say why", hint=CURE)
 
 
 def with_preprocessing(network: ov.Model, card: NetworkCard, spec: EngineSpec) -> ov.Model:

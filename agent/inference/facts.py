@@ -8,7 +8,7 @@ from typing import Any, Final
 import openvino as ov
 
 from agent.inference.spec import EngineFacts, EngineSpec
-from agent.wire.devices import DeviceString
+from agent.wire.devices import DeviceString, canonical
 
 KERNEL_PRECISION: Final = re.compile(r"_(f32|f16|bf16)$", re.IGNORECASE)
 """At the end of a kernel's name."""
@@ -16,9 +16,8 @@ KERNEL_PRECISION: Final = re.compile(r"_(f32|f16|bf16)$", re.IGNORECASE)
 
 def read_facts(compiled: ov.CompiledModel, spec: EngineSpec, compile_ms: float, first_infer_ms: float) -> EngineFacts:
     """Ask a compiled network what it really is. The devices are those that run it: of AUTO, which it picked."""
-    devices = _ask(compiled, "EXECUTION_DEVICES")
     return EngineFacts(
-        execution_devices=tuple([devices] if isinstance(devices, str) else devices or [spec.device]),
+        execution_devices=execution_devices(compiled) or (spec.device,),
         model_precision=spec.precision,
         inference_precision=_precision(compiled),
         submodels=_ask(compiled, "HETERO_NUMBER_OF_SUBMODELS"),
@@ -27,6 +26,12 @@ def read_facts(compiled: ov.CompiledModel, spec: EngineSpec, compile_ms: float, 
         first_infer_ms=first_infer_ms,
         from_cache=bool(_ask(compiled, "LOADED_FROM_CACHE")),
     )
+
+
+def execution_devices(compiled: ov.CompiledModel) -> tuple[str, ...]:
+    """The devices that run a compiled network, canonical; none where it does not say."""
+    told = _ask(compiled, "EXECUTION_DEVICES") or ()
+    return tuple(canonical(name.strip("()")) for name in ([told] if isinstance(told, str) else told))
 
 
 def ring_size(spec: EngineSpec, optimal: int) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset13
 
-from agent.inference.devices import first_line
+from agent.inference.devices import cause
 from agent.inference.graph import Graph
 from agent.inference.properties import properties
 from agent.inference.spec import EngineSpec
@@ -140,11 +140,11 @@ def _profiles(
 ) -> dict[str, _Profile]:
     profiles = {}
     for device in devices:
-        wanted = properties(replace(spec, device=device)) | {"PERF_COUNT": True}
+        wanted = properties(core, replace(spec, device=device)) | {"PERF_COUNT": True}
         try:
             profiles[device] = _Profile(core.compile_model(network, device, wanted), graph)
         except RuntimeError as error:
-            raise _unmeasured(f"{device} cannot run the network alone: {first_line(error)}") from error
+            raise _unmeasured(f"{device} cannot run the network alone: {cause(error)}") from error
     for _ in range(ROUNDS):
         for profile in profiles.values():
             profile.run()
@@ -190,7 +190,7 @@ def _probe(core: ov.Core, spec: EngineSpec, side: int, first: str, second: str) 
         operation.get_rt_info()["affinity"] = second if operation in (last, result) else first
     others = [device for device in (first, second) if device != first]
     device = f"HETERO:{','.join([first, *others])}"
-    request = core.compile_model(network, device, properties(spec)).create_infer_request()
+    request = core.compile_model(network, device, properties(core, replace(spec, device=device))).create_infer_request()
     request.infer()
     return request
 

@@ -7,7 +7,7 @@ import openvino as ov
 from openvino import opset13
 
 from agent.errors import EngineError
-from agent.inference.devices import first_line
+from agent.inference.devices import cause
 from agent.inference.engine import Engine
 from agent.inference.facts import read_facts
 from agent.inference.properties import properties
@@ -32,10 +32,12 @@ def convolutions(core: ov.Core, spec: EngineSpec) -> Engine:
     """
     wanted = replace(spec, model="convolutions", hint="throughput", streams=None, requests=None, affinity=None)
     try:
-        compiled = core.compile_model(_network(quantized=spec.precision == "INT8"), spec.device, properties(wanted))
+        compiled = core.compile_model(
+            _network(quantized=spec.precision == "INT8"), spec.device, properties(core, wanted)
+        )
         return Engine(wanted, compiled, ("out",), read_facts(compiled, wanted, 0.0, 0.0))
     except RuntimeError as error:
-        raise EngineError(f"{spec.device} cannot run convolutions at {spec.precision}: {first_line(error)}") from error
+        raise EngineError(f"{spec.device} cannot run convolutions at {spec.precision}: {cause(error)}") from error
 
 
 def _network(*, quantized: bool) -> ov.Model:

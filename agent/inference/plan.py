@@ -6,7 +6,7 @@ import openvino as ov
 
 from agent.errors import EngineError
 from agent.inference.affinity import Placement, place_operations
-from agent.inference.devices import first_line
+from agent.inference.devices import cause
 from agent.inference.spec import EngineSpec
 from agent.inference.submodels import Submodels, cut
 from agent.wire.affinity import Affinity, Boundary, Plan
@@ -26,7 +26,7 @@ def plan(core: ov.Core, network: ov.Model, spec: EngineSpec) -> Plan:
     try:
         return describe(place_operations(core, network, spec, affinity), spec, affinity)
     except RuntimeError as error:
-        raise EngineError(f"{spec.device} cannot plan {spec.model} at {spec.precision}: {first_line(error)}") from error
+        raise EngineError(f"{spec.device} cannot plan {spec.model} at {spec.precision}: {cause(error)}") from error
 
 
 def describe(placement: Placement, spec: EngineSpec, affinity: Affinity) -> Plan:

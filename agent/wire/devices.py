@@ -5,11 +5,12 @@ OpenVINO itself compiles ``AUTO:NOPE,CPU`` and ``MULTI:CPU,CPU`` without a word,
 
     device  = name | mode [":" member {"," member}]        only AUTO can do without members
     mode    = "AUTO" | "MULTI" | "HETERO" | "BATCH"
-    member  = name | name "(" size ")"                     a size, and a single member, with BATCH
+    member  = name | name "(" size ")" | "-" name          a size, and a single member, with BATCH; "-" with AUTO
     name    = letter {letter | digit | "_"} ["." number]   GPU.1 is the second graphics card
 
-Capitals or not is the same, and so are blanks around the parts. HETERO and MULTI of one device are allowed: OpenVINO
-runs them, and they show what the mode itself costs.
+Capitals or not is the same, and so are blanks around the parts. The first graphics card has two names, GPU and GPU.0,
+and is GPU in everything that is told. AUTO:-GPU chooses among all but the graphics cards, AUTO:-GPU.1 among all but the
+second. HETERO and MULTI of one device are allowed: OpenVINO runs them, and they show what the mode itself costs.
 """
 
 import re
@@ -29,6 +30,7 @@ LENGTH_MAX: Final = 256
 BATCH_MAX: Final = 1024
 
 _NAME: Final = re.compile(r"[A-Z][A-Z0-9_]*(\.[0-9]+)?")
+_LEFT_OUT: Final = re.compile(r"-\s*([A-Z].*)")
 _MEMBER: Final = re.compile(r"([^()]*)(?:\(\s*([0-9]+)\s*\))?")
 
 
@@ -46,9 +48,11 @@ class DeviceString:
     mode: Mode | None
     """None of a device alone, which is the one member then."""
     members: tuple[str, ...]
-    """In capitals, in the order given; empty for AUTO alone, which chooses among all."""
+    """In capitals, in the order given; empty where AUTO chooses among all."""
     batch: int | None = None
     """Of BATCH, where None leaves the size to OpenVINO."""
+    without: tuple[str, ...] = ()
+    """What AUTO may not choose; a name without a number stands for all cards of its kind."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -63,17 +67,26 @@ class DeviceString:
             return cls(None, (_alone(text, head),))
         if mode == "AUTO" and not colon:
             return cls(mode, ())
-        sized = [_member(text, mode, item.strip()) for item in tail.split(",")]
+        items = [item.strip() for item in tail.split(",")]
+        without = tuple(_left_out(text, mode, item) for item in items if item.startswith("-"))
+        sized = [_member(text, mode, item) for item in items if not item.startswith("-")]
         members = tuple(name for name, _size in sized)
-        if len({first_card(name) for name in members}) < len(members):
+        named = [*members, *map(canonical, without)]
+        if len(set(named)) < len(named):
             raise DeviceStringError(f"{shown(text)} names a device twice", "name every device once")
         if mode == "BATCH" and len(members) > 1:
             raise DeviceStringError(f"{shown(text)}: BATCH works on one device", f"for example BATCH:{members[0]}(4)")
-        return cls(mode, members, sized[0][1])
+        return cls(mode, members, sized[0][1] if sized else None, without)
 
     def __str__(self) -> str:
         size = "" if self.batch is None else f"({self.batch})"
-        return ":".join(part for part in (self.mode, ",".join(self.members) + size) if part)
+        names = ",".join([*self.members, *(f"-{name}" for name in self.without)])
+        return ":".join(part for part in (self.mode, names + size) if part)
+
+    def among(self, present: Collection[str]) -> tuple[str, ...]:
+        """The devices it may run on, canonical: the members, or what AUTO may choose of those ``present``."""
+        candidates = self.members or (tuple(map(canonical, present)) if self.mode == "AUTO" else ())
+        return tuple(name for name in candidates if not any(_covers(other, name) for other in self.without))
 
 
 def require(device: DeviceString, present: Collection[str]) -> None:
@@ -84,13 +97,11 @@ def require(device: DeviceString, present: Collection[str]) -> None:
     ``unavailable_device`` for a device that boxes can have and this one has not, and with ``unknown_device`` for a name
     nobody knows.
     """
-    here = {first_card(name) for name in present}
-    missing = [name for name in device.members if first_card(name) not in here]
-    if not missing:
-        return
-    listed = f"devices here: {', '.join(sorted(present))}"
+    here = {canonical(name) for name in present}
+    missing = [name for name in device.members if name not in here]
+    listed = f"devices here: {', '.join(sorted(here))}"
     kinds = {*KINDS, *(_kind(name) for name in present)}
-    unknown = [name for name in missing if _kind(name) not in kinds]
+    unknown = [name for name in (*missing, *device.without) if _kind(name) not in kinds]
     if unknown:
         meant = nearest(unknown[0], present)
         raise CommandError(
@@ -98,16 +109,26 @@ def require(device: DeviceString, present: Collection[str]) -> None:
             f"{device} names {', '.join(unknown)}, which is no device",
             f"did you mean {meant}? {listed}" if meant else listed,
         )
-    raise CommandError(
-        ErrorCode.UNAVAILABLE_DEVICE,
-        f"{device} needs {', '.join(missing)}, which this box does not have",
-        f"{listed}; `agent doctor` says why one may be missing",
-    )
+    if missing:
+        lacks = f"this box has no {' and no '.join(missing)}"
+        raise CommandError(
+            ErrorCode.UNAVAILABLE_DEVICE,
+            lacks if device.mode is None else f"{lacks}, which {device} needs",
+            f"{listed}; `agent doctor` says why one may be missing",
+        )
+    if device.without and not device.among(present):
+        raise CommandError(ErrorCode.UNAVAILABLE_DEVICE, f"{device} leaves no device to choose from", listed)
 
 
-def first_card(name: str) -> str:
-    """GPU.0 under the name it shares with GPU."""
+def canonical(name: str) -> str:
+    """The one name of a device, given in any case: of the first graphics card, which OpenVINO calls GPU.0 too, GPU."""
+    name = name.strip().upper()
     return "GPU" if name == "GPU.0" else name
+
+
+def _covers(left_out: str, name: str) -> bool:
+    """Whether a device is among those left out: GPU stands for every card, GPU.0 for the first."""
+    return left_out == _kind(name) or canonical(left_out) == name
 
 
 def _kind(name: str) -> str:
@@ -166,9 +187,20 @@ def _member(text: str, mode: Mode, item: str) -> tuple[str, int | None]:
     return _name(text, match[1].strip()), size
 
 
+def _left_out(text: str, mode: Mode, item: str) -> str:
+    match = _LEFT_OUT.fullmatch(item)
+    if mode != "AUTO":
+        fault = f"{shown(text)}: only AUTO can leave a device out"
+        raise DeviceStringError(fault, f"for example AUTO:-{match[1]}" if match else "for example AUTO:-GPU")
+    if match is None or match[1] in MODES:
+        raise DeviceStringError(f"{shown(text)}: {shown(item)} is no device to leave out", "for example AUTO:-GPU")
+    _name(text, match[1])
+    return match[1]
+
+
 def _name(text: str, name: str) -> str:
     if not _NAME.fullmatch(name):
         raise DeviceStringError(
             f"{shown(text)}: {shown(name)} is no device's name", "for example CPU, GPU, GPU.1 or NPU"
         )
-    return name
+    return canonical(name)

@@ -95,11 +95,14 @@ def deviations(outputs: Mapping[str, NDArray[np.generic]], golden: Golden) -> di
 
 
 def limit(precision: Precision, inference_precision: str) -> float:
-    """Deviation up to which an engine is sound; ``inference_precision`` is what it really runs in, such as ``BF16``."""
+    """Deviation up to which an engine is sound; ``inference_precision`` is what it really runs in, such as ``BF16``.
+
+    An FP32 engine of which that is unknown has been asked to run in f32, and is held to it.
+    """
     match precision:
         case "INT8":
             return LIMIT_INT8
-        case "FP32" if inference_precision == "F32":
+        case "FP32" if inference_precision in ("F32", "UNKNOWN"):
             return LIMIT_F32
         case _:
             return LIMIT_HALF

@@ -7,14 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.wire.commands import CommandError, ErrorCode
-from agent.wire.devices import BATCH_MAX, MODES, DeviceString, DeviceStringError, require
+from agent.wire.devices import BATCH_MAX, MODES, DeviceString, DeviceStringError, canonical, require
 
-NAMES = st.from_regex(r"[A-Z][A-Z0-9_]{0,8}(\.[0-9]{1,2})?", fullmatch=True).filter(lambda name: name not in MODES)
-MEMBERS = st.lists(NAMES, min_size=1, max_size=4, unique_by=lambda name: name.removesuffix(".0"))
+NAMES = st.from_regex(r"[A-Z][A-Z0-9_]{0,8}(\.[0-9]{1,2})?", fullmatch=True).filter(
+    lambda name: name not in MODES and canonical(name) == name
+)
+MEMBERS = st.lists(NAMES, min_size=1, max_size=4, unique=True)
+LEFT_OUT = st.lists(NAMES | st.just("GPU.0"), min_size=1, max_size=3, unique_by=canonical)
 DEVICES = st.one_of(
     NAMES.map(lambda name: DeviceString(None, (name,))),
     st.just(DeviceString("AUTO", ())),
     st.builds(DeviceString, st.sampled_from(["AUTO", "MULTI", "HETERO"]), MEMBERS.map(tuple)),
+    LEFT_OUT.map(lambda names: DeviceString("AUTO", (), without=tuple(names))),
     st.builds(DeviceString, st.just("BATCH"), st.tuples(NAMES), st.none() | st.integers(1, BATCH_MAX)),
 )
 NOISE = st.text(" \tACGHINOPTUacghinoptu:,.()-04", max_size=24)
@@ -67,6 +71,12 @@ def test_any_text_is_a_device_string_or_refused(text: str) -> None:
         ("HETERO:CPU", "HETERO:CPU"),
         ("batch:gpu( 04 )", "BATCH:GPU(4)"),
         ("BATCH:GPU", "BATCH:GPU"),
+        ("gpu.0", "GPU"),
+        ("hetero:gpu.0,cpu", "HETERO:GPU,CPU"),
+        ("GPU.01", "GPU.01"),
+        ("auto:- gpu", "AUTO:-GPU"),
+        ("AUTO:-GPU.0", "AUTO:-GPU.0"),
+        ("auto:gpu,npu,-cpu", "AUTO:GPU,NPU,-CPU"),
     ],
 )
 def test_what_is_allowed(text: str, canonical: str) -> None:
@@ -103,7 +113,16 @@ def test_what_is_allowed(text: str, canonical: str) -> None:
         ("BATCH:GPU(1025)", "1 to 1024", "BATCH:GPU(4)"),
         ("BATCH:GPU(4)(4)", "is no device", "BATCH:GPU(4)"),
         ("MULTI:CPU(2),GPU", "is no device", "MULTI:GPU,CPU"),
-        ("AUTO:-CPU", "is no device's name", "CPU"),
+        ("AUTO:-", "is no device to leave out", "AUTO:-GPU"),
+        ("AUTO:--GPU", "is no device to leave out", "AUTO:-GPU"),
+        ("AUTO:-MULTI", "is no device to leave out", "AUTO:-GPU"),
+        ("AUTO:-GPU(4)", "is no device's name", "CPU"),
+        ("AUTO:GPU,-GPU", "names a device twice", "once"),
+        ("AUTO:-GPU,-GPU.0", "names a device twice", "once"),
+        ("MULTI:-GPU", "only AUTO can leave a device out", "AUTO:-GPU"),
+        ("HETERO:GPU,-CPU", "only AUTO can leave a device out", "AUTO:-CPU"),
+        ("BATCH:-GPU(4)", "only AUTO can leave a device out", "AUTO:-GPU"),
+        ("-GPU", "is no device's name", "CPU"),
         ("C PU", "is no device's name", "CPU"),
         ("GPU.x", "is no device's name", "GPU.1"),
         ("GPU.-1", "is no device's name", "GPU.1"),
@@ -137,9 +156,10 @@ def test_gpu_is_the_first_of_several(text: str) -> None:
     ("text", "missing"),
     [
         ("GPU", "GPU"),
+        ("GPU.0", "GPU"),
         ("NPU", "NPU"),
-        ("AUTO:GPU,CPU", "GPU"),
-        ("MULTI:NPU,GPU", "NPU, GPU"),
+        ("AUTO:GPU,CPU", "GPU, which AUTO:GPU,CPU needs"),
+        ("MULTI:NPU,GPU.1", "NPU and no GPU.1, which MULTI:NPU,GPU.1 needs"),
         ("CPU.1", "CPU.1"),
         ("CPU.0", "CPU.0"),
         ("SIMCPU.1", "SIMCPU.1"),
@@ -150,7 +170,7 @@ def test_a_device_of_other_boxes_is_unavailable(text: str, missing: str) -> None
     with pytest.raises(CommandError) as caught:
         require(DeviceString.parse(text), ("SIMCPU", "CPU"))
     assert caught.value.code == ErrorCode.UNAVAILABLE_DEVICE
-    assert caught.value.message == f"{text} needs {missing}, which this box does not have"
+    assert caught.value.message == f"this box has no {missing}"
     assert caught.value.hint.startswith("devices here: CPU, SIMCPU;")
 
 
@@ -169,3 +189,39 @@ def test_a_name_nobody_knows_is_unknown(text: str, name: str, hint: str) -> None
     assert caught.value.code == ErrorCode.UNKNOWN_DEVICE
     assert caught.value.message == f"{text} names {name}, which is no device"
     assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("text", "present", "chosen"),
+    [
+        ("AUTO", ("CPU", "GPU"), ("CPU", "GPU")),
+        ("AUTO:-GPU", ("CPU", "GPU"), ("CPU",)),
+        ("AUTO:-GPU", ("CPU", "GPU.0", "GPU.1"), ("CPU",)),
+        ("AUTO:-GPU.0", ("CPU", "GPU.0", "GPU.1"), ("CPU", "GPU.1")),
+        ("AUTO:-GPU.0", ("CPU", "GPU"), ("CPU",)),
+        ("AUTO:-GPU.1", ("CPU", "GPU.0", "GPU.1"), ("CPU", "GPU")),
+        ("AUTO:-NPU", ("CPU", "GPU"), ("CPU", "GPU")),
+        ("AUTO:-CPU", ("CPU", "SIMCPU"), ("SIMCPU",)),
+        ("AUTO:GPU,CPU,-CPU.1", ("CPU", "GPU"), ("GPU", "CPU")),
+        ("HETERO:GPU.0,CPU", ("CPU", "GPU.0", "GPU.1"), ("GPU", "CPU")),
+    ],
+)
+def test_what_auto_may_choose(text: str, present: tuple[str, ...], chosen: tuple[str, ...]) -> None:
+    """A name alone leaves out every card of its kind, one with a number that card; GPU.0 is GPU."""
+    device = DeviceString.parse(text)
+    require(device, present)
+    assert device.among(present) == chosen
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "message"),
+    [
+        ("AUTO:-CPU,-SIMCPU", ErrorCode.UNAVAILABLE_DEVICE, "AUTO:-CPU,-SIMCPU leaves no device to choose from"),
+        ("AUTO:-CUP", ErrorCode.UNKNOWN_DEVICE, "AUTO:-CUP names CUP, which is no device"),
+    ],
+)
+def test_leaving_out_what_cannot_be(text: str, code: ErrorCode, message: str) -> None:
+    """A name nobody knows cannot be left out, nor can every device be."""
+    with pytest.raises(CommandError) as caught:
+        require(DeviceString.parse(text), ("CPU", "SIMCPU"))
+    assert (caught.value.code, caught.value.message) == (code, message)

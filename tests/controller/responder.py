@@ -164,7 +164,7 @@ def reply(
 def rejection(device_id: str, asked: Asked) -> Reply:
     error = ReplyError(
         code=ErrorCode.UNAVAILABLE_DEVICE,
-        message="NPU needs NPU, which this box does not have",
+        message="this box has no NPU",
         hint="devices here: CPU, SIMCPU",
     )
     return reply(device_id, asked, ReplyStatus.REJECTED, error=error)

@@ -152,7 +152,7 @@ def test_a_refusal_and_a_failure(broker: Broker) -> None:
         failed = controller("set-precision", "gym-1", "INT8", *address(broker))
         as_json = controller("set-precision", "gym-1", "INT8", "--json", *address(broker))
     assert (rejected.returncode, rejected.stdout) == (4, "")
-    assert "gym-1: rejected: unavailable_device: NPU needs NPU" in rejected.stderr
+    assert "gym-1: rejected: unavailable_device: this box has no NPU" in rejected.stderr
     assert "Hint: devices here: CPU, SIMCPU" in rejected.stderr
     assert (failed.returncode, failed.stdout) == (1, "")
     assert "gym-1: failed: accuracy_failed: 9 of 127 people missed" in failed.stderr

@@ -130,7 +130,7 @@ def compiled(stage: Stage) -> float:
     for number in range(stage.scale.flips):
         flip(chance.choice(sorted(place.rglob("*.blob"))), chance)
         with capture_logs():
-            sound += kept.sound()
+            sound += kept.sound() is not None
         shutil.copytree(whole, place, dirs_exist_ok=True)
         progress(stage, number, f"{sound} taken for sound")
     return float(sound)

@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from agent.errors import ConfigError, EngineError
-from agent.inference.devices import list_devices, open_core, require_devices
+from agent.inference.devices import CAUSE_MAX, cause, list_devices, open_core, openvino_name, require_devices
 from agent.wire.messages import DeviceInfo
 from tests.inference.engines import CORE
 
@@ -86,7 +86,7 @@ def test_devices_that_are_here_pass(device: str, canonical: str) -> None:
 )
 def test_devices_that_are_missing_are_named(device: str, missing: str) -> None:
     """A device this box does not have is an error a person can read, and the devices that are here are listed."""
-    with pytest.raises(EngineError, match=f"needs {missing}, which this box does not have") as caught:
+    with pytest.raises(EngineError, match=f"this box has no {missing}") as caught:
         require_devices(CORE, device)
     assert caught.value.hint.startswith("devices here: CPU, SIMCPU;")
 
@@ -97,3 +97,50 @@ def test_what_is_no_device_string_is_told(device: str) -> None:
     with pytest.raises(EngineError) as caught:
         require_devices(CORE, device)
     assert caught.value.hint
+
+
+STREAMS = """Exception from src/inference/src/cpp/core.cpp:117:
+Exception from src/inference/src/dev/plugin_config.cpp:90:
+Invalid value: 1 for property: NUM_STREAMS
+Property description: Number of streams to be used for inference
+
+
+"""
+HINT = """Exception from src/inference/src/dev/plugin_config.cpp:90:
+Invalid value: bf16 for property: INFERENCE_PRECISION_HINT
+Property description: Model floating-point inference precision. Supported values: { f16, f32, dynamic }
+"""
+OPTION = """Exception from src/inference/src/cpp/core.cpp:117:
+Failed to create plugin "/somewhere/libopenvino_intel_gpu_plugin.so" for device GPU
+Please, check your environment
+Check 'it != m_options_map.end()' failed at src/inference/dev_api/openvino/runtime/plugin_config.hpp:214:
+Option not found: INFERENCE_NUM_THREADS
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        (STREAMS, "Invalid value: 1 for property: NUM_STREAMS"),
+        (HINT, "Invalid value: bf16 for property: INFERENCE_PRECISION_HINT Supported values: { f16, f32, dynamic }"),
+        (OPTION, "Option not found: INFERENCE_NUM_THREADS"),
+        ("one thing", "one thing"),
+        ("", "RuntimeError"),
+        ("Exception from src/here.cpp:1:\n", "Exception from src/here.cpp:1:"),
+        ("first\nsecond", "first second"),
+    ],
+)
+def test_the_cause_is_told(told: str, wanted: str) -> None:
+    """Of an error of OpenVINO what happened is told, not where in its source, nor what a property is about."""
+    assert cause(RuntimeError(told)) == wanted
+
+
+def test_a_cause_has_an_end() -> None:
+    """What a compiler of kernels says in pages is told in lines."""
+    assert len(cause(RuntimeError("word " * 1000))) <= CAUSE_MAX + len(" ...")
+
+
+def test_what_auto_leaves_out_is_resolved() -> None:
+    """OpenVINO is told the devices that are left, in its own grammar."""
+    assert openvino_name(CORE, require_devices(CORE, "auto:-simcpu")) == "AUTO:CPU"
+    assert openvino_name(CORE, require_devices(CORE, "auto")) == "AUTO"

@@ -34,7 +34,7 @@ def two_convolutions() -> ov.Model:
 
 def compiled(device: str, precision: Precision = "FP32", **spec: Any) -> tuple[ov.CompiledModel, EngineSpec]:
     wanted = EngineSpec("tiny", device, precision, 32, 32, **spec)
-    return CORE.compile_model(two_convolutions(), device, properties(wanted)), wanted
+    return CORE.compile_model(two_convolutions(), device, properties(CORE, wanted)), wanted
 
 
 def members(network: ov.CompiledModel) -> dict[str, dict[str, Any]]:

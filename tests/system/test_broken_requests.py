@@ -114,7 +114,7 @@ def failure(reply: Reply, status: ReplyStatus, code: ErrorCode) -> tuple[str, st
     ("device", "code", "what"),
     [
         ("NOPE", ErrorCode.UNKNOWN_DEVICE, "NOPE, which is no device"),
-        ("GPU.7", ErrorCode.UNAVAILABLE_DEVICE, "GPU.7, which this box does not have"),
+        ("GPU.7", ErrorCode.UNAVAILABLE_DEVICE, "this box has no GPU.7"),
         ("AUTO:NOPE,CPU", ErrorCode.UNKNOWN_DEVICE, "AUTO:NOPE,CPU names NOPE"),
     ],
 )

@@ -84,7 +84,12 @@ def refused(reply: Reply, code: ErrorCode) -> str:
     ("name", "body", "code", "told"),
     [
         ("set-device", {"args": {"device": "NOPE"}}, ErrorCode.UNKNOWN_DEVICE, "devices here: CPU, SIMCPU"),
-        ("set-device", {"args": {"device": "AUTO:NPU,CPU"}}, ErrorCode.UNAVAILABLE_DEVICE, "needs NPU"),
+        (
+            "set-device",
+            {"args": {"device": "AUTO:NPU,CPU"}},
+            ErrorCode.UNAVAILABLE_DEVICE,
+            "has no NPU, which AUTO:NPU,CPU needs",
+        ),
         ("set-device", {"args": {"device": "HETERO:"}}, ErrorCode.UNKNOWN_DEVICE, "HETERO:GPU,CPU"),
         ("set-device", {}, ErrorCode.INVALID_PAYLOAD, "args.device: missing"),
         ("set-device", {"args": {"devise": "CPU"}}, ErrorCode.INVALID_PAYLOAD, "did you mean device?"),
