@@ -140,9 +140,16 @@ class Control:
             self.happened(events.StrayEnded(number))
 
     def progress(self, progress: Progress) -> None:
-        """A job is at another step; that is told, and nothing is written."""
+        """A job, or what a command measures, is at another step; that is told, and nothing is written."""
         work = self.state.work
         if work is None or work.number != progress.number:
+            return
+        if work.job is None:
+            facts: events.Facts = {
+                "id": work.command.id if work.command else None,
+                "percent": round(100 * progress.share),
+            }
+            self._note(events.Note("switch.progress", Severity.INFO, progress.step, facts))
             return
         job = next(job for job in self.state.record.jobs if job.id == work.job)
         news = {"sent_at": datetime.now(UTC), "step": progress.step, "progress": progress.share}

@@ -35,7 +35,7 @@ class Over:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is."""
+    """How far a job, or what a command has to measure, is."""
 
     number: int
     step: str
@@ -109,15 +109,17 @@ class Works:
         threading.Thread(target=run, name=f"work-{work.number}", daemon=True).start()
 
     def _do(self, work: Work, cancelled: threading.Event) -> Over:
+        def tell(step: str, share: float) -> None:
+            self._post(Progress(work.number, step, share))
+
         if work.job is not None:
-            run = self._jobs[work.job.partition("-")[0]]
-            return Over(run(work, lambda step, share: self._post(Progress(work.number, step, share)), cancelled))
+            return Over(self._jobs[work.job.partition("-")[0]](work, tell, cancelled))
         frames = self._samples.frames()
         with behind():
             if work.command is not None and isinstance(work.command.args, PlanAffinity):
-                plan = self._workshop.plan(work.settings, frames)
+                plan = self._workshop.plan(work.settings, frames, cancelled, tell)
                 return Over(Done(work.number, plan.model_dump(mode="json")))
-            return Over(Built(work.number), self._workshop.build(work.settings, frames, cancelled))
+            return Over(Built(work.number), self._workshop.build(work.settings, frames, cancelled, tell=tell))
 
     def _measured(self, swapped: Swapped) -> dict[str, JsonValue]:
         handover, engine = swapped.handover, swapped.lane.engine

@@ -1,8 +1,10 @@
 """Where an engine is built and tried before it may serve: at the start, and beside the one in use."""
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from agent.capture.frame import Frame
 from agent.config.tree import Config, InputSize
@@ -11,6 +13,7 @@ from agent.errors import AccuracyError, CancelledError, EngineError, TrialError
 from agent.inference.checked import build_checked
 from agent.inference.devices import Core
 from agent.inference.engine import Engine, build_engine, with_preprocessing
+from agent.inference.measure import Conduct
 from agent.inference.plan import plan
 from agent.inference.spec import EngineSpec, input_size
 from agent.pipeline import Lane, infer
@@ -22,7 +25,12 @@ from agent.wire.commands import Agreement
 from models.shelf.catalogue import NetworkCard
 from models.shelf.store import Store
 
+Tell = Callable[[str, float], None]
+"""Hears what is being done, and how much of all is done: 0 to 1."""
+
 REFERENCE_DEVICE = "CPU"
+MEASURING_SHARE = 0.4
+"""Of the time a switch may take: after that nothing more is measured than a plan cannot do without."""
 EXACT_FRAMES = 3
 """What computes as FP32 does is tried on so few frames: the golden picture has judged it already."""
 
@@ -48,16 +56,23 @@ class Workshop:
         self._store = store
 
     def build(
-        self, settings: Settings, frames: Sequence[Frame], cancelled: threading.Event, *, judged: bool = False
+        self,
+        settings: Settings,
+        frames: Sequence[Frame],
+        cancelled: threading.Event,
+        *,
+        judged: bool = False,
+        tell: Tell = lambda _step, _share: None,
     ) -> CheckedLane:
         """Build and check an engine, and try it on ``frames``, which should show people.
 
         The input size follows the last of the frames. A precision that has been ``judged`` before needs no people in
-        view now. Raises ModelError, ConfigError, EngineError, TrialError,
+        view now. ``tell`` hears what is being measured. Raises ModelError, ConfigError, EngineError, TrialError,
         AccuracyError, and CancelledError between two steps once ``cancelled`` is set.
         """
         card = self._store.card(settings.model)
-        engine = self.engine(settings, self.size(settings.model, frames[-1] if frames else None))
+        size = self.size(settings.model, frames[-1] if frames else None)
+        engine = self.engine(settings, size, self._conduct(cancelled, tell))
         decoder = self._decoder(card, self._config.model.person_score_min)
         try:
             _stop_if(cancelled)
@@ -67,19 +82,34 @@ class Workshop:
             raise
         return CheckedLane(Lane(engine, decoder), agreement)
 
-    def plan(self, settings: Settings, frames: Sequence[Frame]) -> Plan:
-        """Where the layers of a network would go. Raises ModelError, ConfigError, EngineError and CommandError."""
+    def plan(self, settings: Settings, frames: Sequence[Frame], cancelled: threading.Event, tell: Tell) -> Plan:
+        """Where the layers of a network would go.
+
+        Raises ModelError, ConfigError, EngineError, CommandError, and CancelledError once ``cancelled`` is set.
+        """
         card = self._store.card(settings.model)
         spec = self._spec(settings, self.size(settings.model, frames[-1] if frames else None))
         network = self._core.read_model(self._store.variant(card.name, spec.precision))
-        return plan(self._core, with_preprocessing(network, card, spec), spec)
+        return plan(self._core, with_preprocessing(network, card, spec), spec, self._conduct(cancelled, tell))
 
-    def engine(self, settings: Settings, size: tuple[int, int]) -> Engine:
+    def engine(self, settings: Settings, size: tuple[int, int], conduct: Conduct | None = None) -> Engine:
         """A checked engine of an input size (height, width), not tried on any frame. Raises as :meth:`build` does."""
         card = self._store.card(settings.model)
         decoder = self._decoder(card, self._config.model.person_score_min)
-        cache = self._config.paths.cache if self._config.inference.cache else None
-        return build_checked(self._core, self._store, card, self._spec(settings, size), decoder.roles, cache)
+        spec = self._spec(settings, size)
+        conduct = conduct or Conduct(self._measured())
+        return build_checked(self._core, self._store, card, spec, decoder.roles, self._cache(), conduct=conduct)
+
+    def _cache(self) -> Path | None:
+        return self._config.paths.cache if self._config.inference.cache else None
+
+    def _measured(self) -> Path | None:
+        cache = self._cache()
+        return cache / "measured" if cache else None
+
+    def _conduct(self, cancelled: threading.Event, tell: Tell) -> Conduct:
+        until_s = time.perf_counter() + MEASURING_SHARE * self._config.switch.timeout_s
+        return Conduct(self._measured(), until_s, tell, lambda: _stop_if(cancelled))
 
     def size(self, model: str, frame: Frame | None) -> tuple[int, int]:
         """Height and width of a network's input; without a frame it is square. Raises ConfigError."""

@@ -11,7 +11,7 @@ import openvino as ov
 
 from agent.inference.devices import cause
 from agent.inference.graph import RESULT, Graph, read_graph, settle_shapes
-from agent.inference.measure import measure
+from agent.inference.measure import Conduct, measure
 from agent.inference.spec import EngineSpec
 from agent.inference.split import choose
 from agent.wire.affinity import Affinity, Expected, Match, Rule
@@ -36,11 +36,13 @@ class Placement:
     expected: Expected | None = None
 
 
-def place_operations(core: ov.Core, network: ov.Model, spec: EngineSpec, affinity: Affinity) -> Placement:
+def place_operations(
+    core: ov.Core, network: ov.Model, spec: EngineSpec, affinity: Affinity, conduct: Conduct
+) -> Placement:
     """Find the device of each operation, and write it into the network unless that is OpenVINO's own choice.
 
-    ``network`` has its input size and its preprocessing; its known shapes become constants. Raises CommandError with
-    ``invalid_affinity``.
+    ``network`` has its input size and its preprocessing; its known shapes become constants. ``conduct`` is of what has
+    to be measured. Raises CommandError with ``invalid_affinity``.
     """
     members = _members(spec, affinity)
     settle_shapes(network)
@@ -51,14 +53,14 @@ def place_operations(core: ov.Core, network: ov.Model, spec: EngineSpec, affinit
         return Placement(graph, spread(graph, home), written=False)
     expected = None
     if affinity.preset == "split":
-        chosen = choose(graph, measure(core, network, graph, spec, members))
+        chosen = choose(graph, measure(core, network, graph, spec, members, conduct))
         wanted, expected = chosen.devices, chosen.expected
     elif affinity.preset == "convolutions":
         wanted = {place: members[0 if graph.operations[place].type in CONVOLUTIONS else 1] for place in graph.running}
     else:
         heavy: Sequence[int] = ()
         if any(rule.match.heaviest for rule in affinity.rules):
-            heavy = measure(core, network, graph, spec, members).heaviest(members[-1])
+            heavy = measure(core, network, graph, spec, members, conduct).heaviest(members[-1])
         wanted = ruled(graph, affinity, heavy)
     can = {device: _runs(core, network, device) for device in members}
     moved: Counter[str] = Counter()

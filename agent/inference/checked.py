@@ -23,6 +23,7 @@ from agent.inference.cache import Contents, KeptNetwork, spare, touch
 from agent.inference.devices import require_devices
 from agent.inference.engine import Engine, Floats, build_engine
 from agent.inference.letterbox import Letterbox
+from agent.inference.measure import Conduct
 from agent.inference.spec import EngineSpec
 from agent.poses.decoders import decoder_for
 from models.shelf import golden
@@ -47,15 +48,14 @@ def build_checked(
     spec: EngineSpec,
     roles: tuple[str, ...],
     cache: Path | None,
-    *,
-    generation: int = 1,
+    conduct: Conduct | None = None,
 ) -> Engine:
     """Compile an installed network for ``spec``, or take it from ``cache``, and check what it computes.
 
     ``roles`` are the outputs the decoder reads; ``cache`` is None for no cache. A damaged cache is emptied and the
     network compiled again. Raises ModelError when its files are missing or damaged, EngineError when the device is
     missing or cannot compile it, TrialError when it does not compute what it should, and CommandError for an affinity
-    that cannot be.
+    that cannot be. ``conduct`` is of what an affinity has to measure first.
     """
     spec = replace(spec, device=str(require_devices(core, spec.device)))
     content = store.verify_variant(card.name, spec.precision)
@@ -64,7 +64,7 @@ def build_checked(
     reference = _Reference(core, store, card, spec, roles, _golden_path(cache, spec, identity))
 
     def build(kept: Path | None, contents: Contents | None = None) -> Engine:
-        engine = build_engine(core, card, xml, spec, roles, kept, generation=generation)
+        engine = build_engine(core, card, xml, spec, roles, kept, conduct)
         if contents is not None and contents.inference_precision is not None and engine.facts.from_cache:
             engine.facts = replace(engine.facts, inference_precision=contents.inference_precision)
         try:

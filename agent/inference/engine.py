@@ -19,6 +19,7 @@ from agent.inference.affinity import place_operations
 from agent.inference.devices import cause, openvino_name, require_devices
 from agent.inference.facts import execution_devices, read_facts
 from agent.inference.letterbox import PADDING
+from agent.inference.measure import Conduct
 from agent.inference.plan import describe
 from agent.inference.properties import cache_folder, properties
 from agent.inference.spec import EngineFacts, EngineSpec
@@ -79,11 +80,10 @@ class Engine:
         compiled: ov.CompiledModel,
         tensors: tuple[str, ...],
         facts: EngineFacts,
-        generation: int = 1,
     ) -> None:
         self.spec = spec
         self.facts = facts
-        self.generation = generation
+        self.generation = 1
         """Grows by one at every switch; the pipeline stamps results with it."""
         self._compiled = compiled
         self._idle: queue.SimpleQueue[Slot] = queue.SimpleQueue()
@@ -126,13 +126,13 @@ def build_engine(
     spec: EngineSpec,
     roles: tuple[str, ...],
     cache: Path | None,
-    *,
-    generation: int = 1,
+    conduct: Conduct | None = None,
 ) -> Engine:
     """Compile ``card``'s network from its IR for ``spec`` and run it once.
 
     The device string may be in any case; the engine's own spec has the canonical one. ``roles`` are the outputs the
-    decoder reads. ``cache`` is the folder of compiled networks, None for no cache.
+    decoder reads. ``cache`` is the folder of compiled networks, None for no cache. ``conduct`` is of what an affinity
+    has to measure first.
 
     Raises EngineError when the device is missing or cannot compile or run the network, TrialError when its output is
     not finite, and CommandError with ``invalid_affinity`` for an affinity that cannot be.
@@ -144,7 +144,9 @@ def build_engine(
     cannot = f"{spec.device} cannot run {spec.model} at {spec.precision}"
     try:
         network = with_preprocessing(core.read_model(xml), card, spec)
-        placement = place_operations(core, network, spec, spec.affinity) if spec.affinity else None
+        placement = (
+            place_operations(core, network, spec, spec.affinity, conduct or Conduct()) if spec.affinity else None
+        )
         wanted = properties(core, spec)
         if cache:
             written = placement.devices if placement and placement.written else None
@@ -161,7 +163,7 @@ def build_engine(
             read_facts(compiled, spec, compile_ms, first_infer_ms),
             plan=describe(placement, spec, spec.affinity) if placement and spec.affinity else None,
         )
-        return Engine(spec, compiled, tuple(card.decoder.outputs[role] for role in roles), facts, generation)
+        return Engine(spec, compiled, tuple(card.decoder.outputs[role] for role in roles), facts)
     except RuntimeError as error:
         raise EngineError(f"{cannot}: {cause(error)}", hint=CURE) from error
 

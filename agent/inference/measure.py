@@ -1,15 +1,21 @@
 """How long each operation takes on each device, and what it costs when a tensor crosses between two."""
 
+import hashlib
 import itertools
+import math
+import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import openvino as ov
+import structlog
 from openvino import opset13
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.inference.devices import cause
 from agent.inference.graph import Graph
@@ -17,14 +23,49 @@ from agent.inference.properties import properties
 from agent.inference.spec import EngineSpec
 from agent.wire.commands import CommandError, ErrorCode
 
+log = structlog.get_logger()
+
 ROUNDS = 30
+ROUNDS_MIN = 3
+ROUNDS_S = 4.0
+"""A slow device gets fewer rounds than so many: as many as fit in so many seconds, and three."""
 KEPT_MAX = 8
 PROBE_CHANNELS = 32
-PROBE_SIDES = (4, 32, 128)
-"""Height and width of the tensors whose crossing is timed, of float32: 2 KiB to 2 MiB."""
+PROBE_SIDES = (4, 128)
+"""Height and width of the tensors whose crossing is timed, of float32: 2 KiB and 2 MiB."""
+ASSUMED_MS_PER_BYTE = 1e-6
+"""Of a crossing of which there was no time to measure more than the smallest: a gigabyte a second, which is slow."""
 
-_kept: "OrderedDict[object, Measurement]" = OrderedDict()
 _one_at_a_time = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How a measurement is to be gone about."""
+
+    folder: Path | None = None
+    """Where what was measured is kept, for the next start and for whoever is cut short; None for nowhere."""
+    until_s: float = math.inf
+    """On time.perf_counter(): from then on only what a plan cannot do without is measured."""
+    tell: Callable[[str, float], None] = lambda _step, _share: None
+    """Is told what is being done, and how much of all is done: 0 to 1."""
+    go_on: Callable[[], None] = lambda: None
+    """Is asked between two pieces; raises to give it up."""
+
+
+class Pieces(BaseModel):
+    """What has been measured so far."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    times_ms: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    """Device to the time of each operation that runs."""
+    fused: dict[str, tuple[tuple[int, int], ...]] = Field(default_factory=dict)
+    crossing: dict[str, dict[int, float]] = Field(default_factory=dict)
+    """``one>other`` to bytes to milliseconds."""
+
+
+_kept: OrderedDict[str, Pieces] = OrderedDict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +90,7 @@ class Measurement:
     fused: tuple[tuple[int, int], ...]
     """First and last of operations that some device computes as one, as positions among those that run."""
     crossing: Mapping[tuple[str, str], CrossingCost]
-    """From one device to another."""
+    """From one device to another; empty where there was no time to measure it."""
 
     def alone_ms(self) -> dict[str, float]:
         """The whole network on each device alone."""
@@ -62,30 +103,65 @@ class Measurement:
         return [self.graph.running[position] for position in order]
 
 
-def measure(core: ov.Core, network: ov.Model, graph: Graph, spec: EngineSpec, devices: Sequence[str]) -> Measurement:
+def measure(
+    core: ov.Core, network: ov.Model, graph: Graph, spec: EngineSpec, devices: Sequence[str], conduct: Conduct
+) -> Measurement:
     """Measure a network on each of the devices, as the spec would run it there.
 
-    Takes a few seconds. The engine that runs meanwhile competes for the processor: the devices take turns, and of each
-    figure the smallest of 30 counts, since other work only ever makes one longer. A measurement is kept while the
-    agent runs, so that a plan and the engine built after it agree.
+    Takes a few seconds, and as long as compiling the network for each device. The engine that runs meanwhile competes
+    for the processor: the devices take turns, and of each figure the smallest of up to 30 counts, since other work only
+    ever makes one longer. Each piece is kept as soon as it is measured, so that a plan and the engine built after it
+    agree, and who was cut short goes on where it ended.
 
     Raises CommandError with ``invalid_affinity`` when a device cannot run the network alone or does not tell how long
-    its operations take.
+    its operations take, and what ``conduct.go_on`` raises.
     """
     # Not by name: those of the preprocessing are numbered anew whenever the network is read.
-    key = (replace(spec, affinity=None), tuple(replace(operation, name="") for operation in graph.operations))
+    operations = tuple(replace(operation, name="") for operation in graph.operations)
+    names = [f"{name} {core.get_property(name, 'FULL_DEVICE_NAME')}" for name in devices]
+    what = repr((replace(spec, affinity=None), operations, names, ov.__version__))
+    key = hashlib.sha256(what.encode()).hexdigest()[:16]
     with _one_at_a_time:
-        if key not in _kept:
-            profiles = _profiles(core, network, graph, spec, devices)
-            _kept[key] = Measurement(
-                graph,
-                {device: profile.times_ms for device, profile in profiles.items()},
-                tuple(dict.fromkeys(span for profile in profiles.values() for span in profile.fused)),
-                _crossings(core, spec, devices),
-            )
-            while len(_kept) > KEPT_MAX:
-                _kept.popitem(last=False)
-        return _kept[key]
+        pieces = _kept.setdefault(key, _load(conduct.folder, key))
+        _kept.move_to_end(key)
+        while len(_kept) > KEPT_MAX:
+            _kept.popitem(last=False)
+        surveyor = _Surveyor(core, spec, devices, pieces, conduct)
+        for _piece in surveyor.pieces(network, graph):
+            _save(conduct.folder, key, pieces)
+    spans = itertools.chain.from_iterable(pieces.fused[device] for device in devices)
+    crossing = {
+        (one, other): fitted(list(pieces.crossing[f"{one}>{other}"].items()))
+        for one, other in itertools.permutations(devices, 2)
+        if pieces.crossing.get(f"{one}>{other}")
+    }
+    return Measurement(graph, {name: pieces.times_ms[name] for name in devices}, tuple(dict.fromkeys(spans)), crossing)
+
+
+def _load(folder: Path | None, key: str) -> Pieces:
+    if folder is None:
+        return Pieces()
+    try:
+        return Pieces.model_validate_json((folder / f"{key}.json").read_bytes())
+    except FileNotFoundError:
+        return Pieces()
+    except (OSError, ValidationError) as error:
+        log.warning("cache.damaged", folder=str(folder), cause=str(error))
+        return Pieces()
+
+
+def _save(folder: Path | None, key: str, pieces: Pieces) -> None:
+    if folder is None:
+        return
+    aside = folder / f"{key}.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        aside.write_text(pieces.model_dump_json(), encoding="utf-8")
+        aside.replace(folder / f"{key}.json")
+        for stale in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-KEPT_MAX]:
+            stale.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("cache.not_kept", folder=str(folder), cause=str(error))
 
 
 class _Profile:
@@ -135,46 +211,103 @@ def _members(compiled: ov.CompiledModel, positions: Mapping[str, int]) -> dict[s
     return found
 
 
-def _profiles(
-    core: ov.Core, network: ov.Model, graph: Graph, spec: EngineSpec, devices: Sequence[str]
-) -> dict[str, _Profile]:
-    profiles = {}
-    for device in devices:
-        wanted = properties(core, replace(spec, device=device)) | {"PERF_COUNT": True}
-        try:
-            profiles[device] = _Profile(core.compile_model(network, device, wanted), graph)
-        except RuntimeError as error:
-            raise _unmeasured(f"{device} cannot run the network alone: {cause(error)}") from error
-    for _ in range(ROUNDS):
-        for profile in profiles.values():
-            profile.run()
-    for device, profile in profiles.items():
-        if not profile.times_ms:
-            raise _unmeasured(f"{device} does not tell how long its operations take")
-    return profiles
+class _Surveyor:
+    """Measures what is still missing among the pieces."""
 
+    def __init__(
+        self, core: ov.Core, spec: EngineSpec, devices: Sequence[str], pieces: Pieces, conduct: Conduct
+    ) -> None:
+        self._core = core
+        self._spec = spec
+        self._devices = devices
+        self._pieces = pieces
+        self._conduct = conduct
+        self._steps = len(devices) + 1 + len(PROBE_SIDES)
+        self._done = 0
 
-def _unmeasured(message: str) -> CommandError:
-    return CommandError(ErrorCode.INVALID_AFFINITY, message, "place by type, name or `first`, which needs no measuring")
+    def pieces(self, network: ov.Model, graph: Graph) -> Iterator[None]:
+        """Yield after each piece."""
+        missing = [device for device in self._devices if device not in self._pieces.times_ms]
+        self._done = len(self._devices) - len(missing)
+        if missing:
+            self._profile(network, graph, missing)
+            yield
+        self._done = len(self._devices) + 1
+        took_s = 0.0
+        for side in PROBE_SIDES:
+            started = time.perf_counter()
+            if self._probed(side):
+                continue
+            if started + took_s > self._conduct.until_s:
+                return
+            self._cross(side)
+            took_s = time.perf_counter() - started
+            yield
 
+    def _step(self, what: str) -> None:
+        self._conduct.go_on()
+        self._conduct.tell(what, self._done / self._steps)
+        self._done += 1
 
-def _crossings(core: ov.Core, spec: EngineSpec, devices: Sequence[str]) -> dict[tuple[str, str], CrossingCost]:
-    """Time two operations on two devices against the same two on one, for three sizes of the tensor between them."""
-    ways = list(itertools.permutations(devices, 2))
-    extra: dict[tuple[str, str], list[tuple[float, float]]] = {way: [] for way in ways}
-    for side in PROBE_SIDES:
-        pairs = [*ways, *((device, device) for device in devices)]
-        probes = {pair: _probe(core, spec, side, *pair) for pair in pairs}
-        best = dict.fromkeys(pairs, float("inf"))
-        for _ in range(ROUNDS):
+    def _profile(self, network: ov.Model, graph: Graph, devices: Sequence[str]) -> None:
+        profiles = {}
+        for device in devices:
+            self._step(f"compiling {self._spec.model} for {device} alone")
+            wanted = properties(self._core, replace(self._spec, device=device)) | {"PERF_COUNT": "YES"}
+            try:
+                profiles[device] = _Profile(self._core.compile_model(network, device, wanted), graph)
+            except RuntimeError as error:
+                raise _unmeasured(f"{device} cannot run the network alone: {cause(error)}") from error
+        self._step(f"timing each layer on {' and '.join(devices)}")
+        for _ in _rounds():
+            self._conduct.go_on()
+            for profile in profiles.values():
+                profile.run()
+        for device, profile in profiles.items():
+            if not profile.times_ms:
+                raise _unmeasured(f"{device} does not tell how long its operations take")
+            self._pieces.fused[device] = tuple(profile.fused)
+            self._pieces.times_ms[device] = profile.times_ms
+
+    def _ways(self) -> list[tuple[str, str]]:
+        return list(itertools.permutations(self._devices, 2))
+
+    def _probed(self, side: int) -> bool:
+        known = self._pieces.crossing
+        return all(_bytes(side) in known.get(f"{one}>{other}", {}) for one, other in self._ways())
+
+    def _cross(self, side: int) -> None:
+        """Time two operations on two devices against the same two on one."""
+        self._step(f"timing how {_bytes(side) >> 10} KiB cross between {' and '.join(self._devices)}")
+        probes = {}
+        for pair in [*self._ways(), *((device, device) for device in self._devices)]:
+            self._conduct.go_on()
+            probes[pair] = _probe(self._core, self._spec, side, *pair)
+        best = dict.fromkeys(probes, float("inf"))
+        for _ in _rounds():
             for pair, request in probes.items():
                 started = time.perf_counter()
                 request.infer()
                 best[pair] = min(best[pair], (time.perf_counter() - started) * 1e3)
-        for one, other in ways:
+        for one, other in self._ways():
             together = (best[one, one] + best[other, other]) / 2
-            extra[one, other].append((4 * PROBE_CHANNELS * side * side, best[one, other] - together))
-    return {way: fitted(points) for way, points in extra.items()}
+            self._pieces.crossing.setdefault(f"{one}>{other}", {})[_bytes(side)] = best[one, other] - together
+
+
+def _bytes(side: int) -> int:
+    return 4 * PROBE_CHANNELS * side * side
+
+
+def _rounds() -> Iterator[int]:
+    started = time.perf_counter()
+    for number in range(ROUNDS):
+        if number >= ROUNDS_MIN and time.perf_counter() - started > ROUNDS_S:
+            return
+        yield number
+
+
+def _unmeasured(message: str) -> CommandError:
+    return CommandError(ErrorCode.INVALID_AFFINITY, message, "place by type, name or `first`, which needs no measuring")
 
 
 def _probe(core: ov.Core, spec: EngineSpec, side: int, first: str, second: str) -> ov.InferRequest:
@@ -199,9 +332,11 @@ def fitted(points: Sequence[tuple[float, float]]) -> CrossingCost:
     """Fixed and per-byte cost from (bytes, milliseconds), neither below zero.
 
     The smallest tensor tells the fixed part: in a line through all points the noise of the largest would drown it. The
-    rest is the least squares through what is left.
+    rest is the least squares through what is left, and ASSUMED_MS_PER_BYTE where nothing is.
     """
     (_, smallest), *others = sorted(points)
     fixed = max(0.0, smallest)
+    if not others:
+        return CrossingCost(fixed, ASSUMED_MS_PER_BYTE)
     sizes, costs = np.array(others).T
     return CrossingCost(fixed, max(0.0, float((sizes * (costs - fixed)).sum() / (sizes**2).sum())))

@@ -7,6 +7,7 @@ import openvino as ov
 from agent.errors import EngineError
 from agent.inference.affinity import Placement, place_operations
 from agent.inference.devices import cause
+from agent.inference.measure import Conduct
 from agent.inference.spec import EngineSpec
 from agent.inference.submodels import Submodels, cut
 from agent.wire.affinity import Affinity, Boundary, Plan
@@ -15,16 +16,16 @@ DRAWN_MAX = 40
 """A picture with more submodels than this cannot be read; the others share one box."""
 
 
-def plan(core: ov.Core, network: ov.Model, spec: EngineSpec) -> Plan:
+def plan(core: ov.Core, network: ov.Model, spec: EngineSpec, conduct: Conduct) -> Plan:
     """Plan ``spec.affinity``, OpenVINO's own placement where it is None.
 
     ``network`` has its input size and its preprocessing, the device string of ``spec`` is canonical. `split` and rules
-    for the heaviest operations measure first, which takes seconds. Raises CommandError with ``invalid_affinity``, and
-    EngineError when OpenVINO refuses the network.
+    for the heaviest operations measure first, which takes seconds, as ``conduct`` says. Raises CommandError with
+    ``invalid_affinity``, and EngineError when OpenVINO refuses the network.
     """
     affinity = spec.affinity or Affinity(preset="fallback")
     try:
-        return describe(place_operations(core, network, spec, affinity), spec, affinity)
+        return describe(place_operations(core, network, spec, affinity, conduct), spec, affinity)
     except RuntimeError as error:
         raise EngineError(f"{spec.device} cannot plan {spec.model} at {spec.precision}: {cause(error)}") from error
 

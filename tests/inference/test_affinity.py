@@ -11,6 +11,7 @@ import pytest
 from agent.inference.affinity import CONVOLUTIONS, ruled
 from agent.inference.engine import with_preprocessing
 from agent.inference.graph import Graph, read_graph, settle_shapes
+from agent.inference.measure import Conduct
 from agent.inference.plan import DRAWN_MAX, plan
 from agent.inference.spec import EngineSpec
 from agent.wire.affinity import Affinity, Match, Plan, Rule
@@ -39,7 +40,7 @@ def network(store: Store) -> ov.Model:
 
 
 def planned(store: Store, affinity: Affinity | None, device: str = HETERO) -> Plan:
-    return plan(CORE, network(store), wanted(affinity, device))
+    return plan(CORE, network(store), wanted(affinity, device), Conduct())
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +158,7 @@ class Without:
 def test_what_a_device_cannot_run_is_moved_and_counted(store: Store, graph: Graph) -> None:
     """An operation that is wanted where it cannot run goes where OpenVINO would put it, and the plan says how many."""
     affinity = Affinity(rules=(rule("SIMCPU", first=1),))
-    told = plan(Without("SIMCPU", "Interpolate"), network(store), wanted(affinity))
+    told = plan(Without("SIMCPU", "Interpolate"), network(store), wanted(affinity), Conduct())
     assert told.moved == {"Interpolate": 3}
     assert told.operations["CPU"] == 3
 

@@ -36,11 +36,10 @@ def build(store: Store, name: str, folder: Path | None, size: tuple[int, int] = 
     """Build and check an installed network; CPU and FP32 unless given."""
     card = store.card(name)
     roles = decoder_for(card, person_score_min=0.2, persons_max=20).roles
-    generation = spec.pop("generation", 1)
     spec.setdefault("device", "CPU")
     spec.setdefault("precision", "FP32")
     wanted = EngineSpec(model=name, height=size[0], width=size[1], **spec)
-    return build_checked(CORE, store, card, wanted, roles, folder, generation=generation)
+    return build_checked(CORE, store, card, wanted, roles, folder)
 
 
 def answers(engine: Engine, card: NetworkCard = CARD) -> tuple[Floats, ...]:
@@ -64,9 +63,8 @@ def test_sound_networks_pass_on_every_device(
     store: Store = request.getfixturevalue("store" if name == CARD.name else "openpose_store")
     size = (store.card(name).input.height, store.card(name).input.width) if precision == "FP32" else (128, 128)
     for device in DEVICES:
-        engine = build(store, name, tmp_path, size, device=device, precision=precision, generation=7)
+        engine = build(store, name, tmp_path, size, device=device, precision=precision)
         assert not engine.facts.from_cache
-        assert engine.generation == 7
         engine.close()
     references = {"FP32": 0, "FP16": 1}
     assert len(list(tmp_path.glob("golden/*"))) == references[precision]

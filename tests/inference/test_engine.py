@@ -149,14 +149,6 @@ def test_devices_may_be_written_in_any_case(store: Store) -> None:
         assert engine.spec.device == "HETERO:SIMCPU,CPU"
 
 
-def test_the_generation_is_given(store: Store, tmp_path: Path) -> None:
-    """An engine is of the generation it was built as, the first unless told."""
-    card, xml = tiny(tmp_path, "out")
-    spec = EngineSpec(card.name, "CPU", "FP32", 32, 64)
-    assert build_engine(CORE, card, xml, spec, ("picture",), None).generation == 1
-    assert build_engine(CORE, card, xml, spec, ("picture",), None, generation=7).generation == 7
-
-
 def test_without_a_cache_folder_nothing_is_kept(store: Store) -> None:
     """No cache means that each build compiles."""
     assert not any(movenet(store, SIZE).facts.from_cache for _ in range(2))

@@ -69,7 +69,9 @@ def small(networks: Store, name: str, generation: int = 1) -> Lane:
     decoder = decoder_for(card, person_score_min=0.2, persons_max=20)
     spec = EngineSpec(name, "CPU", "FP32", 64, 64, requests=2)
     xml = networks.variant(name, "FP32")
-    return Lane(build_engine(CORE, card, xml, spec, decoder.roles, None, generation=generation), decoder)
+    engine = build_engine(CORE, card, xml, spec, decoder.roles, None)
+    engine.generation = generation
+    return Lane(engine, decoder)
 
 
 class Handed:
