@@ -2,7 +2,7 @@
 
 import queue
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -155,7 +155,7 @@ def build_engine(
         compiled = core.compile_model(network, openvino_name(core, device), wanted)
         compile_ms = (time.perf_counter() - started) * 1e3
         if device.mode == "MULTI":
-            _require_all(core, network, spec, set(device.members) - set(execution_devices(compiled)))
+            _require_all(core, network, spec, _left_out(device.members, execution_devices(compiled)))
         first_infer_ms, finite = _first_inference(compiled)
         if not finite:
             raise TrialError(f"{cannot}: the network's output is not finite", hint=CURE)
@@ -168,9 +168,15 @@ def build_engine(
         raise EngineError(f"{cannot}: {cause(error)}", hint=CURE) from error
 
 
-def _require_all(core: ov.Core, network: ov.Model, spec: EngineSpec, missing: Collection[str]) -> None:
+def _left_out(members: Sequence[str], running: Sequence[str]) -> tuple[str, ...]:
+    """The members that do not run. To MULTI every name with CPU in it is the one processor, of which one name runs."""
+    processor = any("CPU" in name for name in running)
+    return tuple(name for name in members if name not in running and not (processor and "CPU" in name))
+
+
+def _require_all(core: ov.Core, network: ov.Model, spec: EngineSpec, missing: Sequence[str]) -> None:
     """MULTI goes on without a device that cannot compile: that is refused, with what the device itself says."""
-    for name in sorted(missing):
+    for name in missing:
         alone = replace(spec, device=name)
         try:
             core.compile_model(network, name, properties(core, alone))
