@@ -5,6 +5,7 @@ compiling a network) runs beside it, so a signal is answered at once. The parts 
 :mod:`agent.assembly`; what commands do is decided in :mod:`agent.control`.
 """
 
+import math
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -24,11 +25,11 @@ from agent.control.state import Phase
 from agent.control.works import Over, Progress
 from agent.errors import EdgeposeError, EngineError
 from agent.inbox import Happening, Inbox, Stop
-from agent.link import Link
+from agent.link import Dropped, Link
 from agent.observe.host import ProcessMeter
 from agent.observe.telemetry import Telemetry
 from agent.output.keypoints import Outlet
-from agent.output.messages import ID_TAKEN, Standing, event_message, info_message, metrics_message
+from agent.output.messages import ID_TAKEN, INSTANCE, Standing, event_message, info_message, metrics_message
 from agent.output.prometheus import Exporter, Figures
 from agent.redact import redact
 from agent.service import memory
@@ -46,6 +47,8 @@ Facts = dict[str, str | int | float | bool | None]
 
 CLOSE_S = 1.6
 """All is closed within this time, or left to the end of the process."""
+METRICS_WINDOWS = 4
+"""So many windows after the last summary the broker forgets it: a box that died has no people in view."""
 QUIET_S = 0.4
 """How long the goodbye waits for the last keypoints, so that none follows `offline`."""
 ENGINE_LOGGED = ("execution_devices", "inference_precision", "infer_requests", "compile_ms", "from_cache")
@@ -75,7 +78,8 @@ class Agent:
             self._topics,
             groups=config.groups,
             on_command=self._inbox.put_command,
-            on_taken_over=self._on_taken_over,
+            on_trouble=self._on_trouble,
+            instance=INSTANCE,
         )
         link = self._outlet if isinstance(self._outlet, Link) else None
         self._figures = Figures(self._standing, self._telemetry, link)
@@ -207,10 +211,17 @@ class Agent:
         self._control.happened(events.Stopped())
         return 0
 
-    def _on_taken_over(self, error: BrokerError) -> None:
+    def _on_trouble(self, trouble: BrokerError | Dropped) -> None:
         """Called by the link's thread."""
-        text = f"{ID_TAKEN}: {error}; {error.cure}"
-        self._inbox.put(events.Note("broker.taken_over", Severity.WARNING, text, {}))
+        if isinstance(trouble, BrokerError):
+            text = f"{ID_TAKEN}: {trouble}; {trouble.cure}"
+            self._inbox.put(events.Note("broker.taken_over", Severity.WARNING, text, {}))
+            return
+        limit = trouble.limit_bytes
+        bound = f"the broker takes {limit}" if limit is not None else "the broker does not take it"
+        text = f"a message of {trouble.packet_bytes} bytes on {trouble.topic} was dropped: {bound}"
+        facts: Facts = {"topic": trouble.topic, "bytes": trouble.packet_bytes, "limit": limit}
+        self._inbox.put(events.Note("broker.dropped", Severity.WARNING, text, facts))
 
     def _on_known(self, known: Known) -> None:
         self._known = known
@@ -303,7 +314,8 @@ class Agent:
         window = CaptureCounts(total.captured - self._counted.captured, total.dropped - self._counted.dropped)
         self._counted = total
         message = metrics_message(self._config, engine, summary, window, self._meter.figures())
-        self._outlet.announce(self._topics.metrics, message.encode())
+        expiry_s = math.ceil(METRICS_WINDOWS * self._config.metrics.window_s)
+        self._outlet.announce(self._topics.metrics, message.encode(), expiry_s)
         self._figures.take(message)
         # Frames leave holes in the heap, and whatever lies behind one keeps it: a millisecond a window returns them.
         memory.tidy()

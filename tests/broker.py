@@ -122,6 +122,11 @@ class Listener:
         assert message is not None, f"not among {[(seen.topic, seen.payload[:80]) for seen in self.messages]}"
         return message
 
+    def wait_count(self, count: int, *, timeout_s: float = 15.0) -> None:
+        """Wait until so many messages have come."""
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.messages) >= count, timeout_s), len(self.messages)
+
     def wait_for(self, topic: str, payload: bytes, *, timeout_s: float = 15.0) -> MQTTMessage:
         """Return the first message with this topic and payload."""
         return self.wait(lambda seen: seen.topic == topic and seen.payload == payload, timeout_s=timeout_s)

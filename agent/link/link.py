@@ -14,18 +14,19 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import structlog
-from tenacity.wait import wait_base
+from tenacity.wait import wait_base, wait_none
 
 from agent.config.tree import Mqtt
 from agent.errors import LinkError
-from agent.link.outbox import Letter, Outbox
-from agent.link.session import Session, acknowledged
+from agent.link.outbox import Dropped, Letter, News, Outbox
+from agent.link.session import Session, Will, acknowledged
 from agent.link.twin import Twin
 from agent.policies import RECONNECT_AFTER_FAULT, RECONNECT_BROKER, RECONNECT_TAKEN_OVER, pause_s
 from agent.wire import broker
 from agent.wire.broker import BrokerError
-from agent.wire.commands import Address, Incoming
-from agent.wire.messages import OFFLINE, ONLINE
+from agent.wire.commands import ARGS, Address, Incoming, Reply
+from agent.wire.limits import Limits
+from agent.wire.messages import OFFLINE, ONLINE, MessageError, State
 from agent.wire.topics import Topics
 
 log = structlog.get_logger()
@@ -33,6 +34,8 @@ log = structlog.get_logger()
 FAREWELL_S: Final = 1.0
 CLOSE_TIMEOUT_S: Final = 1.4
 """Longer than the farewell; a thread that hangs in connect is left behind."""
+LOOK_S: Final = 2.0
+"""How long the broker is waited for to say what it keeps of our state."""
 TAKEN_OVER_CAUSES: Final = {broker.refused(broker.TAKEN_OVER).cause, broker.thrown_out().cause}
 LETTERS_IN_FLIGHT_MAX: Final = 10
 """With the retained topics well below the 20 unacknowledged messages mosquitto allows."""
@@ -59,9 +62,10 @@ class Link:
     No method blocks on the network, and a missing broker is no error. ``on_command`` is handed, from the link's own
     thread, every command to the device or to one of its groups, nothing of it checked and no more of its payload than
     shows that it is too large; it must return at once. Without it nothing is subscribed. ``on_state`` is told from the
-    same thread when the connection comes (True) and goes (False), and ``on_taken_over``, once, when another client
-    came with our id. Raises :class:`LinkError` when the TLS or password files named in the configuration cannot be
-    used.
+    same thread when the connection comes (True) and goes (False); ``on_trouble``, once, when another client came with
+    our id, and what the broker does not take, once for each topic and limit. ``instance`` is what our states carry, to
+    tell them from those of another agent under our id. Raises :class:`LinkError` when the TLS or password files named
+    in the configuration cannot be used.
     """
 
     def __init__(
@@ -72,13 +76,15 @@ class Link:
         groups: Sequence[str] = (),
         on_command: Callable[[Incoming], None] | None = None,
         on_state: Callable[[bool], None] | None = None,
-        on_taken_over: Callable[[BrokerError], None] | None = None,
+        on_trouble: Callable[[BrokerError | Dropped], None] | None = None,
+        instance: str = "",
     ) -> None:
         self._mqtt = mqtt
         self._topics = topics
         self._on_command = on_command
         self._on_state = on_state
-        self._on_taken_over = on_taken_over
+        self._on_trouble = on_trouble
+        self._instance = instance
         self._filters = topics.command_filters(groups) if on_command else []
         # A fixed id makes the broker drop our half-open predecessor at once; later its will would overwrite `online`.
         self._client_id = f"{topics.prefix}-{topics.device_id}"
@@ -92,12 +98,16 @@ class Link:
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
         self._session: Session | None = None
         self._outbox = Outbox()
-        self._outbox.announce(topics.availability, ONLINE)
+        self._outbox.announce(News(topics.availability, ONLINE))
         self._connects = 0
         self._connected_s: float | None = None
-        self._twin = Twin(mqtt)
+        self._unannounced = self._refused = Limits()
+        """What the broker ended connections for, and that and what it refused the last will for."""
+        self._state_said = False
+        self._twin = Twin(mqtt, self._another_speaks)
         self._told: set[str] = set()
         self._denied: set[str] = set()
+        self._dropped: set[tuple[str, int | None]] = set()
         try:
             self._new_session()
         except BrokerError as error:
@@ -111,13 +121,14 @@ class Link:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def announce(self, leaf_topic: str, payload: bytes) -> None:
+    def announce(self, leaf_topic: str, payload: bytes, expiry_s: int | None = None) -> None:
         """Publish retained with QoS 1, now and after every reconnect; only the newest payload of a topic counts.
 
-        An empty payload clears the topic at the broker, whereupon it is forgotten.
+        An empty payload clears the topic at the broker, whereupon it is forgotten. With ``expiry_s`` the broker forgets
+        what no newer payload has replaced by then.
         """
         with self._lock:
-            self._outbox.announce(leaf_topic, payload)
+            self._outbox.announce(News(leaf_topic, payload, expiry_s))
         self._wake()
 
     def event(self, payload: bytes) -> None:
@@ -145,7 +156,8 @@ class Link:
             if session.client.want_write():
                 self._outbox.keypoints(payload)
                 return
-            session.client.publish(self._topics.keypoints, payload)
+            if self._outbox.keypoints_fit(self._topics.keypoints, payload):
+                session.keypoints(self._topics.keypoints, payload)
             finished = session.alive and not session.client.want_write()
         if not finished:
             self._wake()
@@ -183,7 +195,15 @@ class Link:
             self._wake_out.send(b"\0")
 
     def _new_session(self) -> Session:
-        return Session(self._mqtt, self._client_id, self._lock, self._wake_in, self._filters)
+        return Session(
+            self._mqtt,
+            self._client_id,
+            self._lock,
+            self._wake_in,
+            self._filters,
+            names=tuple(ARGS),
+            will=Will(self._topics.availability, OFFLINE, min(1, self._refused.qos), self._refused.retains),
+        )
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -204,13 +224,21 @@ class Link:
         return RECONNECT_BROKER
 
     def _lost(self, error: BrokerError) -> wait_base:
+        if self._learned(error):
+            return wait_none()
         cause = error if self._connected_s is None else self._twin.judge(error, time.monotonic() - self._connected_s)
         self._tell(cause)
         return RECONNECT_TAKEN_OVER if cause.code == broker.TAKEN_OVER else RECONNECT_BROKER
 
+    def _learned(self, error: BrokerError) -> bool:
+        """Whether the broker refused us for a will it does not take, and would take us without."""
+        if self._connected_s is not None:
+            return False
+        known, self._refused = self._refused, self._refused.without(error.code, 0)
+        return self._refused != known
+
     def _connect_and_serve(self) -> None:
         session = self._new_session()
-        session.client.will_set(self._topics.availability, OFFLINE, qos=1, retain=True)
         graceful = False
         try:
             session.open(self._stop)
@@ -225,12 +253,45 @@ class Link:
         with self._lock:
             self._session = session
             self._connects += 1
-            self._outbox.connected()
+            session.limits = session.limits.within(self._refused)
+            self._outbox.connected(session.limits)
+        self._refused = self._unannounced  # a will may be taken the next time
         self._connected_s = time.monotonic()
+        self._state_said = False
         self._told &= TAKEN_OVER_CAUSES  # they come again with every connection
-        log.info("broker.connected", broker=self._address, reconnects=self._connects - 1)
+        limited = {"limits": ", ".join(words)} if (words := session.limits.words()) else {}
+        log.info("broker.connected", broker=self._address, reconnects=self._connects - 1, **limited)
         if self._on_state is not None:
             self._on_state(True)
+
+    def _another_speaks(self) -> bool:
+        """Whether the broker keeps a state of another agent under our id, although ours had arrived there.
+
+        Asked under another client id: whoever has ours must not lose its connection to this.
+        """
+        if not self._state_said or not self._instance:
+            return False
+        session = Session(self._mqtt, f"{self._client_id}-look", threading.Lock(), self._wake_in, (self._topics.state,))
+        try:
+            session.open(self._stop)
+            deadline = time.monotonic() + LOOK_S
+            while session.alive and not self._stop.is_set() and time.monotonic() < deadline:
+                session.turn(0.1)
+                while session.arrived:
+                    if self._is_another(session.arrived.popleft().payload):
+                        return True
+        except BrokerError:
+            return False
+        finally:
+            session.close(graceful=True)
+        return False
+
+    def _is_another(self, payload: bytes) -> bool:
+        try:
+            instance = State.decode(payload).instance
+        except MessageError:
+            return False
+        return instance is not None and instance != self._instance
 
     def _serve(self, session: Session) -> bool:
         """Serve until the connection ends (False), or until we are told to stop and all has arrived (True)."""
@@ -258,20 +319,64 @@ class Link:
         self._woken = False
         with self._lock:
             self._settle(session)
-            for topic, payload in self._outbox.take_announcements(busy=session.announced):
-                session.announce(topic, payload)
-            for letter in self._outbox.take_letters(LETTERS_IN_FLIGHT_MAX - len(session.letters)):
-                session.post(letter)
+            while self._fill(session) and not session.limits.qos:  # what nobody acknowledges is gone as it leaves
+                self._settle(session)
             if not session.client.want_write() and (newest := self._outbox.take_keypoints()) is not None:
-                session.client.publish(self._topics.keypoints, newest)
+                topic = self._topics.keypoints
+                if self._outbox.keypoints_fit(topic, newest):
+                    session.keypoints(topic, newest)
             self._settle(session)
+            dropped = self._take_dropped(session)
             done = session.settled and self._outbox.empty
+        for each in dropped:
+            self._tell_dropped(each)
         self._warn_denied(session)
         return done
 
+    def _fill(self, session: Session) -> bool:
+        """Put what waits under way as far as there is room; whether anything was."""
+        # In turns: where only one may be under way, neither many topics nor many letters keep the others waiting.
+        filled, going = False, True
+        while going:
+            going = False
+            if session.room and (news := self._outbox.take_announcement(busy=session.announced)) is not None:
+                session.announce(news)
+                going = True
+            if (
+                session.room
+                and len(session.letters) < LETTERS_IN_FLIGHT_MAX
+                and (letter := self._outbox.take_letter()) is not None
+            ):
+                session.post(letter)
+                going = True
+            filled |= going
+        return filled
+
     def _settle(self, session: Session) -> None:
         for topic in session.settle():
+            self._state_said |= topic == self._topics.state
             self._outbox.said(topic)
+
+    def _take_dropped(self, session: Session) -> list[Dropped]:
+        """What cannot go, taken out of the outbox; in its place a short reply for whoever waits for one."""
+        for letter in session.refused:
+            self._outbox.give_up(letter, None)
+        session.refused.clear()
+        dropped = list(self._outbox.dropped)
+        self._outbox.dropped.clear()
+        for each in dropped:
+            if each.letter is not None and (short := shortened(each)) is not None:
+                self._outbox.post(short)
+        return dropped
+
+    def _tell_dropped(self, dropped: Dropped) -> None:
+        """Once for each topic and limit: what is dropped again would be told again."""
+        key = (dropped.topic, dropped.limit_bytes)
+        if key in self._dropped or len(self._dropped) >= DENIED_MAX:
+            return
+        self._dropped.add(key)
+        if self._on_trouble is not None:
+            self._on_trouble(dropped)
 
     def _deliver(self, session: Session) -> None:
         while session.arrived and self._on_command is not None:
@@ -287,6 +392,9 @@ class Link:
             was_connected = self._session is session
             self._session = None
             session.close(graceful=graceful)
+            session.settle()
+            if was_connected and session.end is not None:
+                self._unannounced = self._refused = self._unannounced.without(session.end.code, session.suspect_bytes)
             self._outbox.disconnected([letter for letter, sent in session.letters if not acknowledged(sent)])
         if was_connected and self._on_state is not None:
             self._on_state(False)
@@ -296,8 +404,8 @@ class Link:
         if error.cause not in self._told and not self._stop.is_set():
             self._told.add(error.cause)
             log.warning("broker.lost", broker=self._address, cause=error.cause, cure=error.cure)
-            if error.code == broker.TAKEN_OVER and self._on_taken_over is not None:
-                self._on_taken_over(error)
+            if error.code == broker.TAKEN_OVER and self._on_trouble is not None:
+                self._on_trouble(error)
 
     def _warn_denied(self, session: Session) -> None:
         for topic, cure in session.denied:
@@ -305,3 +413,15 @@ class Link:
                 self._denied.add(topic)
                 log.warning("broker.denied", topic=topic, cure=cure)
         session.denied.clear()
+
+
+def shortened(dropped: Dropped) -> Letter | None:
+    """The reply that goes in place of one that cannot; None where it was no reply, or already short."""
+    letter = dropped.letter
+    assert letter is not None
+    try:
+        reply = Reply.decode(letter.payload)
+    except MessageError:
+        return None
+    short = reply.shortened(dropped.packet_bytes, dropped.limit_bytes)
+    return None if short is None else Letter(letter.topic, short.encode(), letter.correlation)

@@ -6,8 +6,9 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,17 +20,31 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.config.tree import Mqtt
-from agent.link.outbox import Letter
+from agent.link.outbox import Letter, News
 from agent.wire import broker
 from agent.wire.broker import BrokerError
 from agent.wire.commands import COMMAND_BYTES_MAX, Incoming
+from agent.wire.limits import Limits, publish_bytes, subscribe_bytes
 from agent.wire.messages import MAX_MESSAGE_BYTES
 
 CONNECT_TIMEOUT_S: Final = 5.0
 UNSENT_BYTES_MAX: Final = 16 * 1024
 """What may wait in the kernel: its default of megabytes would turn a slow link into seconds of old keypoints."""
+IN_FLIGHT_MAX: Final = 20
+"""Paho's own bound; mosquitto's too."""
 MAY_NOT_WRITE: Final = "allow this user to write the topic in the broker's access list"
+TOO_LONG: Final = "the broker takes no packet that holds it"
 MAY_NOT_READ: Final = "allow this user to read the topic in the broker's access list; until then no command arrives"
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker publishes when the connection ends without a goodbye."""
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = True
 
 
 def acknowledged(sent: MQTTMessageInfo) -> bool:
@@ -47,23 +62,43 @@ class Session:
     """
 
     def __init__(
-        self, mqtt: Mqtt, client_id: str, lock: threading.Lock, wake: socket.socket, filters: Sequence[str]
+        self,
+        mqtt: Mqtt,
+        client_id: str,
+        lock: threading.Lock,
+        wake: socket.socket,
+        filters: Sequence[str],
+        *,
+        names: Sequence[str] = (),
+        will: Will | None = None,
     ) -> None:
+        """``names`` stand for the ``+`` of a filter where the broker takes no wildcards."""
         self.client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
         self.client.connect_timeout = CONNECT_TIMEOUT_S
         self.client.on_connect = self._on_connect
         self.client.on_disconnect = self._on_disconnect
         self.client.on_subscribe = self._on_subscribe
         self.client.on_message = self._on_message
-        self.announced: dict[str, MQTTMessageInfo] = {}
+        if will is not None:
+            self.client.will_set(will.topic, will.payload, qos=will.qos, retain=will.retain)
+        self.limits = Limits()
+        """What the broker announced, once it has answered."""
+        self.announced: dict[str, tuple[News, MQTTMessageInfo]] = {}
         self.letters: deque[tuple[Letter, MQTTMessageInfo]] = deque()
         self.arrived: deque[Incoming] = deque()
         self.denied: list[tuple[str, str]] = []
-        """Topics the access list does not allow, each with the cure."""
+        """Topics the broker does not allow, each with the cure."""
+        self.refused: list[Letter] = []
+        """Letters that the broker found too large."""
+        self.granted = 0
+        """Filters the broker has agreed to."""
         self.end: BrokerError | None = None
         self._answer: int | None = None
         self._mqtt = mqtt
         self._filters = filters
+        self._names = names
+        self._asked: dict[int, str] = {}
+        self._keypoints_bytes = 0
         self._lock = lock
         self._wake = wake
         self._poll = select.poll()
@@ -103,10 +138,20 @@ class Session:
         if self._answer is None:
             raise broker.closed_unanswered()
         # Before anything is published: whoever sees us online can command us.
-        if self._filters:
-            with self._lock:
-                options = SubscribeOptions(qos=1, retainAsPublished=True)
-                self.client.subscribe([(wanted, options) for wanted in self._filters])
+        with self._lock:
+            self._subscribe()
+
+    def _subscribe(self) -> None:
+        names = ("+",) if self.limits.wildcards else self._names
+        wanted = [each.replace("+", name) for each in self._filters for name in names] if names else self._filters
+        for each in wanted:
+            if not self.limits.fits(subscribe_bytes(each)):
+                self.denied.append((each, f"shorten it, or raise the broker's limit: {TOO_LONG}"))
+                continue
+            options = SubscribeOptions(qos=1, retainAsPublished=True)
+            _, number = self.client.subscribe([(each, options)])
+            if number is not None:
+                self._asked[number] = each
 
     def _socket(self) -> socket.socket | None:
         held = self.client.socket()
@@ -122,27 +167,52 @@ class Session:
         """Everything has been acknowledged."""
         return not self.announced and not self.letters
 
+    @property
+    def room(self) -> bool:
+        """Whether one more message may be under way."""
+        most = min(self.limits.in_flight, IN_FLIGHT_MAX) if self.limits.qos else IN_FLIGHT_MAX
+        return len(self.announced) + len(self.letters) < most
+
+    @property
+    def suspect_bytes(self) -> int:
+        """Size of the largest packet that the broker may have ended the connection for; 0 without any."""
+        news = [each.packet_bytes for each, _ in self.announced.values()]
+        letters = [each.packet_bytes for each, _ in self.letters]
+        return max([self._keypoints_bytes, *news, *letters])
+
     def settle(self) -> list[str]:
         """Forget what has been acknowledged; return the announced topics of it."""
-        said = [topic for topic, sent in self.announced.items() if acknowledged(sent)]
+        said = [topic for topic, (_, sent) in self.announced.items() if acknowledged(sent)]
         for topic in said:
             del self.announced[topic]
         while self.letters and acknowledged(self.letters[0][1]):
             self.letters.popleft()
         return said
 
-    def announce(self, topic: str, payload: bytes) -> None:
-        """Publish retained with QoS 1."""
-        self.announced[topic] = self.client.publish(topic, payload, qos=1, retain=True)
+    def announce(self, news: News) -> None:
+        """Publish retained with QoS 1, as far as the broker allows."""
+        properties = None
+        if news.expiry_s is not None:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = news.expiry_s
+        sent = self.client.publish(
+            news.topic, news.payload, min(1, self.limits.qos), retain=self.limits.retains, properties=properties
+        )
+        self.announced[news.topic] = (news, sent)
 
     def post(self, letter: Letter) -> None:
-        """Publish with QoS 1, not retained."""
+        """Publish with QoS 1, as far as the broker allows, not retained."""
         properties = None
         if letter.correlation is not None:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.CorrelationData = letter.correlation
-        sent = self.client.publish(letter.topic, letter.payload, qos=1, properties=properties)
+        sent = self.client.publish(letter.topic, letter.payload, min(1, self.limits.qos), properties=properties)
         self.letters.append((letter, sent))
+
+    def keypoints(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 0, not retained."""
+        self._keypoints_bytes = max(self._keypoints_bytes, publish_bytes(topic, payload, qos=0))
+        self.client.publish(topic, payload)
 
     def turn(self, timeout_s: float) -> None:
         """Wait for the socket or a wake-up, then let paho read, write and keep the connection alive."""
@@ -179,22 +249,36 @@ class Session:
         if (connected := self._socket()) is not None:
             connected.close()
 
-    def _on_connect(self, _client: Client, _data: object, _flags: object, reason: ReasonCode, *_: object) -> None:
+    def _on_connect(
+        self, _client: Client, _data: object, _flags: object, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        said: Mapping[str, int] = vars(properties) if properties is not None else {}
+        self.limits = Limits.announced(said.get)
         self._answer = reason.value if reason.is_failure else 0
 
     def _on_disconnect(self, _client: Client, _data: object, _flags: object, reason: ReasonCode, *_: object) -> None:
         self.end = broker.refused(reason.value or broker.BROKEN)
 
     def _on_publish(self, _client: Client, _data: object, mid: int, reason: ReasonCode, *_: object) -> None:
-        if reason.is_failure:
-            waiting = [*self.announced.items(), *((letter.topic, sent) for letter, sent in self.letters)]
-            self.denied += [(topic, MAY_NOT_WRITE) for topic, sent in waiting if sent.mid == mid]
+        if not reason.is_failure:
+            return
+        if reason.value == broker.TOO_LARGE:
+            self.refused += [letter for letter, sent in self.letters if sent.mid == mid]
+        error = broker.refused(reason.value)
+        cure = MAY_NOT_WRITE if reason.value == broker.NOT_AUTHORISED else f"{error.cause}: {error.cure}"
+        waiting = [(news.topic, sent) for news, sent in self.announced.values()]
+        waiting += [(letter.topic, sent) for letter, sent in self.letters]
+        self.denied += [(topic, cure) for topic, sent in waiting if sent.mid == mid]
 
     def _on_subscribe(
-        self, _client: Client, _data: object, _mid: int, reasons: Sequence[ReasonCode], *_: object
+        self, _client: Client, _data: object, mid: int, reasons: Sequence[ReasonCode], *_: object
     ) -> None:
-        answers = zip(self._filters, reasons, strict=False)
-        self.denied += [(wanted, MAY_NOT_READ) for wanted, reason in answers if reason.is_failure]
+        asked = self._asked.pop(mid, None)
+        for reason in reasons:
+            if not reason.is_failure:
+                self.granted += 1
+            elif asked is not None:
+                self.denied.append((asked, MAY_NOT_READ))
 
     def _on_message(self, _client: Client, _data: object, message: MQTTMessage) -> None:
         properties = message.properties

@@ -1,6 +1,11 @@
-"""Another client with our id, where the broker does not say that it threw us out for one, as mosquitto 2.0 does not."""
+"""Another client with our id, where the broker does not say that it threw us out for one, as mosquitto 2.0 does not.
+
+It is claimed on evidence alone: how connections end raises the suspicion, and the broker's retained state convicts,
+where it carries the instance id of another agent although ours had arrived there.
+"""
 
 import socket
+from collections.abc import Callable
 from typing import Final
 
 from agent.config.tree import Mqtt
@@ -16,22 +21,26 @@ THROWN_OUT_MAX: Final = 2
 
 
 class Twin:
-    """Recognises it by how connections end."""
+    """Recognises it; ``seen`` looks whether another agent speaks under our id, and is asked on suspicion alone."""
 
-    def __init__(self, mqtt: Mqtt) -> None:
+    def __init__(self, mqtt: Mqtt, seen: Callable[[], bool]) -> None:
         self._place = (mqtt.host, mqtt.port)
+        self._seen = seen
         self._thrown_out = 0
 
     def judge(self, error: BrokerError, lived_s: float) -> BrokerError:
         """Say why a connection of so many seconds was lost.
 
-        Whoever loses a connection to a broker that is there a moment later, and that twice in a row, was thrown out.
+        Whoever loses a connection to a broker that is there a moment later, and that twice in a row, may have been
+        thrown out for another.
         """
         if error.code != broker.BROKEN or not self._listens():
             self._thrown_out = 0
             return error
         self._thrown_out = self._thrown_out + 1 if lived_s < THROWN_OUT_S else 1
-        return broker.thrown_out() if self._thrown_out >= THROWN_OUT_MAX else error
+        if self._thrown_out < THROWN_OUT_MAX:
+            return error
+        return broker.thrown_out() if self._seen() else broker.ended_again()
 
     def _listens(self) -> bool:
         """Whether a broker waits for whoever comes. What stands before a dead one takes him in and sends him away."""

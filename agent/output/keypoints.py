@@ -21,8 +21,8 @@ KEYPOINT_STEPS: Final = np.array((10.0, 10.0, 1000.0))
 class Outlet(Protocol):
     """Where the agent's messages go, as a context manager: :class:`agent.link.Link`, or a file."""
 
-    def announce(self, leaf_topic: str, payload: bytes) -> None:
-        """Take the newest word on a retained topic."""
+    def announce(self, leaf_topic: str, payload: bytes, expiry_s: int | None = None) -> None:
+        """Take the newest word on a retained topic, which is forgotten after ``expiry_s``."""
 
     def event(self, payload: bytes) -> None:
         """Take what happened."""

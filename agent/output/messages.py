@@ -1,5 +1,6 @@
 """Builds the messages that say what the agent is and does."""
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ from agent.wire.messages import (
 )
 from models.shelf.catalogue import Precision
 
+INSTANCE: Final = uuid.uuid4().hex[:12]
+"""Of this run of the agent."""
 ID_TAKEN: Final = "another agent seems to have this device_id"
 """How the state's last error begins then; `agent doctor` looks for it."""
 
@@ -47,6 +50,7 @@ def info_message(config: Config, devices: tuple[DeviceInfo, ...], models: Mappin
         models=tuple(ModelInfo(name=name, precisions=precisions) for name, precisions in models.items()),
         commands=tuple(ARGS),
         groups=config.groups,
+        instance=INSTANCE,
     )
 
 
@@ -85,6 +89,7 @@ class Standing:
             ),
             last_error=self.last_error,
             since=self.since,
+            instance=INSTANCE,
         )
 
 
@@ -120,6 +125,7 @@ def metrics_message(
             "model": engine.spec.model,
             "engine": engine.generation,
             **rounded(asdict(host)),
+            "instance": INSTANCE,
         }
     )
 

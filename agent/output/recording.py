@@ -16,7 +16,7 @@ class FileOutlet:
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
 
-    def announce(self, leaf_topic: str, payload: bytes) -> None:
+    def announce(self, leaf_topic: str, payload: bytes, expiry_s: int | None = None) -> None:
         """Drop it."""
 
     def event(self, payload: bytes) -> None:

@@ -20,18 +20,27 @@ class BrokerError(Exception):
 
 
 BROKEN: Final = 128
+PROTOCOL: Final = 130
+NOT_AUTHORISED: Final = 135
 TAKEN_OVER: Final = 142
-# Reason codes of CONNACK, DISCONNECT and PUBACK: MQTT 5.0, section 2.4.
+TOO_LARGE: Final = 149
+NO_RETAIN: Final = 154
+NO_QOS: Final = 155
+MQTT5_CURE: Final = "use a broker that speaks MQTT 5, such as mosquitto 1.6 or newer"
+DEFECT_CURE: Final = "report it with the broker's name and version: edgepose or the broker does not keep to MQTT 5"
+# Every reason code above 0x7F: MQTT 5.0, section 2.4.
 REASONS: Final[dict[int, tuple[str, str]]] = {
     BROKEN: (
         "the connection broke",
         "check broker and network; two devices with one device_id also throw each other out",
     ),
-    130: ("the broker does not keep to MQTT 5", "use a broker that speaks MQTT 5, such as mosquitto 1.6 or newer"),
-    132: ("the broker does not speak MQTT 5", "use a broker that speaks MQTT 5, such as mosquitto 1.6 or newer"),
+    129: ("the broker could not read a packet of ours", DEFECT_CURE),
+    PROTOCOL: ("the broker does not keep to MQTT 5", MQTT5_CURE),
+    131: ("the broker refuses it for a reason of its own", "look at the broker's log"),
+    132: ("the broker does not speak MQTT 5", MQTT5_CURE),
     133: ("the broker does not accept this client id", "let the broker accept the device id as client id"),
     134: ("the broker refuses the user name or password", "check user name and password against the broker's"),
-    135: (
+    NOT_AUTHORISED: (
         "the broker says: not authorised",
         "set user name and password, or allow this user in the broker's access list",
     ),
@@ -39,11 +48,29 @@ REASONS: Final[dict[int, tuple[str, str]]] = {
     137: ("the broker is busy", "it is tried again by itself"),
     138: ("the broker has banned this client", "lift the ban in the broker"),
     139: ("the broker is shutting down", "start the broker again"),
+    140: ("the broker wants another way to authenticate", "let the broker take user name and password"),
     141: ("the broker has gone silent", "check the network; the broker did not answer within the keep-alive time"),
     TAKEN_OVER: ("another client came with our client id", "give every device a device_id of its own"),
-    149: ("a message is larger than the broker accepts", "raise the broker's maximum packet size"),
+    143: ("the broker does not accept a topic filter", "check the prefix, and what the broker allows in a topic"),
+    144: ("the broker does not accept a topic", "check the prefix, and what the broker allows in a topic"),
+    145: ("the broker says: this packet id is in use", DEFECT_CURE),
+    146: ("the broker says: it does not know this packet id", DEFECT_CURE),
+    147: ("more messages are under way than the broker accepts", "raise the broker's receive maximum"),
+    148: ("the broker does not accept a topic alias", DEFECT_CURE),
+    TOO_LARGE: ("a message is larger than the broker accepts", "raise the broker's maximum packet size"),
+    150: ("messages come faster than the broker accepts", "raise the broker's limit of messages a second"),
     151: ("the broker's quota is exceeded", "raise the broker's limits"),
+    152: ("whoever runs the broker ended the connection", "ask whoever runs the broker"),
+    153: ("the broker does not accept this kind of payload", "let the broker take JSON below the prefix"),
+    NO_RETAIN: ("the broker keeps no retained messages", "allow retained messages in the broker"),
+    NO_QOS: ("the broker does not take QoS 1", "allow QoS 1 in the broker"),
+    156: ("the broker sends us to another server for now", "set the host to the other server's"),
+    157: ("the broker has moved to another server", "set the host to the other server's"),
+    158: ("the broker takes no shared subscriptions", DEFECT_CURE),
     159: ("the broker limits the rate of connections", "it is tried again by itself"),
+    160: ("the broker ends connections after a time", "raise the broker's longest connection time"),
+    161: ("the broker takes no subscription identifiers", DEFECT_CURE),
+    162: ("the broker takes no wildcards in subscriptions", "allow wildcards in the broker"),
 }
 
 
@@ -54,11 +81,19 @@ def refused(reason_code: int) -> BrokerError:
 
 
 def thrown_out() -> BrokerError:
-    """Say what another client with our id looks like where the broker does not tell."""
+    """Say that another client with our id was seen, where the broker does not tell."""
+    return BrokerError(
+        "another agent speaks under our device_id, and the broker ends our connection for it",
+        "give every device a device_id of its own",
+        TAKEN_OVER,
+    )
+
+
+def ended_again() -> BrokerError:
+    """Say that the connection ends again and again, and that nobody else was seen under our id."""
     return BrokerError(
         "the broker ends our connection again and again, and is there",
-        "give every device a device_id of its own; if each has one, look at the broker's log",
-        TAKEN_OVER,
+        "look at the broker's log; its limits, or a keep-alive of its own, may end connections",
     )
 
 

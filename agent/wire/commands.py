@@ -7,7 +7,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, JsonValue
 
@@ -15,6 +15,9 @@ from agent.wire.affinity import Affinity, Preset
 from agent.wire.messages import Effective, Message, Part, Requested, Timestamp
 
 COMMAND_BYTES_MAX = 16 * 1024
+SHORT_CHARACTERS: Final = 60
+ASKING: Final = frozenset({"describe", "jobs", "plan-affinity", "snapshot"})
+"""Commands that change nothing: without its result the reply to them says nothing."""
 
 PrecisionName = Literal["FP32", "FP16", "INT8"]
 HintName = Literal["latency", "throughput"]
@@ -43,6 +46,7 @@ class ErrorCode(StrEnum):
     VERSION_CONFLICT = "version_conflict"
     NOT_FOUND = "not_found"
     CANCELLED = "cancelled"
+    TOO_LARGE = "too_large"
     INTERNAL = "internal"
 
 
@@ -270,6 +274,21 @@ class Reply(Message):
     error: ReplyError | None = None
     result: dict[str, JsonValue] | None = None
     state_version: int
+
+    def shortened(self, packet_bytes: int, limit_bytes: int | None) -> Self | None:
+        """What is said in place of a reply that the broker does not take; None where it is as short already.
+
+        What was done stays done: only of a command that asks nothing is left of its success.
+        """
+        if self.error is not None and self.result is None:
+            error = self.error.model_copy(update={"message": self.error.message[:SHORT_CHARACTERS], "hint": ""})
+            return None if error == self.error else self.model_copy(update={"error": error})
+        limit = f"of {limit_bytes}" if limit_bytes is not None else "it does not tell"
+        told = f"the answer of {packet_bytes} bytes is above the broker's limit {limit}"
+        asked = self.command in ASKING and self.status is ReplyStatus.SUCCEEDED
+        error = ReplyError(code=ErrorCode.TOO_LARGE, message=told, hint="raise its maximum packet size")
+        status = ReplyStatus.FAILED if asked else self.status
+        return self.model_copy(update={"status": status, "error": error, "result": None})
 
 
 class Pace(Part):

@@ -109,6 +109,8 @@ class Info(Message):
     models: tuple[ModelInfo, ...]
     commands: tuple[str, ...]
     groups: tuple[str, ...] = ()
+    instance: str | None = None
+    """Another one at each start: it tells messages of this run from those of another."""
 
 
 class Status(StrEnum):
@@ -175,6 +177,7 @@ class State(Message):
     camera: CameraState
     last_error: str | None = None
     since: Timestamp
+    instance: str | None = None
 
 
 class FrameSize(Part):
@@ -245,6 +248,7 @@ class Metrics(Message):
     rss_mb: float | None
     temperature_c: float | None
     gpu_busy_percent: float | None
+    instance: str | None = None
 
 
 class Severity(StrEnum):

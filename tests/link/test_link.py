@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from tenacity.wait import wait_base, wait_none
 
 from agent.config.tree import Mqtt
 from agent.errors import LinkError
-from agent.link import Link, link
+from agent.link import Dropped, Link, link
 from agent.policies import RECONNECT_TAKEN_OVER
+from agent.wire import broker as broker_words
 from agent.wire.broker import BrokerError
+from agent.wire.messages import CameraState, Requested, State, Status
 from tests.broker import Broker, Listener, free_port, publish
 from tests.link.conftest import TOPICS, Logs, States, link_to
 from tests.link.proxy import Proxy
@@ -235,19 +238,62 @@ class Pauses:
         return 0.05 if policy is not RECONNECT_TAKEN_OVER else 60.0
 
 
+def a_state(instance: str | None) -> bytes:
+    """The state of an agent of this instance; None is one of an older version."""
+    now = datetime.now(UTC)
+    return State(
+        device_id=TOPICS.device_id,
+        sent_at=now,
+        version=0,
+        status=Status.RUNNING,
+        requested=Requested(model="m", device="CPU", precision="FP32"),
+        effective=None,
+        camera=CameraState(status="live", source="clip:vtest"),
+        since=now,
+        instance=instance,
+    ).encode()
+
+
 def test_another_client_with_our_id_is_told_and_given_time(
     broker: Broker, states: States, logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two links with one id notice it, though this broker gives no reason; it is told once, and they wait."""
     monkeypatch.setattr(link, "pause_s", pauses := Pauses())
-    told: list[BrokerError] = []
-    twins = [Link(Mqtt(host=broker.host, port=broker.port), TOPICS, on_taken_over=told.append) for _ in range(2)]
+    told: list[BrokerError | Dropped] = []
+    mqtt = Mqtt(host=broker.host, port=broker.port)
+    twins = [Link(mqtt, TOPICS, on_trouble=told.append, instance=instance) for instance in ("one", "two")]
+    for twin, instance in zip(twins, ("one", "two"), strict=True):
+        twin.announce(TOPICS.state, a_state(instance))
     with twins[0]:
         logs.wait("broker.connected")
         with twins[1]:
-            logs.wait("broker.lost", lambda entry: "again and again" in entry["cause"])
-    assert [error.cure for error in told][:1] == [error.cure for error in told if "device_id" in error.cure]
+            logs.wait("broker.lost", lambda entry: "another agent" in entry["cause"])
+    assert [str(error) for error in told][:1] == [broker_words.thrown_out().cause]
     assert RECONNECT_TAKEN_OVER in pauses.seen
+
+
+@pytest.mark.parametrize("instance", ["mine", None])
+def test_a_connection_that_is_cut_again_and_again_is_no_other_client(
+    broker: Broker, states: States, logs: Logs, monkeypatch: pytest.MonkeyPatch, instance: str | None
+) -> None:
+    """Without a state of another agent at the broker nobody is blamed, and the connection comes back as ever."""
+    monkeypatch.setattr(link, "pause_s", pauses := Pauses())
+    told: list[BrokerError | Dropped] = []
+    with Proxy(broker.port) as proxy:
+        mqtt = Mqtt(host="127.0.0.1", port=proxy.port)
+        mine = Link(mqtt, TOPICS, on_state=states, on_trouble=told.append, instance="mine")
+        mine.announce(TOPICS.state, a_state(instance))
+        expected = [True]
+        with Listener(broker.port, TOPICS.state) as listener, mine:
+            for cut in range(1, 4):
+                states.wait(*expected)
+                listener.wait_count(cut)
+                proxy.cut()
+                expected += [False, True]
+            states.wait(*expected)
+    assert not told
+    assert logs.wait("broker.lost", lambda entry: "again and again" in entry["cause"])
+    assert RECONNECT_TAKEN_OVER not in pauses.seen
 
 
 def lost_again(logs: Logs, told: int) -> None:

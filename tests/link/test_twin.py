@@ -33,7 +33,7 @@ def resets(guest: socket.socket) -> None:
 
 
 @contextmanager
-def listening(host: Host) -> Iterator[Twin]:
+def listening(host: Host, *, seen: bool = True) -> Iterator[Twin]:
     """The judge of connections to whoever treats his guests like this."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         guests: list[socket.socket] = []
@@ -50,7 +50,7 @@ def listening(host: Host) -> Iterator[Twin]:
         thread = threading.Thread(target=receive)
         thread.start()
         try:
-            yield Twin(Mqtt(host="127.0.0.1", port=server.getsockname()[1]))
+            yield Twin(Mqtt(host="127.0.0.1", port=server.getsockname()[1]), lambda: seen)
         finally:
             server.shutdown(socket.SHUT_RDWR)
             thread.join(5)
@@ -63,6 +63,12 @@ def test_twice_thrown_out_by_a_broker_that_is_there() -> None:
     with listening(waits) as twin:
         assert twin.judge(LOST, 1.0) is LOST
         assert twin.judge(LOST, 1.0).code == broker.TAKEN_OVER
+
+
+def test_nobody_is_blamed_without_evidence() -> None:
+    """However often the connection ends, another client is claimed only where one was seen."""
+    with listening(waits, seen=False) as twin:
+        assert {twin.judge(LOST, 1.0).code for _ in range(4)} <= {broker.BROKEN, None}
 
 
 def test_a_connection_that_lived_long_begins_anew() -> None:
