@@ -34,6 +34,7 @@ from agent.output.prometheus import Exporter, Figures
 from agent.redact import redact
 from agent.service import memory
 from agent.service.clock import WallClock
+from agent.service.hang import Answering, Hang
 from agent.service.systemd import Service
 from agent.wire.broker import BrokerError
 from agent.wire.commands import Incoming
@@ -89,6 +90,8 @@ class Agent:
             config, self._outlet, book, note=self._on_note, describe=self._describe, end=self._on_end
         )
         self._service = Service(config, self._control, self._telemetry, link)
+        self._hang = Hang(config.inference.hang_timeout_s)
+        self._answering = Answering.YES
         self._assembly = Assembly(config, self._outlet, self._telemetry, frames_max, self._inbox.put)
         self._starter = threading.Thread(
             target=self._assembly.start, args=(self._control.candidates(),), name="starter", daemon=True
@@ -152,9 +155,14 @@ class Agent:
             if time.monotonic() >= due:
                 due += window_s
                 self._publish_metrics()
+            hung = self._watch_device()
             self._sync()
+            if hung is not None:
+                self._fail(hung)
+                return 1
             self._service.turn(self._standing)
-            wait_s = min(due, self._control.due_s(), self._service.due_s) - time.monotonic()
+            now = time.monotonic()
+            wait_s = min(due - now, self._control.due_s() - now, self._service.due_s - now, self._hang.look_every_s)
             happening = self._inbox.get(wait_s)
             if happening is None:
                 continue
@@ -163,6 +171,29 @@ class Agent:
             code = self._on(happening)
             if code is not None:
                 return code
+
+    def _watch_device(self) -> EngineError | None:
+        """Tell of an inference that does not return; the error that ends the agent where it never will."""
+        if (running := self._control.running) is None:
+            return None
+        pipeline, spec = running.pipeline, running.lane.engine.spec
+        before = self._answering
+        self._answering = self._hang.look(pipeline.begun, pipeline.finished, time.monotonic())
+        text = f"{spec.model} on {spec.device} has not answered for {{:g}} s"
+        facts: Facts = {"device": spec.device, "model": spec.model, "precision": spec.precision}
+        match before, self._answering:
+            case Answering.YES, Answering.LATE:
+                half_s = self._config.inference.hang_timeout_s / 2
+                self._on_note(events.Note("engine.hung", Severity.ERROR, text.format(half_s), facts))
+            case Answering.LATE, Answering.YES:
+                self._standing.last_error = None
+                self._on_note(events.Note("engine.back", Severity.INFO, "the device answers again", facts))
+            case _, Answering.NEVER:
+                hint = (
+                    "the process ends, since nothing else ends a call into a driver; look at the device and its driver"
+                )
+                return EngineError(text.format(self._config.inference.hang_timeout_s), hint=hint)
+        return None
 
     def _on(self, happening: Happening) -> int | None:
         """Take one happening; the exit code where it is the last."""
@@ -254,7 +285,7 @@ class Agent:
     def _on_note(self, note: events.Note) -> None:
         tell = {Severity.INFO: log.info, Severity.WARNING: log.warning, Severity.ERROR: log.error}[note.severity]
         tell(note.code, message=note.message, **note.facts)
-        if note.code in {"engine.degraded", "broker.taken_over"}:
+        if note.code in {"engine.degraded", "engine.hung", "broker.taken_over"}:
             self._standing.last_error = note.message
         self._event(note.code, note.severity, note.message, note.facts)
 
@@ -286,6 +317,7 @@ class Agent:
     def _sync(self) -> None:
         """Announce the state when it is another one."""
         standing, state = self._standing, self._control.state
+        late = self._answering is not Answering.YES
         told = (state.record, state.phase, standing.camera, standing.last_error)
         if all(now is before for now, before in zip(told, self._told, strict=True)):
             return
@@ -294,9 +326,9 @@ class Agent:
         standing.version = state.record.version
         standing.requested = state.record.settings.requested()
         standing.engine = running.lane.engine if running else None
-        if not state.record.fallback and standing.status is Status.DEGRADED:
+        if not state.record.fallback and standing.status is Status.DEGRADED and not late:
             standing.last_error = None
-        standing.become(self._control.status(camera_lost=standing.camera == "lost"))
+        standing.become(self._control.status(camera_lost=standing.camera == "lost", late=late))
         self._announce()
 
     def _announce(self) -> None:

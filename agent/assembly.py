@@ -123,7 +123,12 @@ class Assembly:
         quantizing = Quantizing(config, samples)
         parts.callback(quantizing.close)
         jobs = {"quantize": quantizing.run, "benchmark": studies.run, "sweep": studies.run}
-        works = Works(workshop, samples, self._telemetry, jobs, measure_s=config.switch.measure_s, post=self._post)
+        # A file that waits for its reader sets no pace: there is nothing to keep up with.
+        waits = config.camera.lossless or config.camera.pace == "fast"
+        captured = None if waits else lambda: source.counts().captured
+        works = Works(
+            workshop, samples, self._telemetry, jobs, switch=config.switch, captured=captured, post=self._post
+        )
         running = Running(pipeline, checked.lane, works, samples)
         parts.callback(lambda: running.lane.engine.close())  # noqa: PLW0108 - the lane in use then, not now
         self._post(Ready(running, source, record, fallen))  # before the pipeline's first word, which may be its last

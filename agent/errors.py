@@ -41,6 +41,10 @@ class AccuracyError(EngineError):
     """The network at a lower precision loses too many people, or their poses."""
 
 
+class TooSlowError(EngineError):
+    """A network is right, and finishes too few of the camera's frames."""
+
+
 class CancelledError(EdgeposeError):
     """Somebody took back what was being done."""
 

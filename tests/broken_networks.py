@@ -34,9 +34,9 @@ VARIANTS: dict[Precision, str] = {"FP32": "FP32", "FP16": "FP16"}
 DARK = 20.0
 
 
-def sound(folder: Path, seed: int = 1) -> str:
+def sound(folder: Path, seed: int = 1, name: str = "tiny-sound") -> str:
     """One that works."""
-    return _install(folder, "tiny-sound", network(seed=seed))
+    return _install(folder, name, network(seed=seed))
 
 
 def without_file(folder: Path) -> str:
@@ -111,6 +111,16 @@ def raises_in_the_dark(folder: Path) -> str:
         return ops.reduce_sum(ops.reshape(data, pattern, special_zero=False), ops.constant(np.array([0, 1])))
 
     return _install(folder, "tiny-raising", network(spoil=spoil))
+
+
+def hangs_in_the_dark(folder: Path) -> str:
+    """Its inference never returns for a dark picture: a loop whose condition holds for as long as the mean is low."""
+    return _install(folder, "tiny-hanging", network(spoil=lambda mean: _loop(-1, ops.less(mean, _float(DARK)))))
+
+
+def lagging(folder: Path, rounds: int = 60_000) -> str:
+    """Its inference is right, and takes a good part of a second, which it spends in a loop."""
+    return _install(folder, "tiny-lagging", network(spoil=lambda mean: _loop(rounds, ops.greater(mean, _float(-1)))))
 
 
 def slow(folder: Path, side: int = 2000) -> str:
@@ -209,6 +219,19 @@ def _install(folder: Path, name: str, network: ov.Model) -> str:
     add(scratch / f"{name}.toml", scratch, Store(folder), roles_of)
     shutil.rmtree(scratch)
     return name
+
+
+def _loop(rounds: int, goes_on: Any) -> Any:
+    """Count for so many rounds, -1 without end, where ``goes_on``; a number."""
+    counted, again = ops.parameter([], np.float32), ops.parameter([], np.bool_)
+    condition, next_again = ops.logical_or(again, again), ops.logical_or(again, again)
+    body = ov.Model([condition, ops.add(counted, _float(1)), next_again], [counted, again], "body")
+    loop = ops.loop(ops.constant(np.int32(rounds)), goes_on)
+    loop.set_function(body)
+    loop.set_merged_input(counted, _float(0).output(0), body.outputs[1])
+    loop.set_merged_input(again, goes_on.output(0), body.outputs[2])
+    loop.set_special_body_ports([-1, 0])
+    return loop.get_iter_value(body.outputs[1], -1)
 
 
 def _write(network: ov.Model, name: str, entry: Path) -> None:

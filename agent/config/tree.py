@@ -23,6 +23,7 @@ from agent.config.types import (
     Pixels,
     PositiveSeconds,
     ReplyFilter,
+    Share,
     ZeroIsNone,
     empty_is,
 )
@@ -182,6 +183,7 @@ class Inference(Table):
     requests: Annotated[Count | None, ZeroIsNone] = None
     threads: Annotated[Count | None, ZeroIsNone] = None
     cache: bool = True
+    hang_timeout_s: PositiveSeconds = 8.0
 
 
 class Switch(Table):
@@ -189,6 +191,7 @@ class Switch(Table):
 
     timeout_s: PositiveSeconds = 120.0
     measure_s: float = Field(default=2.0, gt=0, le=60)
+    min_fps_ratio: Annotated[Share | None, ZeroIsNone] = None
     good_after_s: PositiveSeconds = 60.0
     missed_max: float = Field(default=0.03, ge=0, le=1)
     oks_min: float = Field(default=0.85, ge=0, le=1)

@@ -10,6 +10,7 @@ from agent.wire.topics import DEVICE_ID
 
 PositiveSeconds = Annotated[float, Field(gt=0, le=3600)]
 FramesPerSecond = Annotated[float, Field(gt=0, le=1000)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=1024)]
 Pixels = Annotated[int, Field(ge=16, le=16384)]
 InputPixels = Annotated[int, Field(ge=32, le=4096)]

@@ -168,8 +168,8 @@ class Control:
             self._perform(effect)
         self._after(before)
 
-    def status(self, *, camera_lost: bool) -> Status:
-        """What the agent is doing, in a word."""
+    def status(self, *, camera_lost: bool, late: bool = False) -> Status:
+        """What the agent is doing, in a word; ``late`` where the device owes an answer."""
         record = self.state.record
         match self.state.phase:
             case Phase.STARTING:
@@ -184,7 +184,7 @@ class Control:
             return Status.PAUSED
         if camera_lost:
             return Status.CAMERA_LOST
-        return Status.DEGRADED if record.fallback else Status.RUNNING
+        return Status.DEGRADED if record.fallback or late else Status.RUNNING
 
     def _studying(self) -> bool:
         job = journal.unfinished(self.state.record)

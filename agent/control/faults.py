@@ -6,7 +6,7 @@ import structlog
 
 from agent.control.events import Failed
 from agent.control.journal import Attempt
-from agent.errors import AccuracyError, CancelledError, EdgeposeError, TrialError
+from agent.errors import AccuracyError, CancelledError, EdgeposeError, TooSlowError, TrialError
 from agent.redact import redact
 from agent.wire.commands import CommandError, ErrorCode, Reply, ReplyError, ReplyStatus
 
@@ -26,6 +26,8 @@ def _command_error(error: Exception) -> CommandError:
             return error
         case AccuracyError():
             return CommandError(ErrorCode.ACCURACY_FAILED, str(error), error.hint)
+        case TooSlowError():
+            return CommandError(ErrorCode.TOO_SLOW, str(error), error.hint)
         case TrialError():
             return CommandError(ErrorCode.TRIAL_FAILED, str(error), error.hint)
         case EdgeposeError():

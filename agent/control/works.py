@@ -7,20 +7,24 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from agent.config.tree import Switch
 from agent.control.courtesy import behind
 from agent.control.events import Built, Done, Failed, Work
 from agent.control.faults import failed
 from agent.control.samples import Samples
 from agent.control.workshop import CheckedLane, Workshop
+from agent.errors import TooSlowError
 from agent.observe.telemetry import Telemetry
 from agent.output.messages import effective, rounded
 from agent.pipeline import Handover, Lane
-from agent.wire.commands import Agreement, Pace, PlanAffinity, SwitchResult
+from agent.wire.commands import KEEPS_UP, Agreement, Pace, PlanAffinity, SwitchResult
 
 RunJob = Callable[[Work, Callable[[str, float], None], threading.Event], Done]
 """Does a job: the work, whom to tell what it does and how far it is, and whether it is to be given up."""
 HANDOVER_S = 5.0
 """How long the first result of a new engine is waited for, where frames flow."""
+KEEPING_UP = 0.9
+"""Of the camera's frames; of the rest it may be that it only began late."""
 BEFORE_S = 5.0
 """Over so many seconds the old engine is measured, before it has to share the processor with a compiler."""
 
@@ -66,14 +70,16 @@ class Works:
         telemetry: Telemetry,
         jobs: Mapping[str, RunJob],
         *,
-        measure_s: float,
+        switch: Switch,
+        captured: Callable[[], int] | None,
         post: Callable[[Over | Progress], None],
     ) -> None:
         self._workshop = workshop
         self._jobs = jobs
         self._samples = samples
         self._telemetry = telemetry
-        self._measure_s = measure_s
+        self._switch = switch
+        self._captured = captured
         self._post = post
         self._cancelled: dict[int, threading.Event] = {}
         self._in_use_since = 0.0
@@ -124,10 +130,13 @@ class Works:
     def _measured(self, swapped: Swapped) -> dict[str, JsonValue]:
         handover, engine = swapped.handover, swapped.lane.engine
         after = Pace(fps=None, latency=None)
+        meter = CameraMeter(self._captured if swapped.flowing else None)
         if handover.done.wait(HANDOVER_S if swapped.flowing else 0.0):
             self._in_use_since = handover.first_s
-            threading.Event().wait(self._measure_s)
+            meter = CameraMeter(self._captured)
+            threading.Event().wait(self._switch.measure_s)
             after = _pace(self._telemetry, handover.first_s, time.perf_counter())
+        judged = judge(after.fps, *meter.read(), self._switch.min_fps_ratio)
         facts = effective(engine)
         plan = engine.facts.plan
         return SwitchResult(
@@ -139,9 +148,52 @@ class Works:
             frames_lost=handover.frames_lost,
             before=swapped.before,
             after=after,
+            camera_fps=judged.camera_fps,
+            verdict=judged.verdict,
             agreement=swapped.agreement,
             plan=plan.model_dump(mode="json", exclude={"mermaid"}) if plan else None,
         ).model_dump(mode="json")
+
+
+class CameraMeter:
+    """Frames that a camera gives, from the moment it is made; nobody's where there is no camera."""
+
+    def __init__(self, captured: Callable[[], int] | None) -> None:
+        self._captured = captured
+        self._began_s = time.perf_counter()
+        self._before = captured() if captured else 0
+
+    def read(self) -> tuple[float | None, float]:
+        """Frames a second, None where none came, and the seconds it was measured over."""
+        took_s = time.perf_counter() - self._began_s
+        frames = self._captured() - self._before if self._captured else 0
+        return frames / took_s if frames else None, took_s
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How an engine does against the camera."""
+
+    camera_fps: float | None
+    verdict: str | None
+
+
+def judge(fps: float | None, camera_fps: float | None, took_s: float, ratio_min: float | None) -> Judged:
+    """Whether an engine that finished ``fps`` frames a second keeps up with a camera, measured over ``took_s``.
+
+    One frame more or less is chance. Raises TooSlowError below ``ratio_min`` of the camera's frames.
+    """
+    if camera_fps is None:
+        return Judged(None, None)
+    told = rounded({"camera": camera_fps})["camera"]
+    share = ((fps or 0.0) + 1 / took_s) / camera_fps
+    slow = f"falls behind: {fps or 0:.1f} of {camera_fps:.{0 if camera_fps >= 10 else 1}f} fps"
+    if ratio_min is not None and share < ratio_min:
+        raise TooSlowError(
+            f"it {slow}, less than switch.min_fps_ratio = {ratio_min:g} asks for",
+            hint="choose a faster device, precision or input size, or a lower ratio",
+        )
+    return Judged(told, KEEPS_UP if share >= KEEPING_UP else slow)
 
 
 def _pace(telemetry: Telemetry, since: float, until: float) -> Pace:

@@ -39,6 +39,7 @@ class ErrorCode(StrEnum):
     COMPILE_FAILED = "compile_failed"
     TRIAL_FAILED = "trial_failed"
     ACCURACY_FAILED = "accuracy_failed"
+    TOO_SLOW = "too_slow"
     BUSY = "busy"
     EXPIRED = "expired"
     RETAINED = "retained"
@@ -314,6 +315,10 @@ class Agreement(Part):
     """Of those it found; None without any."""
 
 
+KEEPS_UP: Final = "keeps up"
+"""The verdict on an engine that finishes what its camera gives."""
+
+
 class SwitchResult(Part):
     """What a switch brought."""
 
@@ -327,6 +332,10 @@ class SwitchResult(Part):
     """Frames dropped between those two results."""
     before: Pace
     after: Pace
+    camera_fps: float | None = None
+    """Frames the camera gave meanwhile; None where none came, and where a file waits for whoever reads it."""
+    verdict: str | None = None
+    """``keeps up``, or ``falls behind: 0.2 of 10 fps``; None where there was no camera to keep up with."""
     agreement: Agreement | None = None
     """Of a precision below FP32; None also where nobody has been in view to compare."""
     plan: dict[str, JsonValue] | None = None

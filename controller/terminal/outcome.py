@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.wire.affinity import Plan
-from agent.wire.commands import Agreement, ReplyError, SwitchResult
+from agent.wire.commands import KEEPS_UP, Agreement, ReplyError, SwitchResult
 from controller.client.fleet import printable
 from controller.client.request import Outcome
 from controller.terminal.surroundings import tell
@@ -106,13 +106,15 @@ def lines(outcomes: Sequence[Outcome]) -> Table:
         "gap ms",
         "lost",
         "compile ms",
+        "camera",
     )
     switched = any(switch_of(outcome) for outcome in outcomes)
     table = table_of(*names[: None if switched else 3])
     for outcome in outcomes:
         switch = switch_of(outcome)
         first = [outcome.device_id, outcome.status, outcome.reply.state_version if outcome.reply else None]
-        table.add_row(*(cell(value) for value in [*first, *(_line(switch) if switch else [])]))
+        row = [cell(value) for value in [*first, *(_line(switch) if switch else [])]]
+        table.add_row(*row, *([verdict(switch)] if switch else []))
     return table
 
 
@@ -187,7 +189,16 @@ def figures(switch: SwitchResult) -> Table:
         facts += agreement_facts(switch.agreement)
     for name, value in facts:
         table.add_row(Text(name, style="dim"), cell(value))
+    if switch.verdict is not None:
+        table.add_row(Text("camera", style="dim"), verdict(switch))
     return table
+
+
+def verdict(switch: SwitchResult) -> Text:
+    """How the engine does against the camera, in red where it falls behind."""
+    pace = "" if switch.camera_fps is None else f"{switch.camera_fps:.1f} fps: "
+    text = printable(f"{pace}{switch.verdict or '-'}")
+    return Text(text, style="" if switch.verdict in {None, KEEPS_UP} else "bold red")
 
 
 def agreement_facts(agreement: Agreement) -> list[tuple[str, str]]:
