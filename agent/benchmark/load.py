@@ -8,7 +8,8 @@ from typing import Protocol
 
 import psutil
 
-from agent.observe.host import SYS, temperature_c
+from agent.observe.accelerators import SYS
+from agent.observe.host import temperature_c
 
 OTHERS_MAX = 10.0
 """Percent of the whole machine that other processes may take of a run.

@@ -27,16 +27,17 @@ from agent.capture import open_source
 from agent.capture import redact as redact_source
 from agent.capture.frame import CaptureEvent, EndOfSource, Frame, Source
 from agent.config.tree import Camera, Config, Devices, Inference, Model, Mqtt, Paths
+from agent.doctor import accelerators
 from agent.doctor.finding import Check, Level
 from agent.doctor.unit import service, unit_of
 from agent.errors import EdgeposeError
 from agent.inference.devices import list_devices, open_core, require_devices
 from agent.link.session import Session
-from agent.observe.host import SYS, cpu_governors, cpu_model, temperature_c
+from agent.observe.host import cpu_governors, cpu_model, temperature_c
 from agent.output.messages import ID_TAKEN
 from agent.redact import redact
 from agent.wire.broker import BrokerError
-from agent.wire.messages import State
+from agent.wire.messages import DeviceInfo, State
 from agent.wire.topics import Topics
 from models.shelf.store import Store
 
@@ -45,7 +46,6 @@ CAMERA_TIMEOUT_S: Final = 3.0
 CAMERA_LOOK_S: Final = 1.0
 """How long a camera that answers is watched to tell its frame rate."""
 
-INTEL: Final = "0x8086"
 # What one network takes with all its variants and compiled forms, and room to work in.
 DISK_NEEDED_MB: Final = 200
 DISK_COMFORTABLE_MB: Final = 1000
@@ -66,7 +66,8 @@ def run(config: Config) -> tuple[Check, ...]:
     return examine(
         {
             "camera": lambda: camera(config.camera, config.paths),
-            "gpu runtime": lambda: gpu_runtime(config.inference),
+            "gpu": lambda: accelerators.gpu(config.inference, lambda: seen(config.devices)),
+            "npu": lambda: accelerators.npu(config.inference, lambda: seen(config.devices)),
             "devices": lambda: devices(config.inference, config.devices),
             "broker": lambda: broker(config.mqtt, config.device_id),
             "device id": lambda: device_id(config.mqtt, Topics(config.device_id, config.mqtt.prefix)),
@@ -158,42 +159,17 @@ def _look(source: Source, first: Frame) -> tuple[Frame, int]:
     return last, frames
 
 
-def gpu_runtime(settings: Inference, dri: Path = Path("/dev/dri"), sys: Path = SYS) -> Check:
-    """Look for an Intel graphics card, the right to use it, and its OpenCL runtime."""
-    name, bad = "gpu runtime", Level.FAIL if "GPU" in settings.device else Level.WARN
-    nodes = [node for node in sorted(dri.glob("renderD*")) if _is_intel(node, sys)]
-    if not nodes:
-        wanted = f", but inference.device is {settings.device}" if bad is Level.FAIL else ""
-        cure = "pass /dev/dri to the container or virtual machine, or set inference.device to CPU" if wanted else ""
-        return Check(name, bad if wanted else Level.OK, f"no GPU found{wanted}", cure)
-    if closed := [node for node in nodes if not os.access(node, os.R_OK | os.W_OK)]:
-        cure = f"sudo usermod -aG {_group(closed[0])} $USER, then log in again"
-        return Check(name, bad, f"{closed[0]} may not be used by this user", cure)
-    try:
-        ctypes.CDLL("libOpenCL.so.1")
-    except OSError as error:
-        return Check(name, bad, str(error), "install OpenCL with Intel's driver: apt install intel-opencl-icd")
-    return Check(name, Level.OK, f"OpenCL loads; {', '.join(map(str, nodes))} may be used")
-
-
-def _is_intel(node: Path, sys: Path) -> bool:
-    vendor = sys / "class/drm" / node.name / "device/vendor"
-    return not vendor.exists() or vendor.read_text(encoding="ascii").strip() == INTEL
-
-
-def _group(node: Path) -> str:
-    try:
-        return node.group()
-    except KeyError:  # in a container the host's group may have no name
-        return str(node.stat().st_gid)
-
-
 def devices(settings: Inference, names: Devices) -> Check:
     """Ask OpenVINO for its devices and for the configured one."""
     core = open_core(names.aliases)
     require_devices(core, settings.device)
     listed = "; ".join(f"{device.name} ({device.full_name})" for device in list_devices(core))
     return Check("devices", Level.OK, f"{settings.device} can run on {listed}")
+
+
+def seen(names: Devices) -> tuple[DeviceInfo, ...]:
+    """What OpenVINO lists."""
+    return list_devices(open_core(names.aliases))
 
 
 def broker(settings: Mqtt, device_id: str) -> Check:

@@ -9,10 +9,9 @@ from typing import Final
 
 import psutil
 
+from agent.observe.accelerators import PROC, SYS, BusyMeter
 from agent.wire.messages import HostInfo
 
-SYS: Final = Path("/sys")
-PROC: Final = Path("/proc")
 # Sensors of the processor, best first: Intel, AMD, ARM boards; then the board's own.
 CPU_SENSORS: Final = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal", "acpitz")
 
@@ -26,6 +25,7 @@ class HostFigures:
     rss_mb: float
     temperature_c: float | None
     gpu_busy_percent: float | None
+    npu_busy_percent: float | None
 
 
 class ProcessMeter:
@@ -34,14 +34,17 @@ class ProcessMeter:
     def __init__(self) -> None:
         self._process = psutil.Process()
         self._process.cpu_percent()  # psutil's first answer is always 0.0
+        self._accelerators = BusyMeter()
 
     def figures(self) -> HostFigures:
         """Read all figures without waiting."""
+        gpu, npu = self._accelerators.read()
         return HostFigures(
             cpu_percent=self._process.cpu_percent(),
             rss_mb=self._process.memory_info().rss / 2**20,
             temperature_c=temperature_c(),
-            gpu_busy_percent=gpu_busy_percent(),
+            gpu_busy_percent=gpu,
+            npu_busy_percent=npu,
         )
 
 
@@ -80,17 +83,6 @@ def temperature_c() -> float | None:
         if name in sensors:
             return max(reading.current for reading in sensors[name])
     return None
-
-
-def gpu_busy_percent(sys: Path = SYS) -> float | None:
-    """Busiest graphics card. Only some drivers tell (amdgpu does; Intel's i915 and xe do not)."""
-    readings = []
-    for file in sys.glob("class/drm/card*/device/gpu_busy_percent"):
-        try:
-            readings.append(float(file.read_text(encoding="ascii")))
-        except (OSError, ValueError):  # a card that sleeps refuses to be read
-            continue
-    return max(readings, default=None)
 
 
 def cpu_governors(sys: Path = SYS) -> tuple[str, ...]:

@@ -107,7 +107,8 @@ GAUGES: Final = (
     Gauge("cpu_ratio", "Processor time of the agent; 1 is one core", BOX, {"": "cpu_percent"}, factor=PERCENT),
     Gauge("resident_memory_bytes", "Resident memory of the agent", BOX, {"": "rss_mb"}, factor=MEGA),
     Gauge("temperature_celsius", "Hottest reading of the processor", BOX, {"": "temperature_c"}),
-    Gauge("gpu_busy_ratio", "Busiest graphics card", BOX, {"": "gpu_busy_percent"}, factor=PERCENT),
+    Gauge("gpu_busy_ratio", "Busiest engine of a graphics card", BOX, {"": "gpu_busy_percent"}, factor=PERCENT),
+    Gauge("npu_busy_ratio", "Busiest neural processor", BOX, {"": "npu_busy_percent"}, factor=PERCENT),
     Gauge("window_seconds", "Length of the window the figures are of", BOX, {"": "window_s"}),
 )
 FRAMES: Final = {

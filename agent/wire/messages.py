@@ -248,6 +248,7 @@ class Metrics(Message):
     rss_mb: float | None
     temperature_c: float | None
     gpu_busy_percent: float | None
+    npu_busy_percent: float | None = None
     instance: str | None = None
 
 

@@ -2,11 +2,9 @@
 
 import io
 import json
-import os
 import re
 import socket
 import threading
-from ctypes.util import find_library
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -85,7 +83,7 @@ def test_every_check_answers_on_this_machine(tmp_path: Path) -> None:
     )
     found = doctor.run(config)
     assert [check.name for check in found] == [
-        "camera", "gpu runtime", "devices", "broker", "device id", "model", "disk", "state", "service", "clock",
+        "camera", "gpu", "npu", "devices", "broker", "device id", "model", "disk", "state", "service", "clock",
         "processor",
     ]  # fmt: skip
     by_name = {check.name: check for check in found}
@@ -114,49 +112,6 @@ def test_camera_that_is_not_there_is_a_failure_without_its_password() -> None:
     assert check.level is Level.FAIL
     assert check.cure
     assert "geheim" not in check.finding
-
-
-def render_node(folder: Path, vendor: str) -> tuple[Path, Path]:
-    """Folders as /dev/dri and /sys of a machine with one graphics card."""
-    dri, card = folder / "dri", folder / "sys/class/drm/renderD128/device"
-    dri.mkdir()
-    card.mkdir(parents=True)
-    (dri / "renderD128").touch()
-    (card / "vendor").write_text(f"{vendor}\n", encoding="ascii")
-    return dri, folder / "sys"
-
-
-def test_no_gpu_is_no_fault_unless_it_is_wanted(tmp_path: Path) -> None:
-    """A box without a GPU is healthy; one that is told to use it is not."""
-    assert doctor.gpu_runtime(Inference(device="CPU"), tmp_path) == Check("gpu runtime", Level.OK, "no GPU found")
-    wanted = doctor.gpu_runtime(Inference(device="GPU"), tmp_path)
-    assert (wanted.level, bool(wanted.cure)) == (Level.FAIL, True)
-
-
-def test_graphics_card_of_another_maker_is_passed_over(tmp_path: Path) -> None:
-    """OpenVINO drives Intel's cards: nobody is told to install a driver for another."""
-    dri, sys = render_node(tmp_path, "0x10de")
-    assert doctor.gpu_runtime(Inference(), dri, sys).finding == "no GPU found"
-
-
-def test_gpu_this_user_may_not_use_names_the_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device file without the right to it is cured by its group, which the cure names."""
-    dri, sys = render_node(tmp_path, doctor.INTEL)
-    (dri / "renderD128").chmod(0)
-    if os.geteuid() == 0:  # no file is closed to root
-        monkeypatch.setattr(os, "access", lambda *_: False)
-    check = doctor.gpu_runtime(Inference(device="CPU"), dri, sys)
-    assert check.level is Level.WARN
-    assert f"usermod -aG {(dri / 'renderD128').group()} " in check.cure
-
-
-def test_gpu_without_opencl_names_the_package(tmp_path: Path) -> None:
-    """A card that may be used is well with OpenCL beside it, and told what to install without."""
-    dri, sys = render_node(tmp_path, doctor.INTEL)
-    check = doctor.gpu_runtime(Inference(device="AUTO:GPU,CPU"), dri, sys)
-    there = find_library("OpenCL") is not None
-    assert check.level is (Level.OK if there else Level.FAIL)
-    assert ("apt install" in check.cure) is not there
 
 
 def test_devices_are_openvinos_own_with_aliases() -> None:

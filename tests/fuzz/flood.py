@@ -1,6 +1,7 @@
 """Commands through a real broker to a real agent, each reply compared with what must come, and the agent afterwards."""
 
 import json
+import os
 import queue
 import signal
 import sys
@@ -352,11 +353,14 @@ def flood(count: int, seed: int) -> Outcomes:
 
 
 def look_at_threads(process: Process, before: Counter[str]) -> None:
-    """The same process has the threads it had, once those of the last switch have ended."""
-    deadline = time.monotonic() + ANSWER_S
+    """The same process has the threads it had, once those of the last switch have ended.
+
+    OpenVINO's pool may have grown to the cores meanwhile: on a busy machine it is not full when it is first looked at.
+    """
+    deadline, most = time.monotonic() + ANSWER_S, sum(before.values()) + (os.cpu_count() or 1)
     while (after := threads(process)) != before and time.monotonic() < deadline:
         time.sleep(0.1)
-    _demand(after == before, f"threads {before} are due", after)
+    _demand(after.keys() == before.keys() and sum(after.values()) <= most, f"threads {before} are due", after)
 
 
 def look_at_broker(port: int) -> None:

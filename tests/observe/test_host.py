@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agent.observe.host import ProcessMeter, cpu_governors, cpu_model, gpu_busy_percent, host_info
+from agent.observe.host import ProcessMeter, cpu_governors, cpu_model, host_info
 
 
 def test_this_box_is_described() -> None:
@@ -40,16 +40,6 @@ def test_processor_is_named_as_the_kernel_names_it(tmp_path: Path, text: str, na
     """Intel and AMD carry a model name, ARM boards a board name."""
     (tmp_path / "cpuinfo").write_text(text, encoding="utf-8")
     assert cpu_model(tmp_path) == name
-
-
-def test_gpu_that_does_not_tell_is_unknown_and_not_idle(tmp_path: Path) -> None:
-    """No figure is None, a figure of 0 is 0, and the busiest card counts."""
-    assert gpu_busy_percent(tmp_path) is None
-    for card, text in (("card0", "0\n"), ("card1", "37\n"), ("card2", "")):
-        device = tmp_path / "class/drm" / card / "device"
-        device.mkdir(parents=True)
-        (device / "gpu_busy_percent").write_text(text, encoding="ascii")
-        assert gpu_busy_percent(tmp_path) == (0 if card == "card0" else 37)
 
 
 def test_governors_are_listed_once(tmp_path: Path) -> None:

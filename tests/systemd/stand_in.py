@@ -176,7 +176,8 @@ class StandIn:
         own = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
         own["NOTIFY_SOCKET"] = self._address.replace("\0", "@")
         own["STATE_DIRECTORY"] = str(self._made("/var/lib", unit.one("StateDirectory", "state")))
-        own["CACHE_DIRECTORY"] = str(self._made("/var/cache", unit.one("CacheDirectory", "cache")))
+        caches = unit.one("CacheDirectory", "cache").split()
+        own["CACHE_DIRECTORY"] = ":".join(str(self._made("/var/cache", name)) for name in caches)
         if watchdog_s := unit.seconds("WatchdogSec"):
             own["WATCHDOG_USEC"] = f"{watchdog_s * 1e6:.0f}"
         if "LoadCredential" in unit.settings and self._folder is None:

@@ -77,6 +77,13 @@ def test_what_an_agent_needs_is_left_to_it(unit: Unit) -> None:
     assert not {"PrivateDevices", "PrivateNetwork", "MemoryDenyWriteExecute"} & set(unit.settings)
 
 
+def test_the_graphics_driver_keeps_its_kernels(unit: Unit) -> None:
+    """What the driver compiles has a home that the service may write, so that a restart does not compile it anew."""
+    environment = unit.environment()
+    assert environment["NEO_CACHE_PERSISTENT"] == "1"
+    assert environment["NEO_CACHE_DIR"].removeprefix("/var/cache/") in unit.one("CacheDirectory").split()
+
+
 def test_the_rest_of_the_box_is_read_only(unit: Unit) -> None:
     """Strict leaves nothing to write; /run, which systemd 252 forgets, is named. `make boot-trial` tries it."""
     assert (unit.one("ProtectSystem"), unit.one("ReadOnlyPaths")) == ("strict", "/run")
