@@ -25,6 +25,9 @@ LOOSENESS: Final = np.float32(2.5)
 """Widens the similarity's sigmas: people move between two frames, and far from the camera joints are coarse."""
 LOOSENING_PER_S: Final = np.float32(2.0)
 """By how much it grows for every second a person has not been seen."""
+LOOSENING_MAX_S: Final = np.float32(2.0)
+"""For so long. Without an end everybody would be alike at last: whoever is remembered for minutes and comes back far from
+where they were lost is somebody else, since nothing says otherwise."""
 
 
 class Tracker:
@@ -69,7 +72,7 @@ class Tracker:
     def _match(self, joints: Floats, areas: Floats) -> tuple[Indices, Indices]:
         """Rows of tracks and the people found, (N, 17, 3) and (N,), that continue them."""
         tracks = self._tracks
-        looseness = LOOSENESS + LOOSENING_PER_S * tracks.unseen_s
+        looseness = LOOSENESS + LOOSENING_PER_S * np.minimum(tracks.unseen_s, LOOSENING_MAX_S)
         similarity = pose_similarity(tracks.joints, tracks.areas, joints, areas, looseness)
         similarity[similarity < self._settings.similarity_min] = 0
         return assign(similarity)

@@ -93,6 +93,16 @@ def test_who_is_long_gone_comes_back_as_somebody_new() -> None:
     assert ids_of(tracker.update(crowd(standing, 0), 2.3)) == [2]
 
 
+@pytest.mark.parametrize("away_s", [3.0, 30.0, 599.0])
+def test_who_is_remembered_for_long_is_met_where_they_were_lost(away_s: float) -> None:
+    """However long somebody is remembered: back at the same place it is them, two body heights away somebody else."""
+    for x, expected in ((100.0, 1), (333.0, 2)):
+        tracker = Tracker(Tracking(keep_s=600.0))
+        walk(tracker, [Walker(100, 100)], [0, 1, 2])
+        assert ids_of(tracker.update(Poses.nobody(), 0.3)) == []
+        assert ids_of(tracker.update(crowd([Walker(x, 100)], 0), 0.2 + away_s)) == [expected]
+
+
 def test_somebody_elsewhere_is_somebody_else() -> None:
     """A person far from where everybody is expected gets an id of their own, the next one."""
     tracker = Tracker(Tracking())
