@@ -16,6 +16,7 @@ from agent.inference.engine import Engine, build_engine, with_preprocessing
 from agent.inference.measure import Conduct
 from agent.inference.plan import plan
 from agent.inference.spec import EngineSpec, input_size
+from agent.observe.capacity import threads_usable
 from agent.pipeline import Lane, infer
 from agent.poses.agreement import POSSIBLE, Outcome, Tally, verdict
 from agent.poses.decoders import Decoder, decoder_for
@@ -128,7 +129,7 @@ class Workshop:
             hint=settings.hint,
             streams=settings.streams,
             requests=settings.requests,
-            threads=self._config.inference.threads,
+            threads=self._config.inference.threads or threads_usable(),
             affinity=settings.affinity,
         )
 

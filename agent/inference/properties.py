@@ -54,6 +54,8 @@ def _of_device(core: ov.Core, name: str, spec: EngineSpec) -> Text:
         "NUM_STREAMS": _text(streams),
         "PERFORMANCE_HINT_NUM_REQUESTS": _text(spec.requests),
         "INFERENCE_NUM_THREADS": _text(spec.threads),
+        # Pinned, two agents on one box would share the same cores and leave the others idle.
+        "ENABLE_CPU_PINNING": "NO",
     }
     return _supported(core, name, wanted)
 

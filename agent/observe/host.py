@@ -10,6 +10,7 @@ from typing import Final
 import psutil
 
 from agent.observe.accelerators import PROC, SYS, BusyMeter
+from agent.observe.capacity import cores_usable
 from agent.wire.messages import HostInfo
 
 # Sensors of the processor, best first: Intel, AMD, ARM boards; then the board's own.
@@ -56,6 +57,7 @@ def host_info() -> HostInfo:
         cpu=cpu_model(),
         cores=os.cpu_count() or 1,
         memory_mb=psutil.virtual_memory().total >> 20,
+        cores_usable=round(cores_usable(), 2),
     )
 
 

@@ -26,7 +26,7 @@ LOOSENESS: Final = np.float32(2.5)
 LOOSENING_PER_S: Final = np.float32(2.0)
 """By how much it grows for every second a person has not been seen."""
 LOOSENING_MAX_S: Final = np.float32(2.0)
-"""For so long. Without an end everybody would be alike at last: whoever is remembered for minutes and comes back far from
+"""For so long. Without an end everybody would be alike at last: who is remembered for minutes and comes back far from
 where they were lost is somebody else, since nothing says otherwise."""
 
 

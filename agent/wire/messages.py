@@ -94,6 +94,8 @@ class HostInfo(Part):
     cpu: str
     cores: int
     memory_mb: int
+    cores_usable: float | None = None
+    """Of those, what quota and affinity leave to the agent."""
 
 
 class Info(Message):
