@@ -20,7 +20,7 @@ Of several devices the worst counts, in the order 1, 4, 3, 0.
 
 \b
 Environment:
-  EDGEPOSE_BROKER            HOST, HOST:PORT, mqtt://... or mqtts://...
+  EDGEPOSE_BROKER            HOST, HOST:PORT, mqtt://..., mqtts://..., ws://... or wss://...
   EDGEPOSE_BROKER_PASSWORD   the password, where no file holds it
 
 \b

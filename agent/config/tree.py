@@ -3,14 +3,17 @@
 ``configs/agent.toml`` lists every key with its default and what it does.
 """
 
+import hashlib
 import os
 import re
 import socket
+import uuid
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from platformdirs import PlatformDirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from agent.config.types import (
     Count,
@@ -18,12 +21,16 @@ from agent.config.types import (
     EmptyIsNone,
     ExistingFile,
     FramesPerSecond,
+    Host,
     InputPixels,
     NewFile,
+    Password,
     Pixels,
     PositiveSeconds,
     ReplyFilter,
     Share,
+    TopicPrefix,
+    Username,
     ZeroIsNone,
     empty_is,
 )
@@ -31,11 +38,36 @@ from agent.wire.topics import DEFAULT_PREFIX
 from models.shelf.catalogue import Precision
 from models.shelf.store import models_dir
 
+GENERIC_HOSTS: Final = frozenset(
+    {"", "localhost", "debian", "ubuntu", "fedora", "raspberrypi", "orangepi", "box", "edge", "nuc", "pc", "none"}
+)
+"""Names that installers give: no box is told from another by them."""
+
 
 def host_id() -> str:
-    """Turn the host name into a device id: ``Edge_Box.lan`` becomes ``edge-box``."""
+    """Turn the host name into a device id: ``hall.lan`` becomes ``hall``.
+
+    Where the name says less than its host (``体育館`` has no letter an id may have, ``Edge_Box`` and ``edge-box`` have
+    the same) or many boxes have it, digits of the machine's own id follow: ``edge-box-3f09c2``.
+    """
     label = socket.gethostname().split(".")[0].lower()
-    return re.sub(r"[^a-z0-9]+", "-", label)[:63].strip("-") or "localhost"
+    name = re.sub(r"[^a-z0-9]+", "-", label).strip("-")
+    if name == label and len(name) <= 63 and name not in GENERIC_HOSTS:
+        return name
+    return f"{name[:56].strip('-') or 'box'}-{machine_digits()}"
+
+
+def machine_digits() -> str:
+    """Six digits that stay with this box, made from its machine id, which itself is nobody's business."""
+    found = ""
+    for file in MACHINE_IDS:
+        with suppress(OSError, ValueError):
+            found = found or file.read_text(encoding="ascii").strip()
+    # Without one: the address of its network card, or what Python makes up in its place.
+    return hashlib.sha256(f"edgepose {found or uuid.getnode()}".encode()).hexdigest()[:6]
+
+
+MACHINE_IDS: Final = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
 class Table(BaseModel):
@@ -62,19 +94,16 @@ class Tls(Table):
 class Mqtt(Table):
     """The broker."""
 
-    host: str = Field(
-        default="localhost",
-        pattern=r"^[^\s/@]+$",
-        description="a host name or address alone, without scheme, user or port",
-    )
+    host: Host = Field(default="localhost", description="a host name or address alone, without scheme, user or port")
     port: int = Field(default=1883, ge=1, le=65535)
-    prefix: str = Field(
+    transport: Literal["tcp", "websockets"] = "tcp"
+    websocket_path: str = Field(default="/mqtt", pattern=r"^/[^\s#]*$", description='a path such as "/mqtt"')
+    prefix: TopicPrefix = Field(
         default=DEFAULT_PREFIX,
-        pattern=r"^[^#+$/\s][^#+\s]*$",
-        description='a topic prefix without "#", "+" or spaces, which starts with neither "/" nor "$"',
+        description='a topic prefix without "#", "+" or spaces, no empty level, and no "$" at its start',
     )
-    username: Annotated[str | None, EmptyIsNone] = None
-    password: Annotated[SecretStr | None, EmptyIsNone] = None
+    username: Annotated[Username | None, EmptyIsNone] = None
+    password: Annotated[Password | None, EmptyIsNone] = None
     password_file: Annotated[ExistingFile | None, EmptyIsNone] = None
     keepalive_s: int = Field(default=10, ge=2, le=600)
     tls: Tls = Tls()

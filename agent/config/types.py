@@ -4,8 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, WrapValidator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WrapValidator
 
+from agent.wire.strings import fault_of_host, fault_of_password, fault_of_prefix, fault_of_text, plain_host
 from agent.wire.topics import DEVICE_ID
 
 PositiveSeconds = Annotated[float, Field(gt=0, le=3600)]
@@ -40,6 +41,23 @@ def _in_existing_folder(path: Path) -> Path:
     return path
 
 
+def _held_to(rule: Callable[[str], str | None]) -> Callable[[str], str]:
+    """A check that refuses what a rule of MQTT finds a fault of."""
+
+    def check(text: str) -> str:
+        if fault := rule(text):
+            raise ValueError(fault)
+        return text
+
+    return check
+
+
+def _password(secret: SecretStr) -> SecretStr:
+    if fault := fault_of_password(secret.get_secret_value()):
+        raise ValueError(fault)
+    return secret
+
+
 # TOML has no null: zero leaves a number unset, an empty text leaves a text or path unset.
 ZeroIsNone = BeforeValidator(_zero_is_none)
 EmptyIsNone = empty_is(lambda: None)
@@ -51,6 +69,10 @@ DeviceId = Annotated[
     ),
 ]
 ExistingFile = Annotated[Path, AfterValidator(_existing)]
+Host = Annotated[str, AfterValidator(_held_to(fault_of_host)), AfterValidator(plain_host)]
+TopicPrefix = Annotated[str, Field(min_length=1), AfterValidator(_held_to(fault_of_prefix))]
+Username = Annotated[str, AfterValidator(_held_to(fault_of_text))]
+Password = Annotated[SecretStr, AfterValidator(_password)]
 NewFile = Annotated[Path, AfterValidator(_in_existing_folder)]
 ReplyFilter = Annotated[
     str,

@@ -9,7 +9,6 @@ import json
 import os
 import queue
 import shutil
-import socket
 import tempfile
 import threading
 import time
@@ -26,18 +25,16 @@ from rich.text import Text
 from agent.capture import open_source
 from agent.capture import redact as redact_source
 from agent.capture.frame import CaptureEvent, EndOfSource, Frame, Source
-from agent.config.tree import Camera, Config, Devices, Inference, Model, Mqtt, Paths
+from agent.config.tree import Camera, Config, Devices, Inference, Model, Paths
 from agent.doctor import accelerators
+from agent.doctor.broker import broker, device_id
 from agent.doctor.finding import Check, Level
 from agent.doctor.unit import service, unit_of
 from agent.errors import EdgeposeError
 from agent.inference.devices import list_devices, open_core, require_devices
-from agent.link.session import Session
 from agent.observe.host import cpu_governors, cpu_model, temperature_c
-from agent.output.messages import ID_TAKEN
 from agent.redact import redact
-from agent.wire.broker import BrokerError
-from agent.wire.messages import DeviceInfo, State
+from agent.wire.messages import DeviceInfo
 from agent.wire.topics import Topics
 from models.shelf.store import Store
 
@@ -49,8 +46,6 @@ CAMERA_LOOK_S: Final = 1.0
 # What one network takes with all its variants and compiled forms, and room to work in.
 DISK_NEEDED_MB: Final = 200
 DISK_COMFORTABLE_MB: Final = 1000
-RETAINED_S: Final = 1.0
-"""How long a broker that accepts us is waited for to say what it keeps."""
 STATE_BYTES: Final = 64 << 10
 """What the file of the agent's state and its like take."""
 HOT_C: Final = 90.0
@@ -170,62 +165,6 @@ def devices(settings: Inference, names: Devices) -> Check:
 def seen(names: Devices) -> tuple[DeviceInfo, ...]:
     """What OpenVINO lists."""
     return list_devices(open_core(names.aliases))
-
-
-def broker(settings: Mqtt, device_id: str) -> Check:
-    """Connect as the agent does (name, TLS, account, MQTT 5) and leave again.
-
-    Under another client id: an agent that runs must not lose its connection to this.
-    """
-    place = f"{settings.host}:{settings.port}"
-    wake, waker = socket.socketpair()
-    with wake, waker:
-        try:
-            session = Session(settings, f"{device_id}-doctor", threading.Lock(), wake, ())
-            try:
-                session.open(threading.Event())
-            finally:
-                session.close(graceful=True)
-        except BrokerError as error:
-            return Check("broker", Level.FAIL, f"{place}: {error.cause}", error.cure)
-    return Check("broker", Level.OK, f"{place} accepts this agent{' over TLS' if settings.tls.enabled else ''}")
-
-
-def device_id(settings: Mqtt, topics: Topics) -> Check:
-    """Look whether another agent has the same id, which the one that runs has told in its state.
-
-    Not tried: whoever connects with the id throws out the agent that runs.
-    """
-    name, mine = "device id", topics.device_id
-    try:
-        told = _retained(settings, f"{mine}-doctor-id", topics.state)
-    except BrokerError:
-        return Check(name, Level.OK, f"{mine}; whether another agent has it too, only the broker knows")
-    if told is None:
-        return Check(name, Level.OK, f"{mine}; no agent has told its state under it, or it may not be read here")
-    try:
-        problem = State.decode(told).last_error or ""
-    except ValueError:
-        problem = ""  # of an agent of another version
-    if problem.startswith(ID_TAKEN):
-        cure = "give every device a device_id of its own, then start this agent again, which forgets it"
-        return Check(name, Level.FAIL, problem, cure)
-    return Check(name, Level.OK, f"{mine} is one agent's")
-
-
-def _retained(settings: Mqtt, client_id: str, topic: str) -> bytes | None:
-    """What the broker keeps of a topic. Raises :class:`BrokerError`."""
-    wake, waker = socket.socketpair()
-    with wake, waker:
-        session = Session(settings, client_id, threading.Lock(), wake, (topic,))
-        try:
-            session.open(threading.Event())
-            deadline = time.monotonic() + RETAINED_S
-            while not session.arrived and session.alive and time.monotonic() < deadline:
-                session.turn(0.1)
-        finally:
-            session.close(graceful=True)
-    return session.arrived[0].payload if session.arrived else None
 
 
 def model(wanted: Model, inference: Inference, paths: Paths) -> Check:

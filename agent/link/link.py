@@ -27,6 +27,7 @@ from agent.wire.broker import BrokerError
 from agent.wire.commands import ARGS, Address, Incoming, Reply
 from agent.wire.limits import Limits
 from agent.wire.messages import OFFLINE, ONLINE, MessageError, State
+from agent.wire.strings import place
 from agent.wire.topics import Topics
 
 log = structlog.get_logger()
@@ -88,7 +89,7 @@ class Link:
         self._filters = topics.command_filters(groups) if on_command else []
         # A fixed id makes the broker drop our half-open predecessor at once; later its will would overwrite `online`.
         self._client_id = f"{topics.prefix}-{topics.device_id}"
-        self._address = f"{mqtt.host}:{mqtt.port}"
+        self._address = place(mqtt.host, mqtt.port)
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._wake_in, self._wake_out = socket.socketpair()

@@ -1,8 +1,8 @@
 """One connection to the broker. The only file of the agent that imports paho."""
 
+import os
 import select
 import socket
-import ssl
 import threading
 import time
 from collections import deque
@@ -26,6 +26,7 @@ from agent.wire.broker import BrokerError
 from agent.wire.commands import COMMAND_BYTES_MAX, Incoming
 from agent.wire.limits import Limits, publish_bytes, subscribe_bytes
 from agent.wire.messages import MAX_MESSAGE_BYTES
+from agent.wire.websocket import send_whole_frames
 
 CONNECT_TIMEOUT_S: Final = 5.0
 UNSENT_BYTES_MAX: Final = 16 * 1024
@@ -73,7 +74,10 @@ class Session:
         will: Will | None = None,
     ) -> None:
         """``names`` stand for the ``+`` of a filter where the broker takes no wildcards."""
-        self.client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5)
+        self.client = Client(
+            CallbackAPIVersion.VERSION2, client_id, protocol=MQTTProtocolVersion.MQTTv5, transport=mqtt.transport
+        )
+        self.client.ws_set_options(mqtt.websocket_path)
         self.client.connect_timeout = CONNECT_TIMEOUT_S
         self.client.on_connect = self._on_connect
         self.client.on_disconnect = self._on_disconnect
@@ -125,9 +129,13 @@ class Session:
             self.client.connect(mqtt.host, mqtt.port, mqtt.keepalive_s, clean_start=True, properties=limits)
         except (OSError, UnicodeError) as error:
             raise broker.unreachable(error, mqtt.host) from error
-        if (connected := self._socket()) is not None:
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
+        if (connected := self.client.socket()) is not None:
+            if mqtt.transport == "websockets":
+                send_whole_frames(connected)
+            # What paho holds may be wrapped: the options are those of the connection, not of one handle.
+            with socket.socket(fileno=os.dup(connected.fileno())) as handle:
+                handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
         while self._answer is None and self.alive and not stop.is_set():
             if time.monotonic() > deadline:
@@ -152,10 +160,6 @@ class Session:
             _, number = self.client.subscribe([(each, options)])
             if number is not None:
                 self._asked[number] = each
-
-    def _socket(self) -> socket.socket | None:
-        held = self.client.socket()
-        return held if isinstance(held, socket.socket) else None
 
     @property
     def alive(self) -> bool:
@@ -217,10 +221,10 @@ class Session:
     def turn(self, timeout_s: float) -> None:
         """Wait for the socket or a wake-up, then let paho read, write and keep the connection alive."""
         with self._lock:
-            if (connected := self._socket()) is None:
+            if (connected := self.client.socket()) is None:
                 return
             # Bytes that TLS has already decrypted do not show in poll().
-            pending = isinstance(connected, ssl.SSLSocket) and connected.pending() > 0
+            pending = hasattr(connected, "pending") and connected.pending() > 0
             writing = select.POLLOUT if self.client.want_write() else 0
             number = connected.fileno()
             self._poll.register(number, select.POLLIN | writing)
@@ -246,7 +250,7 @@ class Session:
         """Leave. Without grace the broker publishes the last will for us."""
         if graceful:
             self.client.disconnect()
-        if (connected := self._socket()) is not None:
+        if (connected := self.client.socket()) is not None:
             connected.close()
 
     def _on_connect(

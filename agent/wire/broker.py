@@ -5,6 +5,8 @@ import ssl
 from pathlib import Path
 from typing import Final
 
+from agent.wire.strings import fault_of_password
+
 
 class BrokerError(Exception):
     """The broker cannot be reached, or refuses us. ``cause`` says why, ``cure`` what to do.
@@ -132,6 +134,9 @@ def unreachable(error: OSError | UnicodeError, host: str) -> BrokerError:
             return BrokerError("nothing listens there", "start the broker, or check host and port")
         case ConnectionResetError():
             return BrokerError("the connection was reset", "check that the port is right and whether it speaks TLS")
+        case ConnectionError() if "WebSocket" in str(error):
+            cure = "check port and path, in the agent mqtt.websocket_path, against the broker's WebSockets"
+            return BrokerError(f"no WebSocket of MQTT there: {error}", cure)
         case _:
             return BrokerError(error.strerror or str(error), "check host, port and network")
 
@@ -152,8 +157,14 @@ def tls_context(ca_file: Path | None, cert_file: Path | None, key_file: Path | N
 
 
 def read_password(file: Path) -> str:
-    """Return the password in a file, without the line end an editor leaves."""
+    """Return the password in a file, without the line end, or the mark at its beginning, that an editor leaves."""
     try:
-        return file.read_text(encoding="utf-8").rstrip("\r\n")
+        password = file.read_text(encoding="utf-8-sig").rstrip("\r\n")
+    except UnicodeError as error:
+        cause = f"the password file {file} is not UTF-8"
+        raise BrokerError(cause, "write it anew as UTF-8 text: the password and nothing else") from error
     except (OSError, ValueError) as error:
         raise BrokerError(f"the password file {file} cannot be read: {error}", "check its path and rights") from error
+    if fault := fault_of_password(password):
+        raise BrokerError(f"the password in {file} cannot be sent: {fault}", "put the password alone into the file")
+    return password

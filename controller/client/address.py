@@ -6,8 +6,13 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
-SCHEMES: Final = {"mqtt": False, "mqtts": True}
-EXPECTED: Final = "expected HOST, HOST:PORT, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
+from agent.wire.strings import fault_of_host, fault_of_password, fault_of_text, place
+
+SCHEMES: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+"""Each with its port."""
+SECURE: Final = {"mqtt": "mqtts", "ws": "wss"}
+EXPECTED: Final = "expected HOST, HOST:PORT, mqtt://HOST[:PORT], mqtts://, or ws:// and wss:// with a path"
+WEBSOCKET_PATH: Final = "/mqtt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,8 @@ class Address:
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    websocket_path: str | None = None
+    """None where it is plain TCP."""
 
     @classmethod
     def of(cls, broker: str, options: Mapping[str, Any]) -> Self:
@@ -30,25 +37,38 @@ class Address:
 
         Raises ValueError, whose message never repeats the address: it may hold a password.
         """
+        if broker.count(":") > 1 and "[" not in broker and "://" not in broker:
+            broker = f"[{broker}]"  # an IPv6 address, as the agent's mqtt.host takes it
         try:
             url = urlsplit(broker if "://" in broker else f"mqtt://{broker}")
         except ValueError:  # its text quotes the account
             raise ValueError(f"{EXPECTED}; special characters of a password percent-encoded") from None
         if url.scheme not in SCHEMES:
             raise ValueError(f"the scheme {url.scheme!r} is not one of {', '.join(SCHEMES)}")
-        if not url.hostname or url.path.strip("/") or url.query or url.fragment:
+        web = url.scheme in {"ws", "wss"}
+        if not url.hostname or (url.path.strip("/") and not web) or url.query or url.fragment:
             raise ValueError(EXPECTED)
-        tls = SCHEMES[url.scheme] or any(options.get(name) for name in ("cafile", "cert", "key"))
+        if fault := fault_of_host(url.hostname):
+            raise ValueError(f"of the host: {fault}")
+        tls = url.scheme in SECURE.values() or any(options.get(name) for name in ("cafile", "cert", "key"))
+        scheme = SECURE.get(url.scheme, url.scheme) if tls else url.scheme
         try:
             port = url.port
         except ValueError:
             raise ValueError("the port is not a number from 1 to 65535") from None
+        username = options.get("username") or (unquote(url.username) if url.username else None)
+        if username is not None and (fault := fault_of_text(username)):
+            raise ValueError(f"of the user name: {fault}")
+        password = options.get("password") or (unquote(url.password) if url.password else None)
+        if password is not None and (fault := fault_of_password(password)):
+            raise ValueError(f"of the password: {fault}")
         return cls(
             host=url.hostname,
-            port=port or (8883 if tls else 1883),
+            port=port or SCHEMES[scheme],
             tls=tls,
-            username=options.get("username") or (unquote(url.username) if url.username else None),
-            password=options.get("password") or (unquote(url.password) if url.password else None),
+            username=username,
+            password=password,
+            websocket_path=(url.path if url.path.strip("/") else WEBSOCKET_PATH) if web else None,
             password_file=options.get("password_file"),
             ca_file=options.get("cafile"),
             cert_file=options.get("cert"),
@@ -56,4 +76,4 @@ class Address:
         )
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return place(self.host, self.port)

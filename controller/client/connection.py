@@ -6,7 +6,7 @@ Replays are published from here, and commands: a request with its reply topic. W
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -19,6 +19,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.wire import broker
 from agent.wire.broker import BrokerError
+from agent.wire.limits import Limits, publish_bytes
+from agent.wire.websocket import send_whole_frames
 from controller.client.address import Address
 from controller.errors import BrokerUnreachableError
 
@@ -51,15 +53,25 @@ class Client:
         self._timeout_s = timeout_s
         # 23 letters and digits: what every broker must take (MQTT 5.0, section 3.1.3.1).
         self.name = f"controller{uuid.uuid4().hex[:13]}"
-        self._paho = PahoClient(CallbackAPIVersion.VERSION2, self.name, protocol=MQTTProtocolVersion.MQTTv5)
+        self._paho = PahoClient(
+            CallbackAPIVersion.VERSION2,
+            self.name,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            transport="tcp" if address.websocket_path is None else "websockets",
+        )
+        if address.websocket_path is not None:
+            self._paho.ws_set_options(address.websocket_path)
         self._paho.connect_timeout = timeout_s
         self._paho.on_connect = self._on_connect
+        self._paho.on_disconnect = self._on_disconnect
         self._paho.on_subscribe = self._on_subscribe
         self._paho.on_message = self._on_message
         self._paho.on_publish = self._on_publish
         if will is not None:
             self._paho.will_set(*will, qos=1, retain=True)
         self._answer: int | None = None
+        self._limits = Limits()
+        self._ended = 0
         self._granted: list[ReasonCode] | None = None
         self._awaited: int | None = None
         self._acknowledged: ReasonCode | None = None
@@ -91,6 +103,11 @@ class Client:
     def announce(self, topic: str, payload: bytes) -> None:
         """Publish retained with QoS 1 and wait until the broker has it."""
         self._deliver(topic, payload, retain=True)
+
+    @property
+    def limits(self) -> Limits:
+        """What the broker announced that it takes."""
+        return self._limits
 
     def request(self, topic: str, payload: bytes, *, reply_to: str, correlation: bytes, expiry_s: int) -> None:
         """Publish with QoS 1 and wait until the broker has it, which drops it when it is not taken in ``expiry_s``."""
@@ -142,11 +159,19 @@ class Client:
 
     def _deliver(self, topic: str, payload: bytes, *, retain: bool, properties: Properties | None = None) -> None:
         deadline = time.monotonic() + self._timeout_s
+        limits = self._limits
+        more = 0 if properties is None else len(properties.pack())  # type: ignore[no-untyped-call]
+        if not limits.fits(size := publish_bytes(topic, payload, more=more)):
+            cause = f"a message of {size} bytes is above the broker's limit of {limits.packet_bytes}"
+            raise self._unreachable(BrokerError(cause, "raise the broker's maximum packet size"))
         self._acknowledged = None
-        self._awaited = self._paho.publish(topic, payload, qos=1, retain=retain, properties=properties).mid
-        while self._acknowledged is None:
+        sent = self._paho.publish(topic, payload, min(1, limits.qos), retain and limits.retains, properties)
+        self._awaited = sent.mid
+        while not limits.qos and not sent.is_published():  # nobody acknowledges it
             self._turn_in_time(deadline)
-        if self._acknowledged.is_failure:
+        while limits.qos and self._acknowledged is None:
+            self._turn_in_time(deadline)
+        if self._acknowledged is not None and self._acknowledged.is_failure:
             raise self._unreachable(broker.refused(self._acknowledged.value))
 
     def _connect(self) -> None:
@@ -161,6 +186,8 @@ class Client:
             paho.connect(address.host, address.port, KEEPALIVE_S, clean_start=True)
         except (OSError, UnicodeError) as error:
             raise broker.unreachable(error, address.host) from error
+        if address.websocket_path is not None:
+            send_whole_frames(paho.socket())
         while self._answer is None and paho.socket() is not None:
             if (left_s := deadline - time.monotonic()) <= 0:
                 raise broker.silent(self._timeout_s)
@@ -174,7 +201,7 @@ class Client:
         # A second at most, for paho to keep the connection alive.
         self._paho.loop(min(1.0, max(0.0, deadline - time.monotonic())))
         if self._paho.socket() is None:
-            raise self._unreachable(broker.refused(128))
+            raise self._unreachable(broker.refused(self._ended or broker.BROKEN))
 
     def _turn_in_time(self, deadline: float) -> None:
         self._turn(deadline)
@@ -184,8 +211,17 @@ class Client:
     def _unreachable(self, error: BrokerError) -> BrokerUnreachableError:
         return BrokerUnreachableError(f"broker {self._address}: {error.cause}", hint=error.cure)
 
-    def _on_connect(self, _client: PahoClient, _data: object, _flags: object, reason: ReasonCode, *_: object) -> None:
+    def _on_connect(
+        self, _client: PahoClient, _data: object, _flags: object, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        said: Mapping[str, int] = vars(properties) if properties is not None else {}
+        self._limits = Limits.announced(said.get)
         self._answer = reason.value if reason.is_failure else 0
+
+    def _on_disconnect(
+        self, _client: PahoClient, _data: object, _flags: object, reason: ReasonCode, *_: object
+    ) -> None:
+        self._ended = reason.value
 
     def _on_subscribe(
         self, _client: PahoClient, _data: object, _mid: int, reasons: list[ReasonCode], *_: object

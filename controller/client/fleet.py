@@ -40,6 +40,14 @@ class Agent:
     keypoints: Keypoints | None = None
     event: Event | None = None
 
+    def forget_another_run(self) -> None:
+        """Drop figures that the broker has kept of another run of the agent than its state is of."""
+        state, metrics = self.state, self.metrics
+        if state is None or metrics is None or None in (state.instance, metrics.instance):
+            return
+        if state.instance != metrics.instance and metrics.sent_at < state.sent_at:
+            self.metrics = None
+
     def row(self) -> dict[str, Any]:
         """One line of `controller list`. Of an agent that is not online, what it last did is not told as current."""
         online = self.availability == "online"
@@ -102,7 +110,9 @@ class Fleet:
         message = KINDS[leaf].decode(received.payload)
         if message.device_id != device_id:
             raise MessageError(f"device_id: the body names another device, {message.device_id!r}")
-        setattr(self.agents.setdefault(device_id, Agent(device_id)), leaf, message)
+        agent = self.agents.setdefault(device_id, Agent(device_id))
+        setattr(agent, leaf, message)
+        agent.forget_another_run()
         return message
 
 

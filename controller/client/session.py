@@ -41,6 +41,7 @@ class Session:
         """None where commands are not signed."""
         self.client = Client(address, timeout_s=timeout_s)
         self.fleet = Fleet(prefix, complain)
+        self._told = False
 
     def __enter__(self) -> Self:
         self.client.__enter__()
@@ -56,6 +57,9 @@ class Session:
             self.fleet.take(received)
             if enough(self.fleet):
                 break
+        if not self.client.limits.retains and not self._told:
+            self._told = True
+            self.complain("this broker keeps no retained messages: seen is only who speaks at this moment")
         return self.fleet
 
     def all_agents(self) -> list[Agent]:

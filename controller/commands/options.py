@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from agent.wire.strings import fault_of_prefix, fault_of_text
 from agent.wire.topics import DEFAULT_PREFIX
 
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -49,7 +50,7 @@ def _access(*, environment: bool) -> list[Callable[[Any], Any]]:
     """Make the options that say who we are."""
     rare: dict[str, Any] = {"hidden": not environment}
     return [
-        _option("--username", metavar="NAME", help="The broker's user name.", **rare),
+        _option("--username", metavar="NAME", type=AccountType(), help="The broker's user name.", **rare),
         _option("--password-file", type=FILE, help="A file with the password.", **rare),
         _option(
             "--cafile", type=FILE, help="The authority that signed the broker's certificate; turns TLS on.", **rare
@@ -120,7 +121,20 @@ class PrefixType(click.ParamType[str]):
     name = "topic"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
-        """Refuse wildcards, which would match other people's topics."""
-        if not value or set(value) & set("#+\0"):
-            self.fail("expected a topic without '#' and '+'", param, ctx)
+        """Refuse what the agent's ``mqtt.prefix`` could not be either."""
+        fault = fault_of_prefix(str(value)) if value else "it is empty"
+        if fault:
+            self.fail(f"no prefix of topics: {fault}", param, ctx)
+        return str(value)
+
+
+class AccountType(click.ParamType[str]):
+    """A user name at the broker."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401
+        """Refuse what MQTT has no room for."""
+        if fault := fault_of_text(str(value)):
+            self.fail(f"no user name: {fault}", param, ctx)
         return str(value)

@@ -16,6 +16,7 @@ from agent.config.faults import all_keys
 from agent.config.file import load
 from agent.config.tree import Config, host_id
 from agent.errors import ConfigError
+from agent.wire.broker import BrokerError, read_password
 from agent.wire.topics import DEVICE_ID
 
 OPTION = re.compile(r"^# (?=[a-z_]+ = )", re.MULTILINE)
@@ -255,6 +256,65 @@ def test_host_name_always_makes_a_device_id(name: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("socket.gethostname", lambda: name)
         assert DEVICE_ID.fullmatch(host_id())
+
+
+@given(st.lists(st.text(max_size=80), min_size=2, max_size=2, unique_by=lambda name: name.split(".")[0].lower()))
+def test_boxes_of_different_names_have_different_ids(names: list[str]) -> None:
+    """Two host names never give one id, on machines of their own: 体育館 and 健身房 are two."""
+    ids = []
+    for number, name in enumerate(names):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("socket.gethostname", lambda name=name: name)
+            patch.setattr("agent.config.tree.machine_digits", lambda number=number: f"00000{number}")
+            ids.append(host_id())
+    assert ids[0] != ids[1]
+
+
+@pytest.mark.parametrize(
+    ("host", "wanted"),
+    [("hall.lan", r"hall"), ("Edge_Box", r"edge-box-\w{6}"), ("体育館", r"box-\w{6}"), ("debian", r"debian-\w{6}")],
+)
+def test_a_name_that_says_too_little_gets_digits(host: str, wanted: str) -> None:
+    """The machine's own digits follow a name that lost something or that many boxes have; they stay the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("socket.gethostname", lambda: host)
+        assert re.fullmatch(wanted, host_id())
+        assert host_id() == host_id()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("mqtt.prefix", "edgepose/"),
+        ("mqtt.prefix", "a//b"),
+        ("mqtt.prefix", "a\x01b"),
+        ("mqtt.prefix", "x" * 66_000),
+        ("mqtt.username", "a\x00b"),
+        ("mqtt.username", "x" * 66_000),
+        ("mqtt.password", "geheim" * 11_000),
+        ("mqtt.host", "h:1883"),
+        ("mqtt.host", "::g"),
+    ],
+)
+def test_what_mqtt_has_no_room_for_is_refused(key: str, value: str) -> None:
+    """A string that the broker would drop us for is a fault of the configuration, on one line."""
+    given_too = {"mqtt.username": "me"} if key == "mqtt.password" else {}
+    (line,) = faults(None, overrides={**given_too, key: value})
+    assert line.startswith(f"command line: {key}: got ")
+    assert "geheim" not in line
+
+
+def test_a_password_file_of_another_editor(tmp_path: Path) -> None:
+    """A mark at the file's beginning is no part of the password; what cannot be sent is told without repeating it."""
+    file = tmp_path / "password"
+    file.write_bytes(b"\xef\xbb\xbfgeheim\r\n")
+    assert read_password(file) == "geheim"
+    for content in (b"\xff\xfeg\0e\0h\0e\0i\0m\0", b"geheim" * 11_000):
+        file.write_bytes(content)
+        with pytest.raises(BrokerError) as refused:
+            read_password(file)
+        assert refused.value.cure
+        assert "geheim" not in str(refused.value)
 
 
 @given(st.dictionaries(st.text(max_size=12), st.recursive(st.integers() | st.text(), st.lists, max_leaves=4)))

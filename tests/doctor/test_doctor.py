@@ -15,14 +15,17 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from agent.config.tree import Camera, Config, Devices, Inference, Model, Mqtt, Paths
+from agent.doctor import broker as broker_checks
 from agent.doctor import checks as doctor
 from agent.doctor.finding import Check, Level
 from agent.doctor.unit import Unit, service
 from agent.errors import EngineError, ModelError
 from agent.output.messages import ID_TAKEN
+from agent.wire.limits import Limits
 from agent.wire.messages import CameraState, Requested, State, Status
 from agent.wire.topics import Topics
-from tests.broker import Broker, publish
+from tests.broker import Broker, Listener, publish
+from tests.strict import StrictBroker
 
 GOOD = Check("good", Level.OK, "fine")
 
@@ -127,14 +130,57 @@ def test_devices_are_openvinos_own_with_aliases() -> None:
 def test_broker_that_lets_us_in(tmp_path: Path) -> None:
     """A running broker that accepts the agent is found well."""
     with Broker(tmp_path) as broker:
-        check = doctor.broker(Mqtt(host=broker.host, port=broker.port), "box")
+        check = broker_checks.broker(Mqtt(host=broker.host, port=broker.port), "box")
     assert check == Check("broker", Level.OK, f"127.0.0.1:{broker.port} accepts this agent")
+
+
+def test_broker_is_met_as_the_agent_meets_it(tmp_path: Path) -> None:
+    """What a broker lacks is told though it can be lived with; a topic that may not be written is a failure."""
+    for lines, words in (
+        (("retain_available false",), "nothing retained"),
+        (("max_qos 0",), "QoS 0 alone"),
+        (("max_packet_size 20000",), "packets up to 20000 bytes"),
+    ):
+        with Broker(tmp_path, ("allow_anonymous true", *lines)) as broker:
+            check = broker_checks.broker(Mqtt(host=broker.host, port=broker.port), "box")
+        assert (check.level, bool(check.cure)) == (Level.WARN, True), check
+        assert words in check.finding
+    access = tmp_path / "access"
+    access.write_text("topic write edgepose/box/+\ntopic write edgepose/box/job/+\ntopic deny edgepose/box/event\n")
+    access.chmod(0o644)
+    with Broker(tmp_path, ("allow_anonymous true", f"acl_file {access}")) as broker:
+        check = broker_checks.broker(Mqtt(host=broker.host, port=broker.port), "box")
+    assert check.level is Level.FAIL
+    assert "edgepose/box/event" in check.finding
+
+
+def test_nothing_is_left_at_the_broker(tmp_path: Path) -> None:
+    """What doctor said is empty or cleared again, and an agent that runs keeps its state."""
+    with Broker(tmp_path) as broker:
+        publish(broker.port, "edgepose/box/state", b"running", retain=True)
+        assert broker_checks.broker(Mqtt(host=broker.host, port=broker.port), "box").level is Level.OK
+        with Listener(broker.port) as listener:
+            publish(broker.port, "end", b"x")
+            listener.wait_for("end", b"x")
+        assert {(seen.topic, bytes(seen.payload)) for seen in listener.messages} == {
+            ("edgepose/box/state", b"running"),
+            ("end", b"x"),
+        }
+
+
+def test_a_strict_broker_is_met_without_an_offence() -> None:
+    """Doctor itself keeps to what the broker announces."""
+    with StrictBroker(Limits(packet_bytes=1000, in_flight=1)) as broker:
+        check = broker_checks.broker(Mqtt(host=broker.host, port=broker.port), "box")
+        assert broker.offences == []
+    assert check.level is Level.WARN
+    assert "1 in flight" in check.finding
 
 
 def test_broker_that_refuses_the_account(tmp_path: Path) -> None:
     """A port that answers is not enough: an account the broker refuses is a failure with a cure."""
     with Broker(tmp_path, ("allow_anonymous false",)) as broker:
-        check = doctor.broker(
+        check = broker_checks.broker(
             Mqtt(host=broker.host, port=broker.port, username="me", password=SecretStr("geheim")), "box"
         )
     assert check.level is Level.FAIL
@@ -144,8 +190,8 @@ def test_broker_that_refuses_the_account(tmp_path: Path) -> None:
 
 def test_broker_that_is_not_there() -> None:
     """Nothing at the port, or no such host, each fail in their own words."""
-    nobody = doctor.broker(closed_port(), "box")
-    nowhere = doctor.broker(Mqtt(host="no-such-host.invalid"), "box")
+    nobody = broker_checks.broker(closed_port(), "box")
+    nowhere = broker_checks.broker(Mqtt(host="no-such-host.invalid"), "box")
     assert nobody.level is nowhere.level is Level.FAIL
     assert nobody.cure
     assert "no-such-host.invalid" in nowhere.finding
@@ -172,9 +218,9 @@ def test_an_id_that_two_agents_have(tmp_path: Path, last_error: str | None, leve
     )
     with Broker(tmp_path) as broker:
         mqtt = Mqtt(host=broker.host, port=broker.port)
-        assert "no agent has told its state" in doctor.device_id(mqtt, topics).finding
+        assert "no agent has told its state" in broker_checks.device_id(mqtt, topics).finding
         publish(broker.port, topics.state, state.encode(), retain=True)
-        check = doctor.device_id(mqtt, topics)
+        check = broker_checks.device_id(mqtt, topics)
     assert check.level is level
     assert finding in check.finding
     assert ("device_id of its own" in check.cure) is (level is Level.FAIL)

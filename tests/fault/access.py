@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.config.tree import Mqtt
-from agent.doctor import checks as doctor
+from agent.doctor import broker as broker_checks
 from agent.doctor.finding import Level
 from agent.link import Link
 from agent.output.messages import ID_TAKEN
@@ -87,7 +87,7 @@ def twins(stage: Stage) -> float:
         error = next((state.last_error for state in reversed(ear.states()) if state.last_error), None)
         assert error is not None, "no state tells of it"
         assert error.startswith(ID_TAKEN), error
-        found = doctor.device_id(Mqtt(host=broker.host, port=broker.port), TOPICS)
+        found = broker_checks.device_id(Mqtt(host=broker.host, port=broker.port), TOPICS)
         assert found.level is Level.FAIL, found
         told = [Event.decode(seen.payload).code for seen in ear.heard if seen.topic == TOPICS.event]
         events = told.count("broker.taken_over")
