@@ -40,6 +40,15 @@ test-gpu: $(STAMP)  ## OpenVINO's real GPU plugin on a stand-in for the driver; 
 	$(BIN)/models fetch movenet-multipose vtest
 	$(BIN)/python -m tests.gpu $(ARGS)
 
+.PHONY: test-gpu-core
+test-gpu-core: $(STAMP)  ## The same without what compiles for minutes when no kernel is cached: what .ci/run does
+	$(BIN)/models fetch movenet-multipose vtest
+	$(BIN)/python -m tests.gpu -m "not whole" $(ARGS)
+
+.PHONY: gpu-table
+gpu-table: $(STAMP)  ## What each device string is on the GPU plugin: the table of docs/devices.md (ten minutes)
+	$(BIN)/python -m tests.gpu.matrix
+
 kill-switch: $(STAMP)  ## 200 times kill -9 around a command: old or new settings, nothing lost, nothing twice
 	$(BIN)/python -m tests.system.kill_switch --times 200
 

@@ -159,8 +159,7 @@ def requested_and_effective(switch: SwitchResult) -> Table:
             None if runs.submodels is None else _many(runs.submodels, "submodel", "submodels"),
         ),
         ("hint", asked.hint, None),
-        ("streams", asked.streams, runs.streams),
-        ("threads", None, runs.threads),
+        ("streams", asked.streams, None),
         ("requests", asked.requests, runs.infer_requests),
     ):
         if requested is not None or effective is not None:

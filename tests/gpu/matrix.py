@@ -106,14 +106,14 @@ def row(bench: Bench, device: str, precision: Precision, hint: Hint) -> str:
 def main() -> int:
     """Measure, and put the table in its place."""
     os.environ.update(build())
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _old, _, after = rest.partition(END)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Store(models_dir()), Path(folder))
         for device, precision, hint in itertools.product(STRINGS, PRECISIONS, HINTS):
             rows.append(row(bench, device, precision, hint))
             print(rows[-1], end="", flush=True)  # noqa: T201 - a program
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _old, _, after = rest.partition(END)
     PAGE.write_text(before + BEGIN + HEAD + "".join(rows) + END + after, encoding="utf-8")
     return 0
 

@@ -65,6 +65,8 @@ def test_a_rule_for_the_card_alone_cuts_nothing(small: Small) -> None:
         assert (plan.submodels, plan.bytes_moved) == (1, 0)
 
 
+@pytest.mark.whole
+@pytest.mark.timeout(300)
 def test_the_real_network_in_pieces(bench: Bench) -> None:
     """Cut in many pieces, compiled or from the cache: the precision that runs is known, and people are where they are.
 

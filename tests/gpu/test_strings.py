@@ -4,12 +4,16 @@ import itertools
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import openvino as ov
 import pytest
+from openvino import opset13
 
 from agent.errors import EngineError
 from agent.inference.devices import cause, require_devices
-from agent.inference.spec import Hint
+from agent.inference.facts import read_facts
+from agent.inference.properties import properties
+from agent.inference.spec import EngineSpec, Hint
 from models.shelf.catalogue import Precision
 from tests.gpu.matrix import HINTS, PRECISIONS, STRINGS, Bench, alike
 from tests.gpu.small import Small, broken
@@ -30,7 +34,14 @@ RUNS_ON: Final = {
 WITH_GPU: Final = [device for device, where in RUNS_ON.items() if "GPU" in where]
 
 
-@pytest.mark.parametrize(("device", "precision", "hint"), list(itertools.product(STRINGS, PRECISIONS, HINTS)))
+def marked(device: str, precision: Precision, hint: Hint) -> Any:
+    slow = precision == "FP16" or device.startswith("BATCH")
+    return pytest.param(device, precision, hint, marks=[pytest.mark.whole] if slow else [])
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "hint"), [marked(*case) for case in itertools.product(STRINGS, PRECISIONS, HINTS)]
+)
 def test_what_is_reported_runs_cold_or_warm(small: Small, device: str, precision: Precision, hint: Hint) -> None:
     """Devices, precision, requests and submodels are what was asked for, and the same when taken from the cache."""
     streams = 3 if device == "GPU.0" else None  # else it would find what GPU has left in the cache
@@ -118,6 +129,31 @@ def test_the_plugin_s_own_words_are_the_cause(small: Small, wanted: dict[str, An
     assert "description" not in cause(caught.value)
 
 
+def quantized() -> ov.Model:
+    """A convolution between two roundings to eight bits."""
+    picture = opset13.parameter([1, 16, 16, 16], np.float32)
+    bounds = [opset13.constant(np.float32(bound)) for bound in (0.0, 4.0)]
+    values = opset13.fake_quantize(picture, *bounds, *bounds, 256)
+    weights = np.random.default_rng(0).uniform(-1, 1, (16, 16, 3, 3)).astype(np.float32)
+    edges = [opset13.constant(np.float32(edge)) for edge in (-1.0, 1.0)]
+    kernel = opset13.fake_quantize(opset13.constant(weights), *edges, *edges, 255)
+    return ov.Model([opset13.result(opset13.convolution(values, kernel, *[[1, 1]] * 4))], [picture])
+
+
+def test_int8_runs_in_half_precision_and_says_so(small: Small) -> None:
+    """A device without integer convolutions runs a quantised network all the same; what it runs in is told."""
+    spec = EngineSpec("quantized", "GPU", "INT8", 16, 16)
+    compiled = small.core.compile_model(quantized(), "GPU", properties(small.core, spec))
+    facts = read_facts(compiled, spec, 0.0, 0.0)
+    assert (facts.model_precision, facts.inference_precision) == ("INT8", "F16")
+    picture = np.random.default_rng(1).uniform(0, 4, (1, 16, 16, 16)).astype(np.float32)
+    # Not the processor's: without VNNI its eight-bit sums overflow.
+    plain = small.core.compile_model(quantized(), "GPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    expected = plain(picture)[0]
+    assert np.abs(expected).max() > 10
+    assert np.abs(compiled(picture)[0] - expected).max() <= 0.02 * np.abs(expected).max()
+
+
 POSES: Final[list[tuple[str, Precision, float]]] = [
     ("GPU", "FP32", 0.99),
     ("GPU", "FP16", 0.95),
@@ -125,6 +161,8 @@ POSES: Final[list[tuple[str, Precision, float]]] = [
 ]
 
 
+@pytest.mark.whole
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("device", "precision", "least"), POSES)
 def test_poses_are_those_of_the_processor(bench: Bench, device: str, precision: Precision, least: float) -> None:
     """The real network finds the same people in the same place."""
