@@ -4,6 +4,7 @@ set -euo pipefail
 umask 022
 
 readonly HOME_DIR=/opt/edgepose ETC=/etc/edgepose STATE=/var/lib/edgepose CACHE=/var/cache/edgepose
+readonly MODULES=/etc/modules-load.d/edgepose.conf
 readonly UNIT=edgepose-agent@.service UNITS=/etc/systemd/system ACCOUNT=edgepose NETWORK=movenet-multipose
 readonly PYTHON=${PYTHON:-python3} PYTHON_MIN=3.11
 
@@ -170,6 +171,19 @@ unquoted() {
   echo "$text"
 }
 
+# The service may open cameras by the name of their kind, which the kernel knows once its module is loaded: else a camera
+# that is plugged in later stays forbidden until the service starts anew. Only what the kernel has is named.
+modules() {
+  local module found=()
+  for module in videodev uvcvideo; do
+    ! modinfo "$module" >/dev/null 2>&1 || found+=("$module")
+  done
+  [[ ${#found[@]} -gt 0 ]] || return 0
+  install -d "${MODULES%/*}"
+  printf '%s\n' "# Kinds of device that edgepose-agent@.service may open." "${found[@]}" >"$MODULES"
+  ! running || modprobe --all --quiet "${found[@]}" || true
+}
+
 # One rename, so that there is always a version in use.
 use() {
   ln -sfn "versions/$1" "$HOME_DIR/current.new"
@@ -194,6 +208,7 @@ upgrade() {
   trap 'rm -rf "$scratch" "$new"' EXIT
   build
   configure
+  modules
   check || fail "the new version fails its check and is removed; nothing else has changed"
   trap 'rm -rf "$scratch"' EXIT
   use "${new##*/}"
@@ -226,7 +241,7 @@ remove() {
   [[ ! -e $UNITS/$UNIT ]] || systemctl disable --quiet "${now[@]}" "edgepose-agent@$device"
   [[ -z $purge ]] || rm -rf "$ETC/$device".{toml,env,credentials} "$STATE/control/$device".json
   if [[ -z $(devices) ]]; then
-    rm -rf "$HOME_DIR" "$CACHE" "${UNITS:?}/$UNIT"
+    rm -rf "$HOME_DIR" "$CACHE" "${UNITS:?}/$UNIT" "$MODULES"
     [[ -z $purge ]] || purge_box
     ! running || systemctl daemon-reload
   fi

@@ -3,6 +3,7 @@
 All use of OpenCV's VideoCapture is here.
 """
 
+import errno
 import math
 import os
 import socket
@@ -22,6 +23,12 @@ from agent.errors import CaptureError
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 DEFAULT_FPS = 25.0
+OPEN_FAULTS = {
+    errno.EPERM: "not permitted by the service: its DeviceAllow does not hold, or the video module was loaded after it "
+    "started; restart the service",
+    errno.EACCES: "not permitted to this user, who has to be in the group `video`",
+    errno.EBUSY: "another program uses it",
+}
 _DIAGNOSIS_TIMEOUT_S = 1.0
 # One decoder thread takes a quarter less processor time than one per core, and holds no frames back in between.
 _ONE_THREAD = (cv2.CAP_PROP_N_THREADS, 1)
@@ -152,11 +159,20 @@ def open_device(device: Device, camera: Camera) -> VideoReader:
         raise CaptureError(f"there is no {device.path}")
     capture = cv2.VideoCapture()
     if not capture.open(device.path, cv2.CAP_V4L2):
-        raise CaptureError(f"{device.path} does not open as a camera: in use, not permitted, or no camera")
+        raise CaptureError(f"{device.path} does not open as a camera: {_why_closed(device.path)}")
     for option, wanted in ((cv2.CAP_PROP_FRAME_WIDTH, camera.width), (cv2.CAP_PROP_FRAME_HEIGHT, camera.height)):
         if wanted is not None:
             capture.set(option, wanted)
     return VideoReader(capture)
+
+
+def _why_closed(path: str) -> str:
+    """OpenCV gives no reason; the kernel does, and tells a service's rule from the rights of a file."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+    except OSError as error:
+        return OPEN_FAULTS.get(error.errno or 0, error.strerror or "it cannot be opened")
+    return "it is in use, or no camera"
 
 
 def open_stream(stream: Stream, camera: Camera) -> VideoReader:

@@ -32,8 +32,8 @@ Tell = Callable[[str, float], None]
 REFERENCE_DEVICE = "CPU"
 MEASURING_SHARE = 0.4
 """Of the time a switch may take: after that nothing more is measured than a plan cannot do without."""
-EXACT_FRAMES = 3
-"""What computes as FP32 does is tried on so few frames: the golden picture has judged it already."""
+UNCOMPARED_FRAMES = 3
+"""What is compared with nobody is tried on so few frames: the golden picture has judged it already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class CheckedLane:
 
     lane: Lane
     agreement: Agreement | None
-    """With FP32 on the same frames; None where it runs in FP32 itself, or there was nothing to look at."""
+    """With FP32 on the processor, on the same frames; None where it is just that, or there was nothing to look at."""
 
 
 class Workshop:
@@ -146,13 +146,14 @@ class Workshop:
         judged: bool,
     ) -> Agreement | None:
         decoder = self._decoder(card, POSSIBLE)
-        if exact(engine):
-            frames = frames[-EXACT_FRAMES:]
+        compared = not is_reference(engine) and not (judged and exact(engine))
+        if not compared:
+            frames = frames[-UNCOMPARED_FRAMES:]
         try:
             found = [infer(engine, decoder, frame) for frame in frames]
         except EngineError as error:
             raise TrialError(f"{engine.spec.device} fails on the camera's own frames: {error}") from error
-        if not frames or exact(engine):
+        if not frames or not compared:
             return None
         _stop_if(cancelled)
         tally = Tally()
@@ -183,15 +184,22 @@ class Workshop:
             if found.outcome is Outcome.UNJUDGED:
                 raise AccuracyError(found.reason, hint="try again when people are in view")
         if found.outcome is Outcome.FAILED:
+            lower = spec.precision == "INT8"
+            again = "quantize again with people in view" if lower else "choose another device or affinity"
             raise AccuracyError(
-                f"{spec.model} at {spec.precision}: {found.reason}",
-                hint="quantize again with people in view, or change switch.missed_max and switch.oks_min",
+                f"{spec.model} at {spec.precision} on {spec.device}: {found.reason}",
+                hint=f"{again}, or change switch.missed_max and switch.oks_min",
             )
 
 
 def exact(engine: Engine) -> bool:
     """Whether it computes what FP32 does: in f32, and with the original weights."""
     return engine.facts.inference_precision == "F32" and engine.spec.precision != "INT8"
+
+
+def is_reference(engine: Engine) -> bool:
+    """Whether it is what others are compared with: FP32 on the processor alone, in one piece."""
+    return exact(engine) and engine.facts.execution_devices == (REFERENCE_DEVICE,) and engine.facts.submodels is None
 
 
 def _stop_if(cancelled: threading.Event) -> None:

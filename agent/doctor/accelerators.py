@@ -4,11 +4,12 @@ What OpenVINO lists decides. Device files, groups and libraries only explain why
 graphics card without /dev/dri, as the Windows Subsystem for Linux does through /dev/dxg.
 """
 
-import ctypes
 import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from sys import executable
 from typing import Final
 
 from agent.config.tree import Inference
@@ -22,6 +23,8 @@ INTEL: Final = "0x8086"
 OPENCL: Final = "libOpenCL.so.1"
 LEVEL_ZERO: Final = "libze_loader.so.1"
 NPU_DRIVER: Final = "intel_vpu"
+LOAD_S: Final = 4.0
+"""Less than a check may take."""
 
 Listed = Callable[[], tuple[DeviceInfo, ...]]
 
@@ -132,8 +135,11 @@ def _join(node: Path) -> str:
 
 
 def _cannot_load(library: str) -> str | None:
-    try:
-        ctypes.CDLL(library)
-    except OSError as error:
-        return str(error)
-    return None
+    """Why a library cannot be loaded. Tried in a child: one may end the process that loads it."""
+    command = [executable, "-c", "import ctypes, sys; ctypes.CDLL(sys.argv[1])", library]
+    done = subprocess.run(  # noqa: S603 - our own interpreter, and a name from above
+        command, capture_output=True, text=True, errors="replace", timeout=LOAD_S, check=False
+    )
+    if done.returncode < 0:
+        return f"{library} ends every process that loads it, by signal {-done.returncode}"
+    return done.stderr.strip().rpartition("\n")[2].removeprefix("OSError: ") if done.returncode else None

@@ -32,6 +32,7 @@ from agent.doctor.finding import Check, Level
 from agent.doctor.unit import service, unit_of
 from agent.errors import EdgeposeError
 from agent.inference.devices import list_devices, open_core, require_devices
+from agent.inference.plugins import left_out
 from agent.observe.host import cpu_governors, cpu_model, temperature_c
 from agent.redact import redact
 from agent.wire.messages import DeviceInfo
@@ -159,7 +160,10 @@ def devices(settings: Inference, names: Devices) -> Check:
     core = open_core(names.aliases)
     require_devices(core, settings.device)
     listed = "; ".join(f"{device.name} ({device.full_name})" for device in list_devices(core))
-    return Check("devices", Level.OK, f"{settings.device} can run on {listed}")
+    finding = f"{settings.device} can run on {listed}"
+    if dead := "; ".join(f"{plugin} {ending}" for plugin, ending in left_out().items()):
+        return Check("devices", Level.WARN, f"{finding}; left out: {dead}", "renew the driver of what is left out")
+    return Check("devices", Level.OK, finding)
 
 
 def seen(names: Devices) -> tuple[DeviceInfo, ...]:

@@ -8,6 +8,7 @@ OpenVINO runs a damaged blob and gives other results, or ends the process. So wh
 checksums, and a folder that is not exactly as listed is emptied before OpenVINO sees it.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -25,6 +26,8 @@ from models.shelf.store import digest
 log = structlog.get_logger()
 
 CONTENTS = "contents.json"
+ROOM_BYTES = 1 << 20
+"""OpenVINO tells nobody of a blob that did not fit: where less is left, what it wrote is not believed."""
 KEPT_MAX = 24
 """So many compiled networks are kept, the last used ones: about half a gigabyte of MoveNet."""
 
@@ -77,6 +80,10 @@ class KeptNetwork:
         """List what a checked engine left there; the networks that were not used for longest make room."""
         try:
             files = {path: digest(self.folder / path) for path in self._files()}
+            if shutil.disk_usage(self.folder).free < ROOM_BYTES:
+                raise OSError(errno.ENOSPC, "the disk is full, and what OpenVINO wrote may be cut short")
+            if not files:
+                raise OSError(errno.EIO, "OpenVINO kept nothing")
             contents = Contents(identity=self._identity, files=files, inference_precision=inference_precision)
             (self.folder / CONTENTS).write_text(contents.model_dump_json(indent=2), encoding="utf-8")
             touch(self.folder / CONTENTS)

@@ -249,3 +249,5 @@ def _keep(path: Path, outputs: Outputs) -> None:
             stale.unlink(missing_ok=True)
     except OSError as error:
         log.warning("cache.not_kept", folder=str(path.parent), cause=str(error))
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)  # on a full disk a part of it lies there

@@ -1,13 +1,13 @@
 """The devices of this box, under their own names and under aliases."""
 
 import re
-from pathlib import Path
 from typing import Any, Final
 
 import openvino as ov
 import structlog
 
 from agent.errors import ConfigError, EngineError
+from agent.inference.plugins import PLUGINS, left_out, plugin_folder, sound_core
 from agent.wire.commands import CommandError
 from agent.wire.devices import DeviceString, canonical, require
 from agent.wire.messages import DeviceInfo
@@ -23,7 +23,7 @@ ALLOWED: Final = re.compile(r"Supported values: \{.*\}")
 CAUSE_MAX: Final = 400
 """Characters of a cause; what a compiler writes can be pages."""
 
-PLUGIN_OF = {"CPU": "libopenvino_intel_cpu_plugin.so"}
+PLUGIN_OF = {"CPU": PLUGINS["CPU"]}
 """Plugins that may be registered a second time under another name."""
 
 
@@ -33,7 +33,7 @@ def open_core(aliases: dict[str, str]) -> ov.Core:
     An alias is a second registration of a real plugin, so HETERO, MULTI and AUTO truly run across two devices on a box
     that has one. Raises ConfigError for an alias OpenVINO cannot have.
     """
-    core = ov.Core()
+    core = sound_core()
     for alias, device in aliases.items():
         plugin = PLUGIN_OF.get(device)
         if plugin is None:
@@ -47,12 +47,9 @@ def open_core(aliases: dict[str, str]) -> ov.Core:
                 f"devices.aliases: {alias!r} must be in capitals and contain the name it stands for, {device!r}",
                 hint=f"for example SIM{device}",
             )
-        core.register_plugin(str(_plugin_folder() / plugin), alias)
+        if device not in left_out():
+            core.register_plugin(str(plugin_folder() / plugin), alias)
     return core
-
-
-def _plugin_folder() -> Path:
-    return Path(ov.__file__).parent / "libs"
 
 
 def list_devices(core: ov.Core) -> tuple[DeviceInfo, ...]:
@@ -87,6 +84,10 @@ def require_devices(core: ov.Core, device: str) -> DeviceString:
         wanted = DeviceString.parse(device)
         require(wanted, core.available_devices)
     except CommandError as error:
+        named = device.upper().replace(":", ",").replace("(", ",").split(",")
+        for plugin in {member.partition(".")[0] for member in named} & left_out().keys():
+            told = f"{plugin} is left out here: OpenVINO's plugin, asked for its devices, {left_out()[plugin]}"
+            raise EngineError(told, hint="renew its driver; another device may be had: `agent doctor`") from error
         raise EngineError(error.message, hint=error.hint) from error
     return wanted
 

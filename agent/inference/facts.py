@@ -25,6 +25,8 @@ def read_facts(compiled: ov.CompiledModel, spec: EngineSpec, compile_ms: float, 
         compile_ms=compile_ms,
         first_infer_ms=first_infer_ms,
         from_cache=bool(_ask(compiled, "LOADED_FROM_CACHE")),
+        streams=_number(compiled, "NUM_STREAMS"),
+        threads=_number(compiled, "INFERENCE_NUM_THREADS"),
     )
 
 
@@ -53,6 +55,23 @@ def _ask(compiled: ov.CompiledModel, name: str) -> Any:  # noqa: ANN401 - OpenVI
         return compiled.get_property(name)
     except RuntimeError:
         return None  # HETERO, MULTI and AUTO do not answer every property
+
+
+def _number(compiled: ov.CompiledModel, name: str) -> int | None:
+    """A whole number that the network tells of itself, or that its devices tell, added up; None where none does."""
+    if (told := _ask(compiled, name)) is not None:
+        return _whole(told)
+    members = (_ask(compiled, "DEVICE_PROPERTIES") or {}).values()
+    numbers = [number for each in members if (number := _whole(each.get(name))) is not None]
+    return sum(numbers) if numbers else None
+
+
+def _whole(told: object) -> int | None:
+    try:
+        number = int(str(told))
+    except ValueError:  # AUTO and NUMA stand for a choice that was not made
+        return None
+    return number if number > 0 else None
 
 
 def _precision(compiled: ov.CompiledModel) -> str:

@@ -44,6 +44,9 @@ class EngineFacts:
     compile_ms: float
     first_infer_ms: float
     from_cache: bool
+    streams: int | None = None
+    """Of all devices that run it; None where they do not say."""
+    threads: int | None = None
     plan: Plan | None = None
     """Where the operations went; None unless an affinity was asked for."""
 

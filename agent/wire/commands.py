@@ -337,7 +337,7 @@ class SwitchResult(Part):
     verdict: str | None = None
     """``keeps up``, or ``falls behind: 0.2 of 10 fps``; None where there was no camera to keep up with."""
     agreement: Agreement | None = None
-    """Of a precision below FP32; None also where nobody has been in view to compare."""
+    """With FP32 on the processor; None where that is what runs, and where no frame was there to compare on."""
     plan: dict[str, JsonValue] | None = None
     """The plan of a HETERO affinity, without its picture."""
 

@@ -150,6 +150,10 @@ class Effective(Part):
     inference_precision: str
     submodels: int | None
     infer_requests: int
+    streams: int | None = None
+    """In which the devices compute, added up; None where they do not say."""
+    threads: int | None = None
+    """With which the processor computes; None where it does not."""
     compile_ms: float
     first_infer_ms: float
     from_cache: bool

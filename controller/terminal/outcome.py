@@ -159,7 +159,8 @@ def requested_and_effective(switch: SwitchResult) -> Table:
             None if runs.submodels is None else _many(runs.submodels, "submodel", "submodels"),
         ),
         ("hint", asked.hint, None),
-        ("streams", asked.streams, None),
+        ("streams", asked.streams, runs.streams),
+        ("threads", None, runs.threads),
         ("requests", asked.requests, runs.infer_requests),
     ):
         if requested is not None or effective is not None:

@@ -56,11 +56,23 @@ def test_the_input_follows_the_shape_of_the_camera(workshop: Workshop) -> None:
         engine.close()
 
 
-def test_what_computes_as_fp32_does_needs_no_comparison(workshop: Workshop) -> None:
-    """Agreement is of a lower precision alone: FP32 has none, whatever device it runs on."""
-    checked = workshop.build(settings("tiny-sound", "SIMCPU"), [picture(120)], threading.Event())
-    assert checked.agreement is None
+@pytest.mark.parametrize(
+    ("wanted", "compared"),
+    [
+        (settings("tiny-sound"), False),
+        (settings("tiny-sound", "SIMCPU"), True),
+        (settings("tiny-sound", "HETERO:SIMCPU,CPU"), True),
+    ],
+)
+def test_every_change_but_to_the_reference_is_compared(workshop: Workshop, wanted: Settings, compared: bool) -> None:
+    """FP32 on the processor is what others are compared with; another device, or a cut, is looked at on live frames."""
+    pictures = [picture(120)] * 5
+    checked = workshop.build(wanted, pictures, threading.Event())
+    assert (checked.agreement.frames if checked.agreement else None) == (5 if compared else None)
     checked.lane.engine.close()
+    again = workshop.build(wanted, pictures, threading.Event(), judged=True)
+    assert again.agreement is None, "what commands asked for has been judged when it was accepted"
+    again.lane.engine.close()
 
 
 def test_it_stops_once_nobody_wants_it_any_more(workshop: Workshop) -> None:

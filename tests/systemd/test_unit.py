@@ -84,6 +84,14 @@ def test_the_graphics_driver_keeps_its_kernels(unit: Unit) -> None:
     assert environment["NEO_CACHE_DIR"].removeprefix("/var/cache/") in unit.one("CacheDirectory").split()
 
 
+def test_kinds_of_device_are_known_before_they_are_allowed(unit: Unit) -> None:
+    """Systemd drops the rule of a kind whose module is not loaded: the installer names it, the unit waits for it."""
+    assert "systemd-modules-load.service" in unit.one("After").split()
+    script = (ROOT / "systemd" / "install.sh").read_text(encoding="utf-8")
+    assert "MODULES=/etc/modules-load.d/edgepose.conf" in script
+    assert "videodev" in script
+
+
 def test_the_rest_of_the_box_is_read_only(unit: Unit) -> None:
     """Strict leaves nothing to write; /run, which systemd 252 forgets, is named. `make boot-trial` tries it."""
     assert (unit.one("ProtectSystem"), unit.one("ReadOnlyPaths")) == ("strict", "/run")
