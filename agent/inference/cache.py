@@ -41,7 +41,7 @@ class Contents(BaseModel):
     files: dict[str, FileDigest]
     """By path below the folder."""
     inference_precision: str | None = None
-    """What it runs in: HETERO with many submodels does not say so of a network that was taken from here."""
+    """What it runs in, for when OpenVINO does not say so of a network that was taken from here."""
 
 
 class KeptNetwork:

@@ -22,6 +22,7 @@ from agent.errors import EngineError, ModelError, TrialError
 from agent.inference.cache import Contents, KeptNetwork, spare, touch
 from agent.inference.devices import require_devices
 from agent.inference.engine import Engine, Floats, build_engine
+from agent.inference.facts import UNKNOWN
 from agent.inference.letterbox import Letterbox
 from agent.inference.measure import Conduct
 from agent.inference.spec import EngineSpec
@@ -65,7 +66,7 @@ def build_checked(
 
     def build(kept: Path | None, contents: Contents | None = None) -> Engine:
         engine = build_engine(core, card, xml, spec, roles, kept, conduct)
-        if contents is not None and contents.inference_precision is not None and engine.facts.from_cache:
+        if contents is not None and contents.inference_precision and engine.facts.inference_precision == UNKNOWN:
             engine.facts = replace(engine.facts, inference_precision=contents.inference_precision)
         try:
             check(engine, card, roles, reference.outputs)

@@ -10,6 +10,8 @@ import openvino as ov
 from agent.inference.spec import EngineFacts, EngineSpec
 from agent.wire.devices import DeviceString, canonical
 
+UNKNOWN: Final = "UNKNOWN"
+"""The precision of what does not say: HETERO in many pieces, taken from the cache, was seen to."""
 KERNEL_PRECISION: Final = re.compile(r"_(f32|f16|bf16)$", re.IGNORECASE)
 """At the end of a kernel's name."""
 
@@ -102,4 +104,4 @@ def hinted_precision(compiled: ov.CompiledModel) -> str:
         members = (_ask(compiled, "DEVICE_PROPERTIES") or {}).values()
         hints = [properties.get("INFERENCE_PRECISION_HINT") for properties in members]
     names = sorted({hint.get_type_name().upper() for hint in hints if isinstance(hint, ov.Type)})
-    return "/".join(names) or "UNKNOWN"
+    return "/".join(names) or UNKNOWN

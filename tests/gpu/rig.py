@@ -5,6 +5,7 @@ which OpenCL's loader reads once in a process, before the first device is asked 
 their own.
 """
 
+import ctypes
 import fcntl
 import hashlib
 import platform
@@ -34,6 +35,10 @@ def build(folder: Path | None = None) -> dict[str, str]:
     """
     folder = folder or user_cache_path("edgepose") / "gpu-rig"
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        ctypes.CDLL("libOpenCL.so.1")
+    except OSError as error:
+        raise RigError(f"{error}: apt install ocl-icd-libopencl1") from error
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         stamp, wanted = folder / "stamp", _digest()

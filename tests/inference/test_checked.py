@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from openvino import opset13 as ops
 from structlog.testing import capture_logs
 
 from agent.errors import EngineError, ModelError, TrialError
-from agent.inference import cache
+from agent.inference import cache, checked
 from agent.inference.cache import CONTENTS, Contents
 from agent.inference.checked import build_checked, check
 from agent.inference.engine import Engine, build_engine
+from agent.inference.facts import UNKNOWN
 from agent.inference.spec import EngineSpec
 from agent.poses.decoders import decoder_for, roles_of
 from models.getting.own import add
@@ -360,3 +362,24 @@ def test_the_decoder_reads_the_outputs_once(tmp_path: Path) -> None:
     with pytest.raises(TrialError, match=r"the yolo decoder cannot read its outputs, guesses \(1, 56\): "):
         check(engine, card, ("guesses",), lambda: golden.load(store.golden(card.name)))
     assert engine.acquire(timeout_s=0) is not None, "the slot is given back"
+
+
+def test_what_openvino_does_not_say_is_known_from_when_it_was_compiled(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine from the cache whose precision is hidden has that in which it was compiled, and its strict limit.
+
+    HETERO in many pieces has hidden it; no device here does so at will.
+    """
+    build(store, CARD.name, tmp_path).close()
+
+    def silent(*args: Any) -> Engine:
+        engine = build_engine(*args)
+        engine.facts = replace(engine.facts, inference_precision=UNKNOWN)
+        return engine
+
+    monkeypatch.setattr(checked, "build_engine", silent)
+    with build(store, CARD.name, tmp_path) as engine:
+        assert engine.facts.from_cache
+        assert engine.facts.inference_precision == "F32"
+    assert golden.limit("FP32", UNKNOWN) == golden.LIMIT_F32
