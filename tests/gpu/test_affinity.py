@@ -39,7 +39,12 @@ AFFINITIES: Final[dict[str, tuple[Affinity, set[str]]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", AFFINITIES)
+CORE: Final = ("fallback", "convolutions", "split", "type", "type, GPU.0")
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in CORE else [pytest.mark.whole]) for kind in AFFINITIES]
+)
 def test_an_affinity_is_what_was_planned(small: Small, kind: str) -> None:
     """Submodels and devices are those of the plan; the engine computes what the processor does; cold or warm."""
     affinity, devices = AFFINITIES[kind]
