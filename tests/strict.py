@@ -230,6 +230,8 @@ class StrictBroker:
         said, at = properties(body, at + 4)
         guest.packet_bytes = said.get(39, guest.packet_bytes)
         client, at = text(body, at)
+        assigned = f"guest-{len(self.connects)}" if not client else ""
+        client = client or assigned
         if flags & 4:
             _, at = properties(body, at)
             topic, at = text(body, at)
@@ -245,10 +247,10 @@ class StrictBroker:
             self._send_away(other, TAKEN_OVER)
         guest.name = client
         self.connects.append(client)
-        guest.leaves += packet(CONNACK, bytes([0, 0]) + self._announcement())
+        guest.leaves += packet(CONNACK, bytes([0, 0]) + self._announcement(assigned))
 
-    def _announcement(self) -> bytes:
-        limits, said = self.limits, b""
+    def _announcement(self, assigned: str) -> bytes:
+        limits, said = self.limits, b"\x12" + encoded(assigned) if assigned else b""
         if not self._silent:
             said += b"\x27" + struct.pack("!I", limits.packet_bytes) if limits.packet_bytes < 2**28 else b""
             said += b"\x21" + struct.pack("!H", limits.in_flight)

@@ -1,6 +1,6 @@
 """All rows, in the order of docs/reliability.md."""
 
-from tests.fault import access, box, camera, life, model, network, outage, process
+from tests.fault import access, box, camera, life, limits, model, network, outage, process
 from tests.fault.table import Row
 
 ROWS: tuple[Row, ...] = (
@@ -12,4 +12,5 @@ ROWS: tuple[Row, ...] = (
     *life.ROWS,
     *box.ROWS,
     *model.ROWS,
+    *limits.ROWS,
 )
