@@ -30,8 +30,8 @@ GROUPS: Final = Path("/sys/fs/cgroup")
 
 def snapshots(stage: Stage) -> float:
     """Connections of an agent that is asked for pictures which its broker does not take."""
-    _folder, given = small(stage, EDGEPOSE_OUTPUT__SNAPSHOTS="true")
-    with StrictBroker(Limits(packet_bytes=4000)) as broker, Ear(broker.port) as ear, driven(broker.port, **given):
+    given = {"EDGEPOSE_OUTPUT__SNAPSHOTS": "true"}
+    with StrictBroker(Limits(packet_bytes=20_000)) as broker, Ear(broker.port) as ear, driven(broker.port, **given):
         ear.pose(0, 120)
         replies = [ear.ask("snapshot") for _ in range(ASKED)]
         codes = {reply.error.code for reply in replies if reply.error}
@@ -136,7 +136,7 @@ LIMITS: Final = "tests/link/test_limits.py"
 ROWS = (
     Row(
         "broker.packet",
-        f"{ASKED} pictures asked of an agent whose broker takes 4000 bytes are told as too large; its connections",
+        f"{ASKED} pictures asked of an agent whose broker takes 20,000 bytes are told as too large; its connections",
         1.0,
         "connects",
         snapshots,
