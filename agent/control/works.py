@@ -186,7 +186,7 @@ def judge(fps: float | None, camera_fps: float | None, took_s: float, ratio_min:
     if camera_fps is None:
         return Judged(None, None)
     told = rounded({"camera": camera_fps})["camera"]
-    share = ((fps or 0.0) + 1 / took_s) / camera_fps
+    share = round(((fps or 0.0) + 1 / took_s) / camera_fps, 6)  # of sums that are equal, one may come out less
     slow = f"falls behind: {fps or 0:.1f} of {camera_fps:.{0 if camera_fps >= 10 else 1}f} fps"
     if ratio_min is not None and share < ratio_min:
         raise TooSlowError(

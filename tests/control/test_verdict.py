@@ -1,7 +1,7 @@
 """How an engine is judged against its camera."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.control.works import judge
@@ -12,6 +12,7 @@ RATES = st.floats(0.1, 1000)
 
 
 @given(RATES, st.floats(0.3, 60))
+@example(4.465422614870234, 4.465422614870234)
 def test_who_finishes_every_frame_keeps_up(camera_fps: float, took_s: float) -> None:
     """One frame more or less is chance, however short the measurement."""
     assert judge(max(0.0, camera_fps - 1 / took_s), camera_fps, took_s, 1.0).verdict == KEEPS_UP
