@@ -18,6 +18,8 @@ Core = ov.Core
 """What finds devices and compiles networks, for those who pass it on and know no OpenVINO."""
 
 LOCATIONS: Final = ("Exception from", "Check '")
+INLINE: Final = re.compile(r"^(Caught exception: )?Exception from \S+:\d+:\s+")
+"""A location that stands before the cause in its own line."""
 DESCRIPTION: Final = "Property description:"
 ALLOWED: Final = re.compile(r"Supported values: \{.*\}")
 CAUSE_MAX: Final = 400
@@ -109,4 +111,5 @@ def cause(error: BaseException) -> str:
     told = [line for line in lines[last + 1 :] if not line.startswith(DESCRIPTION)]
     allowed = [found[0] for line in lines if line.startswith(DESCRIPTION) and (found := ALLOWED.search(line))]
     text = " ".join([*told, *allowed]) or (lines or [type(error).__name__])[-1]
+    text = INLINE.sub("", text) or text
     return text if len(text) <= CAUSE_MAX else f"{text[:CAUSE_MAX].rstrip()} ..."

@@ -10,6 +10,7 @@ from typing import Self
 
 import numpy as np
 import openvino as ov
+import structlog
 from numpy.typing import NDArray
 from openvino.preprocess import ColorFormat, PrePostProcessor
 
@@ -24,7 +25,10 @@ from agent.inference.plan import describe
 from agent.inference.properties import cache_folder, properties
 from agent.inference.spec import EngineFacts, EngineSpec
 from agent.service import memory
+from agent.wire.devices import DeviceString
 from models.shelf.catalogue import NetworkCard
+
+log = structlog.get_logger()
 
 Floats = NDArray[np.float32]
 
@@ -86,6 +90,7 @@ class Engine:
         self.generation = 1
         """Grows by one at every switch; the pipeline stamps results with it."""
         self._compiled = compiled
+        self._may_move = DeviceString.parse(spec.device).mode in ("AUTO", "MULTI")
         self._idle: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         outputs = [compiled.output(tensor) for tensor in tensors]
         for _ in range(facts.infer_requests):
@@ -99,14 +104,23 @@ class Engine:
             return None
 
     def release(self, slot: Slot) -> None:
-        """Give a slot back."""
+        """Give a slot back. Where AUTO or MULTI has left a device that failed, the facts say so from now on."""
+        if self._may_move:
+            self._notice()
         self._idle.put(slot)
+
+    def _notice(self) -> None:
+        runs, before = execution_devices(self._compiled), self.facts.execution_devices
+        if runs and set(runs) != set(before):
+            self.facts = replace(self.facts, execution_devices=runs)
+            log.warning("engine.moved", device=self.spec.device, before=",".join(before), now=",".join(runs))
 
     def close(self) -> None:
         """Wait for what still runs and give its memory back."""
         for _ in range(self.facts.infer_requests):
             if self.acquire(timeout_s=5.0) is None:
                 break
+        self._may_move = False
         del self._compiled
         memory.give_back()
 

@@ -8,6 +8,7 @@ import numpy as np
 import openvino as ov
 import pytest
 from openvino import opset13
+from structlog.testing import capture_logs
 
 from agent.errors import EngineError
 from agent.inference.devices import cause, require_devices
@@ -18,6 +19,7 @@ from models.shelf.catalogue import Precision
 from tests.gpu.matrix import HINTS, PRECISIONS, STRINGS, Bench, alike
 from tests.gpu.small import Small, broken
 from tests.gpu.test_rig import convolution
+from tests.inference.engines import taken
 
 RUNS_ON: Final = {
     "CPU": {"CPU"},
@@ -111,6 +113,23 @@ def test_auto_tells_what_it_chose(small: Small, tmp_path: Path, monkeypatch: pyt
     """AUTO goes to the processor where the card cannot, and says that it did."""
     with broken(monkeypatch, tmp_path, "BUILD"), small.engine("AUTO:GPU,CPU", requests=6) as engine:
         assert engine.facts.execution_devices == ("CPU",)
+
+
+@pytest.mark.parametrize("device", ["MULTI:GPU,CPU", "AUTO:GPU,CPU"])
+def test_a_card_that_fails_while_it_runs_is_told(
+    small: Small, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenVINO goes on with the processor and says nothing; the engine's facts and the log do."""
+    with small.engine(device, requests=7) as engine, capture_logs() as logs:
+        assert "GPU" in engine.facts.execution_devices
+        with broken(monkeypatch, tmp_path, "FAIL"):
+            for _ in range(4):
+                slot = taken(engine)
+                slot.start()
+                slot.wait()
+                engine.release(slot)
+        assert engine.facts.execution_devices == ("CPU",)
+    assert [entry["event"] for entry in logs] == ["engine.moved"]
 
 
 BAD: Final[list[tuple[dict[str, Any], str]]] = [

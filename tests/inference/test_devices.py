@@ -125,6 +125,7 @@ Option not found: INFERENCE_NUM_THREADS
         (HINT, "Invalid value: bf16 for property: INFERENCE_PRECISION_HINT Supported values: { f16, f32, dynamic }"),
         (OPTION, "Option not found: INFERENCE_NUM_THREADS"),
         ("one thing", "one thing"),
+        ("Caught exception: Exception from src/ocl_common.hpp:62: [GPU] CL_OUT_OF", "[GPU] CL_OUT_OF"),
         ("", "RuntimeError"),
         ("Exception from src/here.cpp:1:\n", "Exception from src/here.cpp:1:"),
         ("first\nsecond", "first second"),
