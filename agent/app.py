@@ -14,7 +14,7 @@ import cv2
 import structlog
 from pydantic import JsonValue
 
-from agent.assembly import Assembly, Ended, EngineFailing, Ready
+from agent.assembly import Assembly, Ended, EngineFailing, Ready, Seen
 from agent.capture.frame import CaptureCounts, CaptureEvent, Source
 from agent.config.tree import Config
 from agent.control import events
@@ -29,17 +29,27 @@ from agent.link import Dropped, Link
 from agent.observe.host import ProcessMeter
 from agent.observe.telemetry import Telemetry
 from agent.output.keypoints import Outlet
-from agent.output.messages import ID_TAKEN, INSTANCE, Standing, event_message, info_message, metrics_message
+from agent.output.messages import (
+    ID_TAKEN,
+    INSTANCE,
+    Standing,
+    event_message,
+    info_message,
+    metrics_message,
+    zone_message,
+)
 from agent.output.prometheus import Exporter, Figures
 from agent.redact import redact
 from agent.service import memory
 from agent.service.clock import WallClock
 from agent.service.hang import Answering, Hang
 from agent.service.systemd import Service
+from agent.tracking.zones import Occupancy, ZoneWatch
 from agent.wire.broker import BrokerError
 from agent.wire.commands import Incoming
-from agent.wire.messages import Severity, Status
+from agent.wire.messages import Severity, Status, rfc3339
 from agent.wire.topics import Topics
+from agent.wire.zones import Zones
 from models.shelf.store import Store
 
 log = structlog.get_logger()
@@ -71,6 +81,8 @@ class Agent:
         self._clock = WallClock()
         self._standing = Standing(config)
         self._counted = CaptureCounts(0, 0)
+        self._since: dict[str, datetime | None] = {}
+        self._expiry_s = math.ceil(METRICS_WINDOWS * config.metrics.window_s)
         self._source: Source | None = None
         self._known: Known | None = None
         self._told: tuple[object, ...] = (None, None, None, None)
@@ -87,12 +99,19 @@ class Agent:
         self._exporter = Exporter(config.prometheus if link else None, self._figures)
         book = Journal(config.paths.state / f"{config.device_id}.json") if outlet is None else None
         self._control = Control(
-            config, self._outlet, book, note=self._on_note, describe=self._describe, end=self._on_end
+            config,
+            self._outlet,
+            book,
+            note=self._on_note,
+            describe=self._describe,
+            end=self._on_end,
+            look=self._on_look,
         )
+        self._zones = ZoneWatch(self._control.state.record.settings.zones)
         self._service = Service(config, self._control, self._telemetry, link)
         self._hang = Hang(config.inference.hang_timeout_s)
         self._answering = Answering.YES
-        self._assembly = Assembly(config, self._outlet, self._telemetry, frames_max, self._inbox.put)
+        self._assembly = Assembly(config, self._outlet, self._telemetry, frames_max, self._inbox.put, zones=self._zones)
         self._starter = threading.Thread(
             target=self._assembly.start, args=(self._control.candidates(),), name="starter", daemon=True
         )
@@ -210,6 +229,8 @@ class Agent:
                 self._on_known(happening)
             case Ready():
                 self._on_ready(happening)
+            case Seen():
+                self._on_seen(happening)
             case CaptureEvent():
                 self._on_camera(happening)
             case events.Note():
@@ -282,6 +303,44 @@ class Agent:
         self._control.flowing(yes=self._standing.camera == "live")
         self._event(event.code, Severity.WARNING if warning else Severity.INFO, event.message, event.facts)
 
+    def _on_look(self, zones: Zones) -> None:
+        before = self._zones.occupancies()
+        self._zones.watch(zones)
+        now = self._zones.occupancies()
+        for gone in before.keys() - now.keys():
+            self._outlet.announce(self._topics.zone(gone), b"")
+        for name in now.keys() - before.keys():
+            self._tell_zone(name, now[name])
+
+    def _on_seen(self, seen: Seen) -> None:
+        sighting, watched = seen.sighting, self._zones.occupancies()
+
+        def moment(at_s: float) -> datetime:
+            return seen.captured_at - timedelta(seconds=sighting.at_s - at_s)
+
+        for name, occupancy in sighting.changed.items():
+            if name in watched:  # nobody took it away meanwhile
+                since_s = occupancy.since_s
+                self._tell_zone(name, occupancy, None if since_s is None else moment(since_s))
+        for crossing in sighting.crossings:
+            facts: Facts = {"zone": crossing.zone, "id": crossing.person, "at": rfc3339(moment(crossing.at_s))}
+            if crossing.kind != "entered":
+                facts["seconds"] = round(crossing.seconds, 2)
+            who, where = f"person {crossing.person}", crossing.zone
+            match crossing.kind:
+                case "entered":
+                    self._event("zone.entered", Severity.INFO, f"{who} entered {where}", facts)
+                case "left":
+                    self._event("zone.left", Severity.INFO, f"{who} left {where}", facts)
+                case "dwell":
+                    self._event("zone.dwell", Severity.INFO, f"{who} stays in {where}", facts)
+
+    def _tell_zone(self, name: str, occupancy: Occupancy, since: datetime | None = None) -> None:
+        if occupancy.since_s is not None:
+            self._since[name] = since = since or self._since.get(name)
+        payload = zone_message(self._config, name, occupancy, since).encode()
+        self._outlet.announce(self._topics.zone(name), payload, self._expiry_s)
+
     def _on_note(self, note: events.Note) -> None:
         tell = {Severity.INFO: log.info, Severity.WARNING: log.warning, Severity.ERROR: log.error}[note.severity]
         tell(note.code, message=note.message, **note.facts)
@@ -325,6 +384,7 @@ class Agent:
         running = self._control.running
         standing.version = state.record.version
         standing.requested = state.record.settings.requested()
+        standing.zones = state.record.settings.zones
         standing.engine = running.lane.engine if running else None
         if not state.record.fallback and standing.status is Status.DEGRADED and not late:
             standing.last_error = None
@@ -345,9 +405,10 @@ class Agent:
         total = source.counts()
         window = CaptureCounts(total.captured - self._counted.captured, total.dropped - self._counted.dropped)
         self._counted = total
-        message = metrics_message(self._config, engine, summary, window, self._meter.figures())
-        expiry_s = math.ceil(METRICS_WINDOWS * self._config.metrics.window_s)
-        self._outlet.announce(self._topics.metrics, message.encode(), expiry_s)
+        message = metrics_message(self._config, engine, summary, window, self._meter.figures(), self._zones.take())
+        self._outlet.announce(self._topics.metrics, message.encode(), self._expiry_s)
+        for name, occupancy in self._zones.occupancies().items():  # again, or the broker forgets them
+            self._tell_zone(name, occupancy)
         self._figures.take(message)
         # Frames leave holes in the heap, and whatever lies behind one keeps it: a millisecond a window returns them.
         memory.tidy()

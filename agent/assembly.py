@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
@@ -25,7 +26,9 @@ from agent.observe.telemetry import Telemetry
 from agent.output.keypoints import Outlet, encode_keypoints
 from agent.output.video import AnnotatedVideo
 from agent.pipeline import Pipeline, Result
+from agent.poses.skeleton import Poses
 from agent.tracking import track_stage
+from agent.tracking.zones import Sighting, ZoneWatch
 from models.shelf.store import Store
 
 log = structlog.get_logger()
@@ -58,20 +61,36 @@ class EngineFailing:
     generation: int
 
 
-News = Known | Ready | Ended | EngineFailing | CaptureEvent | Over | Progress
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """People crossed the line of a zone, in a frame captured at this moment."""
+
+    sighting: Sighting
+    captured_at: datetime
+
+
+News = Known | Ready | Ended | EngineFailing | CaptureEvent | Over | Progress | Seen
 
 
 class Assembly:
     """Everything that holds a handle, made in :meth:`start` and closed in :meth:`close`; news go to ``post``."""
 
     def __init__(
-        self, config: Config, outlet: Outlet, telemetry: Telemetry, frames_max: int | None, post: Callable[[News], None]
+        self,
+        config: Config,
+        outlet: Outlet,
+        telemetry: Telemetry,
+        frames_max: int | None,
+        post: Callable[[News], None],
+        *,
+        zones: ZoneWatch,
     ) -> None:
         self._config = config
         self._outlet = outlet
         self._telemetry = telemetry
         self._frames_max = frames_max
         self._post = post
+        self._zones = zones
         self._parts = ExitStack()
         self._stopping = threading.Event()
 
@@ -112,7 +131,7 @@ class Assembly:
             timed=self._telemetry.add,
             on_end=lambda error: self._post(Ended(error)),
             on_broken=lambda error, generation: self._post(EngineFailing(str(error), generation)),
-            track=track_stage(config.tracking, config.smoothing),
+            track=self._follower(),
         )
         parts.callback(pipeline.stop)
         if record.settings.paused:
@@ -144,7 +163,8 @@ class Assembly:
             settings = journal.running(record)
             try:
                 # What commands asked for has been judged when it was accepted.
-                checked = workshop.build(settings, frames, self._stopping, judged=settings != record.base)
+                judged = settings.requested() != record.base.requested()
+                checked = workshop.build(settings, frames, self._stopping, judged=judged)
             except EdgeposeError as error:
                 log.warning("engine.failed", device=settings.device, model=settings.model, error=str(error))
                 first_error = first_error or error
@@ -153,8 +173,20 @@ class Assembly:
         assert first_error is not None
         raise first_error
 
+    def _follower(self) -> Callable[[Poses, Frame], Poses]:
+        """Nobody under a mask is followed."""
+        zones, track = self._zones, track_stage(self._config.tracking, self._config.smoothing)
+
+        def follow(poses: Poses, frame: Frame) -> Poses:
+            rows, columns = frame.image.shape[:2]
+            seen = zones.masked(poses, columns, rows)
+            return seen if track is None else track(seen, frame.scene_s)
+
+        return follow
+
     def _publisher(self, samples: Samples) -> Callable[[Result], None]:
         outlet, device_id, output = self._outlet, self._config.device_id, self._config.output
+        zones = self._zones
         video: AnnotatedVideo | None = None
         if output.video_file is not None:
             video = self._parts.enter_context(AnnotatedVideo(output.video_file, output.video_fps, blur=output.blur))
@@ -162,6 +194,10 @@ class Assembly:
         def publish(result: Result) -> None:
             outlet.keypoints(encode_keypoints(result, device_id))
             samples.offer(result)
+            rows, columns = result.frame.image.shape[:2]
+            sighting = zones.look(result.poses, columns, rows, result.frame.scene_s)
+            if sighting.crossings or sighting.changed:
+                self._post(Seen(sighting, result.frame.captured_at))
             if video is not None:
                 video.write(result)
 

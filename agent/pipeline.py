@@ -74,8 +74,8 @@ class Pipeline:
     """Runs a source through an engine until the source ends, something fails, or it is told to stop.
 
     ``publish`` receives every result in order, in the finisher's thread, and its duration is the publish stage;
-    ``timed`` receives the frame's timing after it. ``track`` follows people from frame to frame: it takes poses and the
-    seconds of the scene's clock, in order. With ``on_broken`` an inference that fails costs its frame alone, and every
+    ``timed`` receives the frame's timing after it. ``track`` follows people from frame to frame: it takes poses and
+    their frame, in order. With ``on_broken`` an inference that fails costs its frame alone, and every
     third in a row is told, with the engine's generation: whoever listens has another engine. Without, the first one
     ends the pipeline.
     """
@@ -89,7 +89,7 @@ class Pipeline:
         timed: Callable[[Timing], None],
         on_end: Callable[[BaseException | None], None],
         on_broken: Callable[[EngineError, int], None] | None = None,
-        track: Callable[[Poses, float], Poses] | None = None,
+        track: Callable[[Poses, Frame], Poses] | None = None,
     ) -> None:
         self._source = source
         self._lane = lane
@@ -231,7 +231,7 @@ class Pipeline:
         self._failures = 0
         decoded = time.perf_counter()
         if self._track is not None:
-            poses = self._track(poses, frame.scene_s)
+            poses = self._track(poses, frame)
         tracked = time.perf_counter()
         self._publish(Result(frame, poses, lane.engine.generation, lane.engine.spec.model))
         finished = time.perf_counter()

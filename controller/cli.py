@@ -59,6 +59,7 @@ COMMANDS: Final = {
     "resume": Place(CHANGE, "resume", "Go on after a pause."),
     "set-affinity": Place(CHANGE, "set_affinity", "Choose which layers run on which device."),
     "set-device": Place(CHANGE, "set_device", "Run on another processor, or on several."),
+    "set-zones": Place("controller.commands.zones", "set_zones", "Count people in other zones, live."),
     "set-hint": Place(CHANGE, "set_hint", "Optimise for the time of a frame, or for frames a second."),
     "set-model": Place(CHANGE, "set_model", "Run another network, one that is installed on the box."),
     "set-precision": Place(CHANGE, "set_precision", "Compute in another precision."),

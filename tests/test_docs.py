@@ -161,7 +161,7 @@ def test_every_target_exists(words: list[str]) -> None:
 def test_the_table_of_topics_is_the_wires() -> None:
     """The README's table has every topic of the agent and no other."""
     listed = set(re.findall(r"^\| `(edgepose/\S+)` \|", README, re.MULTILINE))
-    assert listed == LEAVES | {TOPICS.job("ID"), TOPICS.reply("CLIENT")}
+    assert listed == LEAVES | {TOPICS.zone("NAME"), TOPICS.job("ID"), TOPICS.reply("CLIENT")}
 
 
 def test_the_readme_shows_the_table_of_the_state_machine() -> None:

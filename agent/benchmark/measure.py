@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agent.benchmark.load import Meter
 from agent.benchmark.statistics import latency_figures, stages_ms
-from agent.capture.frame import Source
+from agent.capture.frame import Frame, Source
 from agent.errors import CancelledError, CaptureError, EngineError
 from agent.observe.telemetry import Timing
 from agent.output.keypoints import encode_keypoints
@@ -58,10 +58,10 @@ def run_once(
     ended = threading.Event()
     failures: list[BaseException] = []
 
-    def followed(poses: Poses, at_s: float) -> Poses:
+    def followed(poses: Poses, frame: Frame) -> Poses:
         if keep_poses:
             kept.append(poses)
-        return poses if track is None else track(poses, at_s)
+        return poses if track is None else track(poses, frame.scene_s)
 
     def on_end(error: BaseException | None) -> None:
         if error is not None:

@@ -35,6 +35,7 @@ from agent.config.types import (
     empty_is,
 )
 from agent.wire.topics import DEFAULT_PREFIX
+from agent.wire.zones import Zones
 from models.shelf.catalogue import Precision
 from models.shelf.store import models_dir
 
@@ -322,6 +323,7 @@ class Config(Table):
     devices: Devices = Devices()
     tracking: Tracking = Tracking()
     smoothing: Smoothing = Smoothing()
+    zones: Zones = Field(default_factory=dict)
     output: Output = Output()
     metrics: MetricsTable = MetricsTable()
     prometheus: Prometheus = Prometheus()

@@ -14,6 +14,7 @@ from agent.control.events import (
     Flow,
     Inform,
     Informed,
+    Look,
     Overdue,
     Send,
     Started,
@@ -29,6 +30,7 @@ from agent.wire.commands import (
     ErrorCode,
     PlanAffinity,
     ReplyStatus,
+    SetZones,
 )
 from agent.wire.messages import Severity
 
@@ -68,8 +70,14 @@ def wait(turn: Turn) -> None:
 
 
 def toggle(turn: Turn) -> None:
-    """Pause or resume."""
+    """Pause, resume, or look at other zones: the engine stays."""
     command, record = turn.command(), turn.state.record
+    if isinstance(command.args, SetZones):
+        zones = record.base.zones if command.args.zones is None else command.args.zones
+        turn.state = replace(turn.state, record=journal.with_zones(record, zones))
+        turn.effects.append(Look(zones))
+        turn.answer(command, ReplyStatus.SUCCEEDED, {"zones": list(zones)}, keep=True)
+        return
     paused = command.name == "pause"
     if paused != record.settings.paused:
         turn.state = replace(turn.state, record=journal.with_pause(record, paused=paused))

@@ -34,6 +34,7 @@ from agent.wire.commands import Command, Incoming, Pace
 from agent.wire.messages import Severity, Status
 from agent.wire.topics import Topics
 from agent.wire.trust import KeyFileError, Terms, read_keys
+from agent.wire.zones import Zones
 
 log = structlog.get_logger()
 
@@ -56,7 +57,8 @@ class Control:
     """Commands in, replies out.
 
     ``book`` is where it is written what must survive; without one nothing does. ``note`` tells of something that
-    happened, ``describe`` says what the agent is, ``end`` ends it with an error. Raises ConfigError where the keys of
+    happened, ``describe`` says what the agent is, ``end`` ends it with an error,
+    ``look`` counts people in other zones. Raises ConfigError where the keys of
     signed commands cannot be read.
     """
 
@@ -69,6 +71,7 @@ class Control:
         note: Callable[[events.Note], None],
         describe: Callable[[], dict[str, JsonValue]],
         end: Callable[[str], None],
+        look: Callable[[Zones], None],
     ) -> None:
         self._config = config
         self._topics = Topics(config.device_id, config.mqtt.prefix)
@@ -77,6 +80,7 @@ class Control:
         self._note = note
         self._describe = describe
         self._end = end
+        self._look = look
         self._book = book
         self._box = Box(config.device_id, (), {}, config.output.snapshots)
         self.running: Running | None = None
@@ -222,6 +226,8 @@ class Control:
                 self._outlet.announce(self._topics.job(job_id), b"")
             case events.End(reason):
                 self._end(reason)
+            case events.Look(zones):
+                self._look(zones)
             case _:
                 assert self.running is not None
                 self._act(self.running, effect)

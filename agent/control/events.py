@@ -8,6 +8,7 @@ from agent.control.journal import Record
 from agent.control.settings import Settings
 from agent.wire.commands import Address, Command, CommandError, Job, ReplyStatus
 from agent.wire.messages import Severity
+from agent.wire.zones import Zones
 
 Facts = dict[str, str | int | float | bool | None]
 
@@ -178,6 +179,13 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """Count people in these zones."""
+
+    zones: Zones
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Tell everybody what happened."""
 
@@ -208,4 +216,4 @@ class End:
     reason: str
 
 
-Effect = Save | Send | Inform | Begin | Swap | SwapBack | Abandon | Flow | Note | Publish | Clear | End
+Effect = Save | Send | Inform | Begin | Swap | SwapBack | Abandon | Flow | Look | Note | Publish | Clear | End

@@ -11,6 +11,7 @@ The record changes by pure functions, each ``Record -> Record``. The caller save
     attempting(record, attempt)               before something that takes long is begun
     accepted(record, settings)                a change is accepted: version + 1, the fallback ends
     with_pause(record, paused)                the same for a pause, which leaves the fallback as it is
+    with_zones(record, zones)                 the same for zones
     heard(record, key, sequence)              a signed command came, be it obeyed or not
     remember(record, command_id, payload, now)   the reply to send, in the same save; ends the attempt
     reply_to(record, command_id) -> str | None   the payload to send again
@@ -51,6 +52,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from agent.control.durable import aside, replace_file
 from agent.control.settings import Settings
 from agent.wire.commands import Address, ErrorCode, Job, JobStatus, ReplyError
+from agent.wire.zones import Zones
 
 DEATHS_MAX: Final = 3
 DEATHS_WINDOW: Final = timedelta(minutes=10)
@@ -187,10 +189,10 @@ def settled(record: Record) -> Record:
 
 
 def running(record: Record) -> Settings:
-    """What to run. A pause is obeyed in the fallback too."""
+    """What to run. A pause is obeyed in the fallback too, and zones are no reason for one."""
     if not record.fallback or record.good is None:
         return record.settings
-    return record.good.model_copy(update={"paused": record.settings.paused})
+    return record.good.model_copy(update={"paused": record.settings.paused, "zones": record.settings.zones})
 
 
 def fall_back(record: Record) -> Record | None:
@@ -218,6 +220,12 @@ def accepted(record: Record, settings: Settings) -> Record:
 def with_pause(record: Record, paused: bool) -> Record:
     """It is paused, or goes on. That is no reason to try again what it fell back from."""
     settings = record.settings.model_copy(update={"paused": paused})
+    return record.model_copy(update={"version": record.version + 1, "settings": settings})
+
+
+def with_zones(record: Record, zones: Zones) -> Record:
+    """People are counted in other zones. That too says nothing of what it fell back from."""
+    settings = record.settings.model_copy(update={"zones": zones})
     return record.model_copy(update={"version": record.version + 1, "settings": settings})
 
 

@@ -2,11 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from agent.config.tree import Config
 from agent.wire.affinity import Affinity
 from agent.wire.messages import Requested
+from agent.wire.zones import Zones
 from models.shelf.catalogue import Precision
 
 
@@ -23,6 +24,8 @@ class Settings(BaseModel):
     streams: int | None = None
     requests: int | None = None
     paused: bool = False
+    zones: Zones = Field(default_factory=dict, exclude_if=lambda zones: not zones)
+    """Left out of the file where there are none, so that a version before zones reads it."""
 
     @classmethod
     def of(cls, config: Config) -> "Settings":
@@ -35,6 +38,7 @@ class Settings(BaseModel):
             hint=inference.hint,
             streams=inference.streams,
             requests=inference.requests,
+            zones=config.zones,
         )
 
     def requested(self) -> Requested:

@@ -15,6 +15,8 @@ from agent.control.settings import Settings
 from agent.inference.engine import Engine
 from agent.observe.host import HostFigures, host_info
 from agent.observe.telemetry import Summary
+from agent.poses.skeleton import JOINTS, LIMBS
+from agent.tracking.zones import Occupancy, ZoneFigures
 from agent.wire.commands import ARGS
 from agent.wire.messages import (
     CameraState,
@@ -29,7 +31,9 @@ from agent.wire.messages import (
     Severity,
     State,
     Status,
+    ZoneMessage,
 )
+from agent.wire.zones import Zones
 from models.shelf.catalogue import Precision
 
 INSTANCE: Final = uuid.uuid4().hex[:12]
@@ -50,6 +54,8 @@ def info_message(config: Config, devices: tuple[DeviceInfo, ...], models: Mappin
         models=tuple(ModelInfo(name=name, precisions=precisions) for name, precisions in models.items()),
         commands=tuple(ARGS),
         groups=config.groups,
+        joints=JOINTS,
+        bones=LIMBS,
         instance=INSTANCE,
     )
 
@@ -67,6 +73,7 @@ class Standing:
     engine: Engine | None = None
     last_error: str | None = None
     last_frame_at: datetime | None = None
+    zones: Zones = field(default_factory=dict)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def become(self, status: Status) -> None:
@@ -88,6 +95,7 @@ class Standing:
                 status=self.camera, source=redact(self.config.camera.source), last_frame_at=self.last_frame_at
             ),
             last_error=self.last_error,
+            zones=self.zones,
             since=self.since,
             instance=INSTANCE,
         )
@@ -105,7 +113,12 @@ def rounded(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def metrics_message(
-    config: Config, engine: Engine, summary: Summary, frames: CaptureCounts, host: HostFigures
+    config: Config,
+    engine: Engine,
+    summary: Summary,
+    frames: CaptureCounts,
+    host: HostFigures,
+    zones: Mapping[str, ZoneFigures],
 ) -> Metrics:
     """The periodic summary. ``frames`` are those of the window alone."""
     return Metrics.model_validate(
@@ -125,8 +138,21 @@ def metrics_message(
             "model": engine.spec.model,
             "engine": engine.generation,
             **rounded(asdict(host)),
+            "zones": {name: asdict(figures) for name, figures in zones.items()},
             "instance": INSTANCE,
         }
+    )
+
+
+def zone_message(config: Config, name: str, occupancy: Occupancy, since: datetime | None) -> ZoneMessage:
+    """Who is in a zone, and since when it has not been empty."""
+    return ZoneMessage(
+        device_id=config.device_id,
+        sent_at=datetime.now(UTC),
+        zone=name,
+        persons=occupancy.persons,
+        ids=occupancy.ids,
+        occupied_since=since,
     )
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from agent.wire.messages import Part
+from agent.wire.part import Part
 
 Preset = Literal["fallback", "convolutions", "split"]
 DeviceName = Annotated[str, Field(min_length=1, max_length=64)]

@@ -37,7 +37,8 @@ from agent.wire.commands import (
     ReplyError,
     ReplyStatus,
 )
-from agent.wire.messages import Part, rfc3339
+from agent.wire.messages import rfc3339
+from agent.wire.part import Part
 from agent.wire.topics import Topics
 from agent.wire.trust import OPEN, Terms, opened
 from agent.wire.wording import nearest, shown

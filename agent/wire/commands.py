@@ -12,7 +12,9 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import Field, JsonValue
 
 from agent.wire.affinity import Affinity, Preset
-from agent.wire.messages import Effective, Message, Part, Requested, Timestamp
+from agent.wire.messages import Effective, Message, Requested, Timestamp
+from agent.wire.part import Part
+from agent.wire.zones import Zones
 
 COMMAND_BYTES_MAX = 16 * 1024
 SHORT_CHARACTERS: Final = 60
@@ -103,6 +105,13 @@ class SetHint(Args):
     requests: Annotated[int, Field(ge=1, le=1024)] | None = None
 
 
+class SetZones(Args):
+    """Zones and masks, all of them: who is not named is gone."""
+
+    zones: Zones | None = None
+    """None is those of the configuration."""
+
+
 class Quantize(Args):
     """Make the INT8 variant of the running network, or of another, from frames of the camera."""
 
@@ -173,6 +182,7 @@ AnyArgs = (
     | SetAffinity
     | PlanAffinity
     | SetHint
+    | SetZones
     | Benchmark
     | Sweep
     | Quantize
@@ -186,6 +196,7 @@ ARGS: dict[str, type[AnyArgs]] = {
     "set-affinity": SetAffinity,
     "set-hint": SetHint,
     "plan-affinity": PlanAffinity,
+    "set-zones": SetZones,
     "pause": NoArgs,
     "resume": NoArgs,
     "snapshot": NoArgs,

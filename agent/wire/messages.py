@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer, ValidationError
+from pydantic import AwareDatetime, Field, JsonValue, PlainSerializer, ValidationError
+
+from agent.wire.part import Part
+from agent.wire.zones import Zones
 
 CONTRACT_VERSION = 1
 MAX_MESSAGE_BYTES = 1 << 20
@@ -31,21 +34,6 @@ class MessageError(ValueError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-class Part(BaseModel):
-    """A piece of a message."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        validate_by_name=True,
-        validate_by_alias=True,
-        protected_namespaces=(),
-        # Values are new each time, an id above all: a cache of them is two megabytes that help nobody.
-        cache_strings="keys",
-    )
 
 
 class Message(Part):
@@ -111,6 +99,10 @@ class Info(Message):
     models: tuple[ModelInfo, ...]
     commands: tuple[str, ...]
     groups: tuple[str, ...] = ()
+    joints: tuple[str, ...] = ()
+    """Names of the joints in the order in which keypoints have them."""
+    bones: tuple[tuple[int, int], ...] = ()
+    """Pairs of them that a drawing joins."""
     instance: str | None = None
     """Another one at each start: it tells messages of this run from those of another."""
 
@@ -182,6 +174,8 @@ class State(Message):
     effective: Effective | None
     camera: CameraState
     last_error: str | None = None
+    zones: Zones = Field(default_factory=dict)
+    """What the agent counts people in, and where it looks away."""
     since: Timestamp
     instance: str | None = None
 
@@ -214,6 +208,13 @@ class Keypoints(Message):
     model: str
     frame: FrameSize
     persons: tuple[Person, ...]
+
+
+class ZonePersons(Part):
+    """People in a zone over the window."""
+
+    persons_mean: float | None
+    persons_max: int | None
 
 
 class Metrics(Message):
@@ -255,7 +256,23 @@ class Metrics(Message):
     temperature_c: float | None
     gpu_busy_percent: float | None
     npu_busy_percent: float | None = None
+    zones: dict[str, ZonePersons] = Field(default_factory=dict)
+    """People in each zone; a mask is none."""
     instance: str | None = None
+
+
+class ZoneMessage(Message):
+    """Who is in a zone; told when that changes, and with every summary."""
+
+    schema_: Literal["edgepose.zone/1"] = Field(default="edgepose.zone/1", alias="schema")
+
+    zone: str
+    persons: int | None
+    """None while nobody looks: paused, or the camera is lost."""
+    ids: tuple[int, ...] = ()
+    """Of those who are in it; empty where people are not tracked."""
+    occupied_since: Timestamp | None = None
+    """Since when it has not been empty; None while it is."""
 
 
 class Severity(StrEnum):

@@ -6,7 +6,8 @@ from pydantic import Field, JsonValue
 
 from agent.wire.affinity import Preset
 from agent.wire.commands import Agreement, HintName, PrecisionName
-from agent.wire.messages import Effective, HostInfo, Part, Timestamp
+from agent.wire.messages import Effective, HostInfo, Timestamp
+from agent.wire.part import Part
 
 
 class Recipe(Part):

@@ -55,6 +55,10 @@ class Topics:
         """:class:`agent.wire.messages.Event`."""
         return self._of("event")
 
+    def zone(self, name: str) -> str:
+        """:class:`agent.wire.messages.ZoneMessage`, retained; ``+`` is every zone."""
+        return self._of(f"zone/{name}")
+
     def command(self, name: str) -> str:
         """A command, to the device; ``+`` is every command."""
         return self._of(f"command/{name}")

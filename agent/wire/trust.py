@@ -18,7 +18,7 @@ from typing import Annotated, Final
 from pydantic import Field, ValidationError
 
 from agent.wire.commands import CommandError, ErrorCode, Incoming, Proof
-from agent.wire.messages import Part
+from agent.wire.part import Part
 
 KEY_CHARS_MIN: Final = 32
 KEY_FILE_BYTES_MAX: Final = 64 * 1024

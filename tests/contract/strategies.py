@@ -1,5 +1,6 @@
 """Hypothesis strategies for the messages of the wire, made from their own annotations."""
 
+import math
 import types
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -9,6 +10,9 @@ from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
+from agent.wire.zones import Zone
+
+NAMES = st.text("abz09-_", min_size=1, max_size=8).map("z".__add__)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 # The wire has milliseconds; years of three digits are nobody's clock.
 MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1), timezones=st.just(UTC)).map(
@@ -30,6 +34,16 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
+@st.composite
+def zones(draw: st.DrawFn) -> Zone:
+    """Make a zone whose corners lie in their order on a circle."""
+    turns = draw(st.lists(st.integers(0, 11), min_size=3, max_size=12, unique=True))
+    angles = [math.radians(30 * turn) for turn in sorted(turns)]
+    middle, radius = draw(st.floats(0.3, 0.7)), draw(st.floats(0.15, 0.3))
+    corners = tuple((middle + radius * math.cos(angle), middle + radius * math.sin(angle)) for angle in angles)
+    return Zone(polygon=corners, mask=draw(st.booleans()), dwell_s=draw(st.floats(0, 600)))
+
+
 def messages(kind: type[BaseModel]) -> st.SearchStrategy[Any]:
     """Make any message of a kind."""
     fields = {name: _values(field.annotation, field) for name, field in kind.model_fields.items() if name != "schema_"}
@@ -46,13 +60,15 @@ def _values(annotation: Any, field: FieldInfo | None = None) -> st.SearchStrateg
     if get_origin(annotation) is Literal:
         return st.sampled_from(arguments)
     if get_origin(annotation) is dict:
-        return st.dictionaries(_values(arguments[0]), _values(arguments[1]), max_size=3)
+        # The one kind of key with a rule is the name of a zone.
+        keys = NAMES if arguments[1] is Zone else _values(arguments[0])
+        return st.dictionaries(keys, _values(arguments[1]), max_size=3)
     if get_origin(annotation) is tuple:
         return _tuples(arguments, field)
     if isinstance(annotation, type) and issubclass(annotation, StrEnum):
         return st.sampled_from(list(annotation))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return messages(annotation)
+        return zones() if annotation is Zone else messages(annotation)
     return _values(arguments[0])  # Annotated
 
 

@@ -107,7 +107,7 @@ def _asked(name: str, rest: list[str], now: datetime) -> Command:
     return asked
 
 
-def _told(effect: Effect) -> str:  # noqa: C901, PLR0911 - a line for each effect
+def _told(effect: Effect) -> str:  # noqa: C901, PLR0911, PLR0912 - a line for each effect
     match effect:
         case events.Save(record):
             return f"save v{record.version} {_record(record)}"
@@ -126,6 +126,8 @@ def _told(effect: Effect) -> str:  # noqa: C901, PLR0911 - a line for each effec
             return f"swap back {work.number}"
         case events.Abandon(number):
             return f"abandon {number}"
+        case events.Look(zones):
+            return f"zones {', '.join(zones) or None}"
         case events.Flow(paused):
             return f"flow {'off' if paused else 'on'}"
         case events.Note(code):

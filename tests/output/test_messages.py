@@ -95,7 +95,7 @@ def test_metrics_carry_the_figures_of_the_window(engine: Engine) -> None:
     """Every figure of the summary is a key of the metrics message, which is valid for a full window."""
     rows = [Timing(1.0, 2.0, 3.0, 4.0, 5.0, 6.0, age_ms=21.0, finished_s=0.5, persons=2)]
     summary = summarise(rows, 0.0, 2.0)
-    message = metrics_message(CONFIG, engine, summary, CaptureCounts(9, 8), ProcessMeter().figures())
+    message = metrics_message(CONFIG, engine, summary, CaptureCounts(9, 8), ProcessMeter().figures(), {})
     metrics = Metrics.model_validate_json(message.encode())
     assert {name: getattr(metrics, name) for name in summary.figures} == summary.figures
     assert (metrics.window_s, metrics.fps_mean, metrics.persons_max) == (2.0, 0.5, 2)
@@ -107,7 +107,8 @@ def test_metrics_carry_the_figures_of_the_window(engine: Engine) -> None:
 
 def test_metrics_of_a_window_without_frames_know_nothing(engine: Engine) -> None:
     """A window in which the camera was dark is sent with null figures and zero counts."""
-    message = metrics_message(CONFIG, engine, summarise([], 0.0, 5.0), CaptureCounts(0, 0), ProcessMeter().figures())
+    summary = summarise([], 0.0, 5.0)
+    message = metrics_message(CONFIG, engine, summary, CaptureCounts(0, 0), ProcessMeter().figures(), {})
     metrics = Metrics.model_validate_json(message.encode())
     assert metrics.fps_mean is metrics.latency_ms_p99 is metrics.persons_mean is metrics.persons_max is None
     assert (metrics.frames_captured, metrics.frames_processed) == (0, 0)
