@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from agent.config.file import load
+from agent.config.tree import made_up
 
 
 @click.command("check-config")
@@ -17,6 +18,8 @@ def check_config(file: Path, *, engine: bool) -> None:
     """
     config = load(file)
     click.echo(f"{file}: good")
+    if (told := made_up(config.device_id)) is not None:
+        click.echo(f"warning: {told}; set one that people know", err=True)
     if engine:
         from agent.doctor.proof import prove_engine  # noqa: PLC0415 - OpenVINO, which a look at the file needs not
 

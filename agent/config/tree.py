@@ -68,6 +68,13 @@ def machine_digits() -> str:
     return hashlib.sha256(f"edgepose {found or uuid.getnode()}".encode()).hexdigest()[:6]
 
 
+def made_up(device_id: str) -> str | None:
+    """What to say of an id that a host name alone could not give; None of one that is somebody's choice."""
+    if device_id != host_id() or not device_id.endswith(f"-{machine_digits()}"):
+        return None
+    return f"device_id is not set, and the host name {socket.gethostname()!r} gives no id of its own: it is {device_id}"
+
+
 MACHINE_IDS: Final = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 

@@ -5,10 +5,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from agent.config.tree import Mqtt
+from agent.config.tree import Mqtt, made_up
 from agent.doctor.finding import Check, Level
 from agent.link.outbox import Letter, News
 from agent.link.session import Session, Will
@@ -139,6 +140,14 @@ def device_id(settings: Mqtt, topics: Topics) -> Check:
         cure = "give every device a device_id of its own, then start this agent again, which forgets it"
         return Check(name, Level.FAIL, problem, cure)
     return Check(name, Level.OK, f"{mine} is one agent's")
+
+
+def own_id(check: Check, device_id: str) -> Check:
+    """The same finding, but where all is well with an id that nobody chose: whoever reads it knows no box by it."""
+    told = made_up(device_id)
+    if told is None or check.level is not Level.OK:
+        return check
+    return replace(check, level=Level.WARN, finding=told, cure="set device_id in the configuration, as people call it")
 
 
 def _retained(settings: Mqtt, client_id: str, topic: str) -> bytes | None:

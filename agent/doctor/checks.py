@@ -27,7 +27,7 @@ from agent.capture import redact as redact_source
 from agent.capture.frame import CaptureEvent, EndOfSource, Frame, Source
 from agent.config.tree import Camera, Config, Devices, Inference, Model, Paths
 from agent.doctor import accelerators
-from agent.doctor.broker import broker, device_id
+from agent.doctor.broker import broker, device_id, own_id
 from agent.doctor.finding import Check, Level
 from agent.doctor.unit import service, unit_of
 from agent.errors import EdgeposeError
@@ -66,7 +66,9 @@ def run(config: Config) -> tuple[Check, ...]:
             "npu": lambda: accelerators.npu(config.inference, lambda: seen(config.devices)),
             "devices": lambda: devices(config.inference, config.devices),
             "broker": lambda: broker(config.mqtt, config.device_id),
-            "device id": lambda: device_id(config.mqtt, Topics(config.device_id, config.mqtt.prefix)),
+            "device id": lambda: own_id(
+                device_id(config.mqtt, Topics(config.device_id, config.mqtt.prefix)), config.device_id
+            ),
             "model": lambda: model(config.model, config.inference, config.paths),
             "disk": lambda: disk(config.paths),
             "state": lambda: state(config.paths),

@@ -9,12 +9,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.commands.check_config import check_config
 from agent.config.faults import all_keys
 from agent.config.file import load
 from agent.config.tree import Config, host_id
+from agent.doctor.broker import own_id
+from agent.doctor.finding import Check, Level
 from agent.errors import ConfigError
 from agent.wire.broker import BrokerError, read_password
 from agent.wire.topics import DEVICE_ID
@@ -322,3 +326,17 @@ def test_any_overrides_give_a_configuration_or_a_config_error(values: dict[str, 
     """Loading ends in a Config or in a ConfigError, never in anything else."""
     with contextlib.suppress(ConfigError):
         assert isinstance(load(None, environ={}, overrides=values), Config)
+
+
+def test_an_id_that_nobody_chose_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the host name gives none of its own, check-config and doctor say so; a name of its own is well."""
+    path = write(tmp_path, "")
+    monkeypatch.setattr("socket.gethostname", lambda: "体育館")
+    warned = CliRunner().invoke(check_config, [str(path)])
+    assert warned.exit_code == 0
+    assert "device_id is not set" in warned.stderr
+    well = Check("device id", Level.OK, "fine")
+    assert own_id(well, load(path, environ={}).device_id).level is Level.WARN
+    assert own_id(well, "hall") == well
+    monkeypatch.setattr("socket.gethostname", lambda: "hall.lan")
+    assert CliRunner().invoke(check_config, [str(path)]).stderr == ""
