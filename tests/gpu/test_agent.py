@@ -271,3 +271,24 @@ def test_kills_around_a_switch_to_the_card(box: Box, broker: Broker) -> None:
             assert state(commander).version <= version + 1
             device = state(commander).requested.device
         box.end(process, signal.SIGTERM)
+
+
+def test_a_kernel_that_never_ends_is_told_and_ends_the_agent(
+    broker: Broker, networks: Path, pictures: Path, tmp_path: Path
+) -> None:
+    """The card stops answering amid a run: the agent says so itself, is degraded, and ends with an error."""
+    topics, wish = Topics(f"box-{uuid.uuid4().hex[:8]}"), tmp_path / "hang"
+    given = variables(networks, pictures, tmp_path) | {
+        "EDGEPOSE_DEVICE_ID": topics.device_id,
+        "EDGEPOSE_INFERENCE__DEVICE": "GPU",
+        "EDGEPOSE_INFERENCE__HANG_TIMEOUT_S": "4",
+        "FAKEGPU_HANG": str(wish),
+    }
+    with Commander(broker.port, topics) as commander, agent(broker.port, **given) as process:
+        commander.wait(lambda seen: seen.topic == topics.keypoints, timeout_s=ANSWER_S)
+        wish.touch()
+        hung = commander.wait(lambda seen: b'"engine.hung"' in seen.payload, timeout_s=60)
+        assert Event.decode(bytes(hung.payload)).facts["device"] == "GPU"
+        commander.wait(lambda seen: seen.topic == topics.state and b'"degraded"' in seen.payload, timeout_s=30)
+        assert process.end(60) == 1
+    assert "GPU has not answered" in process.wait_log("agent.failed")["error"]
