@@ -234,3 +234,13 @@ def test_a_card_without_the_decoders_roles_is_told(tmp_path: Path) -> None:
     """A card that lacks a role its decoder reads is an error that names the role."""
     with pytest.raises(EdgeposeError, match="keypoint_heatmap"):
         build(*tiny(tmp_path, "out"), role="keypoint_heatmap")
+
+
+def test_what_was_asked_for_stands_beside_what_runs(store: Store) -> None:
+    """More streams than the processor can have are not had, and the facts say how many are, and in how many threads."""
+    engine = movenet(store, (64, 64), hint="throughput", streams=64, threads=1)
+    assert engine.spec.streams == 64
+    assert engine.facts.streams is not None
+    assert 1 <= engine.facts.streams < 64
+    assert engine.facts.threads == 1
+    engine.close()
