@@ -4,6 +4,11 @@
 # Wheels are for the Python and the processor of this machine, in the versions of the lock, and each is one whose hash
 # stands there. PYTHON is an interpreter of a virtual environment that has the locked packages.
 set -euo pipefail
+if (($#)); then
+  [[ $1 != -h && $1 != --help ]] || { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit; }
+  echo "bundle: unexpected $1; usage: systemd/bundle.sh, with PYTHON and NETWORKS in the environment" >&2
+  exit 2
+fi
 cd "$(dirname "$0")/.."
 
 readonly PYTHON=${PYTHON:-.venv/bin/python} NETWORKS=${NETWORKS:-movenet-multipose}

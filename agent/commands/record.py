@@ -22,12 +22,14 @@ from agent.wire.recording import Recording, RecordingError
 )
 @click.option("--video", type=click.Path(path_type=Path), help="Also write the annotated video to this file.")
 @click.option("--frames", type=click.IntRange(min=1), help="End after so many frames.")
-@click.option("--force", is_flag=True, help="Replace the file of --out.")
+@click.option("--force", is_flag=True, help="Replace the files of --out and --video.")
 def record(config_file: Path | None, out: Path, video: Path | None, frames: int | None, *, force: bool) -> None:
     """Write the source's poses to a file, without a broker.
 
     Of a file or folder every frame is taken once, as fast as it goes; a camera is recorded until Ctrl-C.
     """
+    if video is not None and video.exists() and not force:
+        raise click.UsageError(f"{video} exists; replace it with --force")
     signals = Signals()
     # A video that the file names belongs to the agent that may be running with it.
     config = load(config_file, overrides={"output.video_file": str(video or "")})

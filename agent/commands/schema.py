@@ -1,14 +1,40 @@
 """`agent schema`: the messages of the wire for machines."""
 
 import json
+from typing import Any
 
 import click
+from pydantic import BaseModel
 
 from agent.wire import messages
+from agent.wire.commands import ARGS
 
 
 @click.command()
 def schema() -> None:
-    """Print the JSON Schemas of all messages."""
+    """Print the JSON Schemas of all messages, and of each command's `args`.
+
+    Keys that a schema does not name are to be ignored: a later agent may add some.
+    """
     kinds = sorted(messages.Message.__subclasses__(), key=lambda kind: kind.__name__)
-    click.echo(json.dumps({kind.__name__.lower(): kind.model_json_schema() for kind in kinds}, indent=2))
+    found = {kind.__name__.lower(): _of(kind) for kind in kinds}
+    found |= {f"command/{name}": _of(args, closed=True) for name, args in sorted(ARGS.items())}
+    click.echo(json.dumps(found, indent=2))
+
+
+def _of(kind: type[BaseModel], *, closed: bool = False) -> Any:  # noqa: ANN401 - JSON
+    made = kind.model_json_schema()
+    return made if closed else _open(made)
+
+
+def _open(schema: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return it without "no other keys", which the agent holds itself to and readers must not hold it to."""
+    match schema:
+        case dict():
+            return {
+                key: _open(value) for key, value in schema.items() if (key, value) != ("additionalProperties", False)
+            }
+        case list():
+            return [_open(each) for each in schema]
+        case _:
+            return schema

@@ -8,7 +8,7 @@ it comes back through the inbox to :meth:`Control.over`.
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -30,7 +30,7 @@ from agent.observe.logs import Sparing
 from agent.output.keypoints import Outlet
 from agent.pipeline import Handover, Lane, Pipeline
 from agent.wire.codec import Refused, decode, refusal
-from agent.wire.commands import Command, Incoming, Pace
+from agent.wire.commands import Command, Incoming, Job, Pace
 from agent.wire.messages import Severity, Status
 from agent.wire.topics import Topics
 from agent.wire.trust import KeyFileError, Terms, read_keys
@@ -93,6 +93,7 @@ class Control:
         self._tidy_s = time.monotonic() + TIDY_S
         self._unsaved = False
         self._heard = Sparing()
+        self._newest: Job | None = None
         self.state = self._boot()
 
     def candidates(self) -> list[journal.Record]:
@@ -157,7 +158,8 @@ class Control:
             return
         job = next(job for job in self.state.record.jobs if job.id == work.job)
         news = {"sent_at": datetime.now(UTC), "step": progress.step, "progress": progress.share}
-        self._outlet.announce(self._topics.job(job.id), job.model_copy(update=news).encode())
+        self._newest = job.model_copy(update=news)
+        self._outlet.announce(self._topics.job(job.id), self._newest.encode())
 
     def broken(self, reason: str, generation: int) -> None:
         """The engine of this generation keeps failing; news of one that is gone already is old."""
@@ -166,11 +168,20 @@ class Control:
 
     def happened(self, event: Event) -> None:
         """Let the machine decide, and do it."""
+        if isinstance(event, events.Done | events.Failed | events.Stopped):  # how far it came stays with its end
+            self.state = replace(self.state, record=self._record())
         before = self.state
         self.state, effects = step(before, event, self._box, datetime.now(UTC))
         for effect in effects:
             self._perform(effect)
         self._after(before)
+
+    def _record(self) -> journal.Record:
+        """The record, with how far the job that runs has told it is."""
+        job = journal.unfinished(self.state.record)
+        newest = self._newest
+        same = job is not None and newest is not None and newest.id == job.id
+        return journal.with_job(self.state.record, newest) if same and newest else self.state.record
 
     def status(self, *, camera_lost: bool, late: bool = False) -> Status:
         """What the agent is doing, in a word; ``late`` where the device owes an answer."""
@@ -282,7 +293,7 @@ class Control:
             case "jobs":
                 result = {
                     "jobs": [
-                        job.model_dump(mode="json", by_alias=True, exclude={"result"}) for job in self.state.record.jobs
+                        job.model_dump(mode="json", by_alias=True, exclude={"result"}) for job in self._record().jobs
                     ]
                 }
             case _:

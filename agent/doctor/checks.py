@@ -33,6 +33,7 @@ from agent.doctor.unit import service, unit_of
 from agent.errors import EdgeposeError
 from agent.inference.devices import list_devices, open_core, require_devices
 from agent.inference.plugins import left_out
+from agent.inference.spec import input_size
 from agent.observe.host import cpu_governors, cpu_model, temperature_c
 from agent.redact import redact
 from agent.wire.messages import DeviceInfo
@@ -177,6 +178,7 @@ def model(wanted: Model, inference: Inference, paths: Paths) -> Check:
     """Verify the checksums of the configured network and that it has the configured precision."""
     store = Store(paths.models)
     store.verify(wanted.name)
+    input_size(wanted.input, store.card(wanted.name), None)
     present = store.precisions(wanted.name)
     if inference.precision not in present:
         cure = f"set inference.precision to one of {', '.join(present)}"

@@ -66,7 +66,8 @@ def input_size(wanted: InputSize, card: NetworkCard, frame: Frame | None) -> tup
         size = default
     if size != default and not card.input.resizable:
         raise ConfigError(f"model.input: {card.name} takes {default[1]}x{default[0]} and nothing else")
-    for side, name in zip(size, ("height", "width"), strict=True):
+    given = {"height": size[0], "width": size[1]} if wanted.long_side is None else {"long_side": wanted.long_side}
+    for name, side in given.items():
         if side % card.input.stride:
             near = max(1, round(side / card.input.stride)) * card.input.stride
             raise ConfigError(

@@ -7,7 +7,8 @@
 # operator.pem and viewer.pem for people; two that the broker must refuse, both in the name of the first DEVICE:
 # expired.pem, and foreign.pem from another authority. Each with its NAME.key. The authority's key, ca.key, is left in
 # the folder too, and no key has a password: that is right for a try-out and nothing else. Everything is good for
-# DAYS (30) days.
+# DAYS (30) days. A second time into the same folder it adds what is missing, from the authority that is there, and
+# replaces nothing: another authority would lock out every box that trusts the first.
 set -Eeuo pipefail
 
 if (($# < 2)); then
@@ -38,14 +39,26 @@ certificate() { # FILE COMMON-NAME USAGE DAYS AUTHORITY
 # Openssl chats on standard error: that is shown where something fails.
 exec 3>&2 2>openssl.log
 trap 'cat openssl.log >&3; rm openssl.log' ERR
-authority ca
-certificate broker broker serverAuth "$days" ca "$names"
+there() { # FILE
+  [[ -e $1.pem ]]
+}
+
+if there ca && [[ ! -e ca.key ]]; then
+  echo "$0: $PWD/ca.pem is there without its ca.key: nothing can be added to it; name another folder" >&3
+  rm openssl.log
+  exit 1
+fi
+there ca || authority ca
+there broker || certificate broker broker serverAuth "$days" ca "$names"
 for name in "$@" operator viewer; do
-  certificate "$name" "$name" clientAuth "$days" ca
+  if there "$name"; then
+    echo "$0: $name.pem is there and stays" >&3
+  else
+    certificate "$name" "$name" clientAuth "$days" ca
+  fi
 done
-certificate expired "$1" clientAuth -1 ca
-authority elsewhere
-certificate foreign "$1" clientAuth "$days" elsewhere
-rm elsewhere.* ca.srl openssl.log
+there expired || certificate expired "$1" clientAuth -1 ca
+there foreign || { authority elsewhere && certificate foreign "$1" clientAuth "$days" elsewhere; }
+rm -f elsewhere.* ca.srl openssl.log
 # Certificates are for everybody to read, keys for their owner alone.
 chmod 644 ./*.pem

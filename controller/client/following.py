@@ -45,13 +45,16 @@ class Followed:
                 return
 
     def missing(self, device: str) -> str:
-        """Say why a job has not been seen to its end; empty for one that has."""
+        """Say why a job has not been seen to its end, which is the end of the box or ours; empty for one that has."""
         job = self.known.get(device)
         if job is None:
             return f"there is no job {self.wanted[device]} on {device}"
         if job.status in Job.FINAL:
             return ""
-        return f"{device} has gone offline; its job {job.id} stood at {job.progress:.0%}: {printable(job.step)}"
+        stood = f"its job {job.id} stood at {job.progress:.0%}: {printable(job.step)}"
+        if self.session.fleet.agents[device].availability == "online":
+            return f"{device} goes on: {stood}"
+        return f"{device} has gone offline; {stood}"
 
     def exit_code(self, device: str) -> int:
         """What the controller ends with."""

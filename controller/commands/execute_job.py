@@ -82,7 +82,8 @@ def follow_jobs(followed: Followed, *, as_lines: bool = False, out: Path | None 
 def print_end(followed: Followed, device: str) -> None:
     """Print how a job ended, or why it was not seen to its end."""
     if why := followed.missing(device):
-        tell(f"Error: {why}")
+        online = followed.session.fleet.agents[device].availability == "online"
+        tell(why if online else f"Error: {why}")
     else:
         job_tables.show_job(followed.known[device])
 

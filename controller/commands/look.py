@@ -25,7 +25,7 @@ def list_(given: Given) -> None:
     elif not found:
         click.echo(f"No agent below {given.prefix!r} on this broker.", err=True)
     else:
-        tables.console().print(tables.agents(found))
+        tables.print_fitting(tables.agents(found), tables.AGENTS_SPARED)
 
 
 @click.command()

@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from rich.table import Table
 from rich.text import Text
@@ -16,7 +17,9 @@ from controller.report.files import study_in
 from controller.terminal.outcome import show_error, table_of, tell_error
 from controller.terminal.study import show_study
 from controller.terminal.surroundings import tell
-from controller.terminal.tables import add_facts, cell, console
+from controller.terminal.tables import add_facts, cell, console, print_fitting
+
+JOBS_SPARED: Final = ("finished", "started", "command", "step")
 
 
 def show_jobs(outcomes: Sequence[Outcome], *, single: bool) -> None:
@@ -31,7 +34,7 @@ def show_jobs(outcomes: Sequence[Outcome], *, single: bool) -> None:
             values = (job.device_id, job.id, job.command, job.status.value, job.step, progress, started, finished)
             table.add_row(*(cell(value) for value in values))
     if table.row_count:
-        console().print(table)
+        print_fitting(table, JOBS_SPARED)
     elif not all(outcome.exit_code for outcome in outcomes):
         tell("No jobs." if single else "No jobs on any of them.")
 

@@ -13,8 +13,9 @@ from agent.wire.commands import KEEPS_UP, Agreement, ReplyError, SwitchResult
 from controller.client.fleet import printable
 from controller.client.request import Outcome
 from controller.terminal.surroundings import tell
-from controller.terminal.tables import add_facts, cell, console
+from controller.terminal.tables import add_facts, cell, console, print_fitting
 
+LINES_SPARED: Final = ("compile ms", "gap ms", "lost", "latency ms", "version", "precision", "camera", "fps")
 BOUNDARIES_SHOWN: Final = 5
 SWITCHES: Final = frozenset({"set-device", "set-precision", "set-model", "set-affinity", "set-hint"})
 
@@ -30,7 +31,7 @@ def show(outcomes: Sequence[Outcome], *, single: bool) -> None:
                 out.print()
                 out.print(part)
     elif done:
-        out.print(lines(done))
+        print_fitting(lines(done), LINES_SPARED)
     for outcome in outcomes:
         if outcome.exit_code:
             show_error(outcome)

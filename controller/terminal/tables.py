@@ -1,7 +1,7 @@
 """What a person sees: tables for a terminal. Imported only when one is printed."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -42,6 +42,42 @@ def cell(value: object) -> Text:
     """Show a value: a dash for what is unknown, one decimal, nothing that could steer the terminal."""
     text = "-" if value is None else f"{value:.1f}" if isinstance(value, float) else printable(str(value))
     return Text(text, style=COLOURS.get(text, ""))
+
+
+def print_fitting(table: Table, spared: Sequence[str]) -> None:
+    """Print a table that fits the terminal, without the columns it takes; into a file every line goes whole.
+
+    ``spared`` names the columns a narrow terminal does without, the first of them first; what is left out is said.
+    """
+    out = console()
+    missing: list[str] = []
+    while (wide := _width(table, out)) > out.width and out.is_terminal and len(missing) < len(spared):
+        missing.append(spared[len(missing)])
+        table = _without(table, missing[-1])
+    if not out.is_terminal:
+        out.width = max(out.width, wide)
+    for column in table.columns:  # what is still too wide is broken, and never cut
+        column.overflow, column.no_wrap = "fold", False
+    out.print(table)
+    if missing:
+        out.print(Text(f"Not shown, for want of width: {', '.join(missing)}; --json has everything.", style="dim"))
+
+
+def _width(table: Table, out: Console) -> int:
+    return table.__rich_measure__(out, out.options.update(max_width=1000)).maximum
+
+
+def _without(table: Table, heading: str) -> Table:
+    kept = [column for column in table.columns if column.header != heading]
+    narrower = Table(box=None, header_style="bold", pad_edge=False)
+    for column in kept:
+        narrower.add_column(column.header, justify=column.justify)
+    for row in zip(*(column.cells for column in kept), strict=True):
+        narrower.add_row(*row)
+    return narrower
+
+
+AGENTS_SPARED: Final = ("agent version", "persons", "latency ms p50", "precision", "model", "device", "status")
 
 
 def agents(found: Iterable[Agent]) -> Table:

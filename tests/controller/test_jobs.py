@@ -8,8 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from agent.wire.commands import ErrorCode, Job, JobStatus, Reply, ReplyError, ReplyStatus
 from agent.wire.topics import Topics
+from controller.client.following import Followed
+from controller.commands.access import open_session
+from controller.commands.execute_job import print_end
+from controller.commands.options import Given
 from tests import samples
 from tests.broker import Broker, Listener, publish
 from tests.controller.conftest import COMMAND, controller, environment
@@ -92,6 +98,24 @@ def test_ctrl_c_leaves_the_job_running(broker: Broker) -> None:
     assert "gym-1 goes on with quantize-1." in errors
     assert "controller cancel gym-1 quantize-1" in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(("availability", "told"), [("online", "goes on"), ("offline", "Error: gym-1 has gone offline")])
+def test_only_an_offline_box_is_called_offline(
+    broker: Broker, availability: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A job that we stopped following goes on, on a box that is online; only its last will makes it offline."""
+    put_member(broker.port, "gym-1", availability=availability.encode())
+    publish_job(broker.port, job())
+    given = Given({"broker": f"127.0.0.1:{broker.port}"})
+    with open_session(given) as session:
+        followed = Followed(session, {"gym-1": "quantize-1"})
+        session.find("gym-1")
+        followed.first()
+        print_end(followed, "gym-1")
+    errors = capsys.readouterr().err
+    assert told in errors
+    assert ("offline" in errors) is (availability == "offline")
 
 
 def test_every_change_is_a_line(broker: Broker) -> None:

@@ -174,6 +174,17 @@ def test_no_message_can_carry_a_picture() -> None:
 
 
 @pytest.mark.usefixtures("store")
+def test_a_video_is_not_replaced_unasked(tmp_path: Path) -> None:
+    """--video names a file that is there: nothing is recorded, and the file stays, unless --force is given."""
+    video = tmp_path / "a.avi"
+    video.write_bytes(b"precious")
+    done = agent(tmp_path, "record", "--out", "a.jsonl", "--video", "a.avi", "--frames", "2")
+    assert done.returncode == 2
+    assert "--force" in done.stderr
+    assert video.read_bytes() == b"precious"
+    assert not (tmp_path / "a.jsonl").exists()
+
+
 def test_pictures_stay_in_memory_unless_a_video_is_configured(tmp_path: Path) -> None:
     """An agent without output.video_file writes no file, and publishes nothing that is not JSON or a status word."""
     work = tmp_path / "work"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from agent.wire.commands import ARGS
 from tests import samples
 from tests.broker import Broker, free_port
 from tests.system.process import BIN, DEMO, Process, finished
@@ -65,10 +66,12 @@ def test_the_schemas_describe_the_messages() -> None:
         "metrics": samples.metrics(),
         "state": samples.state(),
     }
-    assert schemas.keys() == sent.keys()
-    for name, schema in schemas.items():
+    assert schemas.keys() == sent.keys() | {"job", "reply"} | {f"command/{name}" for name in ARGS}
+    assert not any("additionalProperties" in schemas[name] for name in (*sent, "job", "reply"))
+    for name, sample in sent.items():
+        schema = schemas[name]
         assert schema["type"] == "object"
-        assert schema["properties"].keys() == json.loads(sent[name].encode()).keys()
+        assert schema["properties"].keys() == json.loads(sample.encode()).keys()
         assert set(schema["required"]) <= schema["properties"].keys()
         assert schema["properties"]["schema"]["const"] == f"edgepose.{name}/1"
         known = {f"#/$defs/{part}" for part in schema.get("$defs", {})}
@@ -92,3 +95,20 @@ def test_check_config_says_good_or_what_is_wrong(tmp_path: Path) -> None:
     done = run("check-config", bad)
     assert done.popen.returncode == 1
     assert "inference.device" in done.plain_errors
+
+
+def test_check_config_names_what_no_box_can_run(tmp_path: Path) -> None:
+    """A device, network or clip nobody knows, and a size the network cannot take, are told at once, each by its key."""
+    bad = tmp_path / "bad.toml"
+    bad.write_text("inference.device = 'GPUU'\ncamera.source = 'clip:vtets'\nmodel.name = 'movenet'\n")
+    done = run("check-config", bad)
+    assert done.popen.returncode == 1
+    assert all(key in done.plain_errors for key in ("inference.device: GPUU", "camera.source: ", "model: "))
+    bad.write_text("model.input.long_side = 500\n")
+    done = run("check-config", bad)
+    assert done.popen.returncode == 1
+    assert "long_side 500 is not a multiple of 32" in done.plain_errors
+    bad.write_text(
+        "inference.device = 'HETERO:igpu,NPU'\ndevices.aliases.igpu = 'GPU.0'\nmodel.input.long_side = 512\n"
+    )
+    assert run("check-config", bad).popen.returncode == 0

@@ -1,0 +1,83 @@
+"""Tables at any width: no id is cut, and no column is missing unsaid."""
+
+import io
+from collections.abc import Sequence
+
+import pytest
+from pydantic import JsonValue
+from rich.console import Console
+
+from agent.wire.commands import ReplyStatus
+from controller.client.fleet import Agent
+from controller.client.request import Outcome
+from controller.terminal import jobs, tables
+from tests import samples
+from tests.controller.responder import Asked, job, reply
+
+WIDTHS = (40, 60, 80, 120, 200)
+LONG = "the-box-behind-the-gym-00001"
+JOB = "quantize-20260102-030405-12"
+ASKED = Asked("", "jobs", {"id": "1"}, "", b"", 0, 1, retained=False)
+
+
+@pytest.fixture(params=WIDTHS)
+def screen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Console:
+    """A terminal of that width, which keeps what is printed."""
+    made = Console(file=io.StringIO(), width=request.param, force_terminal=True, color_system=None, highlight=False)
+    monkeypatch.setattr(tables, "console", lambda: made)
+    return made
+
+
+def printed(screen: Console) -> tuple[list[str], str]:
+    """Lines, none of them too wide, and all that is printed without its breaks."""
+    assert isinstance(screen.file, io.StringIO)
+    lines = screen.file.getvalue().splitlines()
+    assert all(len(line.rstrip()) <= screen.width for line in lines)
+    assert "…" not in screen.file.getvalue()
+    return lines, " ".join(screen.file.getvalue().split())
+
+
+def complete(shown: str, headings: Sequence[str]) -> None:
+    """Every heading stands in the table or among what is said to be missing."""
+    for heading in headings:
+        assert heading in shown.replace("latency ms p 50", "latency ms p50"), heading
+
+
+def test_the_list(screen: Console) -> None:
+    """The rate stays, as does every letter of the id."""
+    agent = Agent(LONG, "online", samples.info(LONG), samples.state(LONG), samples.metrics(LONG))
+    tables.print_fitting(tables.agents([agent]), tables.AGENTS_SPARED)
+    lines, shown = printed(screen)
+    assert "fps" in shown
+    if screen.width >= 60:
+        assert any(LONG in line for line in lines)
+        complete(shown, [name.replace("_", " ") for name in agent.row()])
+
+
+def test_the_jobs(screen: Console) -> None:
+    """The id that `job` and `cancel` need stands on one line."""
+    found = job(LONG).model_copy(update={"id": JOB})
+    told: dict[str, JsonValue] = {"jobs": [found.model_dump(mode="json", by_alias=True)]}
+    jobs.show_jobs([Outcome.of(reply(LONG, ASKED, result=told))], single=True)
+    lines, shown = printed(screen)
+    if screen.width >= 80:
+        assert any(LONG in line and JOB in line for line in lines)
+        complete(shown, ["command", "status", "step", "progress", "started", "finished"])
+
+
+def test_into_a_file_lines_are_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal every line goes whole, however long, and nothing is left out."""
+    found = job(LONG).model_copy(update={"id": JOB, "step": "x" * 200})
+    told: dict[str, JsonValue] = {"jobs": [found.model_dump(mode="json", by_alias=True)]}
+    jobs.show_jobs([Outcome.of(reply(LONG, ASKED, ReplyStatus.SUCCEEDED, result=told))], single=True)
+    out = capsys.readouterr().out
+    assert "x" * 200 in out
+    assert "finished" in out
+    assert "Not shown" not in out
+
+
+def test_what_is_left_out_is_said(screen: Console) -> None:
+    """Where columns go, a line names them."""
+    tables.print_fitting(tables.agents([Agent(LONG, "online", state=samples.state(LONG))]), tables.AGENTS_SPARED)
+    _lines, shown = printed(screen)
+    assert ("Not shown, for want of width" in shown) is ("agent version" not in shown.split("Not shown")[0])
