@@ -13,7 +13,7 @@ COMMANDS: Final = {
     "doctor": Place("agent.commands.doctor", "doctor", "Say what is wrong on this box, and the cure."),
     "record": Place("agent.commands.record", "record", "Write the source's poses to a file, without a broker."),
     "run": Place("agent.commands.run", "run", "Run the agent until it is stopped."),
-    "schema": Place("agent.commands.schema", "schema", "Print the JSON Schemas of all messages."),
+    "schema": Place("agent.commands.schema", "schema", "Print the JSON Schemas of all messages and commands."),
 }
 
 

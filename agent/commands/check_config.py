@@ -7,7 +7,6 @@ import click
 from agent.config.file import load
 from agent.config.tree import made_up
 from agent.doctor.known import require_known
-from agent.errors import ConfigError
 
 
 @click.command("check-config")
@@ -19,11 +18,7 @@ def check_config(file: Path, *, engine: bool) -> None:
     Tells every fault at once, with its place and what was expected. Exit code 0 if there is none.
     """
     config = load(file)
-    try:
-        require_known(config)
-    except ConfigError as error:
-        lines = str(error).splitlines()
-        raise ConfigError("\n".join(f"{file}: {line}" for line in lines), hint=error.hint) from None
+    require_known(config, str(file))
     click.echo(f"{file}: good")
     if (told := made_up(config.device_id)) is not None:
         click.echo(f"warning: {told}; set one that people know", err=True)

@@ -12,7 +12,7 @@ from agent.wire.commands import ARGS
 
 @click.command()
 def schema() -> None:
-    """Print the JSON Schemas of all messages, and of each command's `args`.
+    """Print the JSON Schemas of all messages and commands.
 
     Keys that a schema does not name are to be ignored: a later agent may add some.
     """

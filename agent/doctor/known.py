@@ -13,13 +13,15 @@ from models.shelf.store import Store
 CLIP = "clip:"
 
 
-def require_known(config: Config) -> None:
+def require_known(config: Config, origin: str) -> None:
     """Raise ConfigError, once for all faults, for a device, network, clip or input size that no box can run.
+
+    ``origin`` is the file they stand in.
 
     Looks at files only: whether this box has them is for `agent doctor` to say.
     """
     if faults := list(_faults(config)):
-        raise ConfigError("\n".join(f"{key}: {fault}" for key, fault, _ in faults), hint=faults[0][2])
+        raise ConfigError("\n".join(f"{origin}: {key}: {fault}" for key, fault, _ in faults), hint=faults[0][2])
 
 
 def _faults(config: Config) -> Iterator[tuple[str, str, str]]:
