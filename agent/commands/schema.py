@@ -16,10 +16,14 @@ def schema() -> None:
 
     Keys that a schema does not name are to be ignored: a later agent may add some.
     """
-    kinds = sorted(messages.Message.__subclasses__(), key=lambda kind: kind.__name__)
-    found = {kind.__name__.lower(): _of(kind) for kind in kinds}
+    found = {_name(kind): _of(kind) for kind in sorted(messages.Message.__subclasses__(), key=_name)}
     found |= {f"command/{name}": _of(args, closed=True) for name, args in sorted(ARGS.items())}
     click.echo(json.dumps(found, indent=2))
+
+
+def _name(kind: type[messages.Message]) -> str:
+    """What the message calls itself, `state` of `edgepose.state/1`."""
+    return str(kind.model_fields["schema_"].default).removeprefix("edgepose.").partition("/")[0]
 
 
 def _of(kind: type[BaseModel], *, closed: bool = False) -> Any:  # noqa: ANN401 - JSON

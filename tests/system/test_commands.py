@@ -66,8 +66,8 @@ def test_the_schemas_describe_the_messages() -> None:
         "metrics": samples.metrics(),
         "state": samples.state(),
     }
-    assert schemas.keys() == sent.keys() | {"job", "reply"} | {f"command/{name}" for name in ARGS}
-    assert not any("additionalProperties" in schemas[name] for name in (*sent, "job", "reply"))
+    assert schemas.keys() == sent.keys() | {"job", "reply", "zone"} | {f"command/{name}" for name in ARGS}
+    assert not any("additionalProperties" in schemas[name] for name in (*sent, "job", "reply", "zone"))
     for name, sample in sent.items():
         schema = schemas[name]
         assert schema["type"] == "object"
