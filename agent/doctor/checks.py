@@ -40,7 +40,7 @@ from agent.wire.messages import DeviceInfo
 from agent.wire.topics import Topics
 from models.shelf.store import Store
 
-LIMIT_S: Final = 5.0
+LIMIT_S: Final = 10.0
 CAMERA_TIMEOUT_S: Final = 3.0
 CAMERA_LOOK_S: Final = 1.0
 """How long a camera that answers is watched to tell its frame rate."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -42,6 +43,7 @@ for name in sys.argv[1:]:
         pass
     print("{DONE}", name, flush=True)
 """
+_ASKING: Final = threading.Lock()
 
 
 def plugin_folder() -> Path:
@@ -60,9 +62,14 @@ def sound_core() -> ov.Core:
         return ov.Core(file.name)
 
 
-@cache
 def left_out() -> dict[str, str]:
     """Plugins that do not survive being asked for their devices, each with what became of it; asked once a process."""
+    with _ASKING:  # doctor's checks run side by side: they would each start a child
+        return _left_out()
+
+
+@cache
+def _left_out() -> dict[str, str]:
     found: dict[str, str] = {}
     waiting = [name for name, library in PLUGINS.items() if (plugin_folder() / library).exists()]
     while waiting:
