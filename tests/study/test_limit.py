@@ -32,6 +32,9 @@ class Counting:
     def __init__(self) -> None:
         self.compiled: list[tuple[str, Any]] = []
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(CORE, name)
+
     def compile_model(self, network: Any, device: str, wanted: dict[str, Any]) -> Any:
         self.compiled.append((device, network))
         return CORE.compile_model(network, device, wanted)
