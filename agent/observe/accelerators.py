@@ -30,9 +30,10 @@ Engine = tuple[str, str]
 class _Counted:
     """Counters of one engine, over all clients this process has of its card."""
 
-    busy: float = 0.0
+    busy: dict[str, float] = field(default_factory=dict)
+    """By client: one that ends takes its count along, and one that begins starts at zero."""
     total: float | None = None
-    """Of the same unit; None where busy counts nanoseconds."""
+    """Of the same unit, the card's clock; None where busy counts nanoseconds."""
     capacity: int = 1
     """Engines of this kind."""
 
@@ -62,14 +63,15 @@ class BusyMeter:
         self._engines, self._npus = engines, npus
         if passed_s <= 0:
             return None, None
-        cards = [_share(counted, before.get(engine, _Counted()), passed_s) for engine, counted in engines.items()]
+        shares = [_share(counted, before.get(engine, _Counted()), passed_s) for engine, counted in engines.items()]
+        cards = [share for share in shares if share is not None]
         neural = [(busy_us - npus_before.get(path, busy_us)) / 1e6 / passed_s for path, busy_us in npus.items()]
         whole = _whole_cards(self.sys)
         return (_percent(cards) if cards else max(whole, default=None)), _percent(neural) if neural else None
 
     def _engines_now(self) -> dict[Engine, _Counted]:
         found: dict[Engine, _Counted] = {}
-        for facts in _clients(self.proc):
+        for client, facts in _clients(self.proc):
             card = facts.get("pdev", "")
             for name, value in facts.items():
                 if name.startswith(_CAPACITY):
@@ -79,10 +81,9 @@ class BusyMeter:
                     # The same clock for every client: it is not to be added up.
                     engine = found.setdefault((card, name.removeprefix(_TOTAL)), _Counted())
                     engine.total = max(engine.total or 0.0, _number(value))
-                elif name.startswith(_NANOSECONDS):
-                    found.setdefault((card, name.removeprefix(_NANOSECONDS)), _Counted()).busy += _number(value)
-                elif name.startswith(_CYCLES):
-                    found.setdefault((card, name.removeprefix(_CYCLES)), _Counted()).busy += _number(value)
+                elif name.startswith((_NANOSECONDS, _CYCLES)):
+                    engine = found.setdefault((card, name.partition("-")[2]), _Counted())
+                    engine.busy[client] = _number(value)
         return found
 
     def _npus_now(self) -> dict[Path, float]:
@@ -95,8 +96,8 @@ class BusyMeter:
         return found
 
 
-def _clients(proc: Path) -> Iterable[Mapping[str, str]]:
-    """The facts of each client of a card, once: several descriptors of one client tell the same."""
+def _clients(proc: Path) -> Iterable[tuple[str, Mapping[str, str]]]:
+    """Each client of a card and its facts, once: several descriptors of one client tell the same."""
     seen: set[tuple[str, str]] = set()
     for path in sorted((proc / "self/fdinfo").glob("*")):
         try:
@@ -107,15 +108,20 @@ def _clients(proc: Path) -> Iterable[Mapping[str, str]]:
         client = facts.get("pdev", ""), facts.get("client-id", path.name)
         if facts and client not in seen:
             seen.add(client)
-            yield facts
+            yield client[1], facts
 
 
-def _share(now: _Counted, before: _Counted, passed_s: float) -> float:
-    """Of the time that one engine was busy, 0 to 1. A client that ended takes its count along: that is no negative."""
-    busy = max(0.0, now.busy - before.busy)
+def _share(now: _Counted, before: _Counted, passed_s: float) -> float | None:
+    """Of the time that one engine was busy, 0 to 1; None where no earlier reading of the card's clock tells that time.
+
+    What a client did since the reading before and took along as it ended is not known, and not in it.
+    """
+    busy = sum(max(0.0, count - before.busy.get(client, 0.0)) for client, count in now.busy.items())
     if now.total is None:
         return busy / 1e9 / passed_s / now.capacity
-    total = now.total - (before.total or 0.0)
+    if before.total is None:
+        return None
+    total = now.total - before.total
     return busy / total / now.capacity if total > 0 else 0.0
 
 

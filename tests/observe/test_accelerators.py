@@ -81,6 +81,24 @@ def test_a_client_that_ends_is_no_negative_work(machine: Path) -> None:
     assert reader.read(1001.0)[0] == 0.0
 
 
+def test_a_switch_hides_no_work(machine: Path) -> None:
+    """The old engine's client ends with all it ever did, and the new one's work counts all the same."""
+    write(machine, fd5=I915.format(client=1, render=10**11, video=0))
+    reader = meter(machine)
+    (machine / "proc/self/fdinfo/5").unlink()
+    write(machine, fd6=I915.format(client=2, render=4 * 10**9, video=0))
+    assert reader.read(1005.0)[0] == pytest.approx(80.0)
+
+
+def test_a_clock_read_once_tells_no_time(machine: Path) -> None:
+    """The card's clock runs since the box started: a first reading of it is unknown, not idle."""
+    reader = meter(machine)
+    write(machine, fd5=XE.format(client=1, busy=1000, total=10**9))
+    assert reader.read(1005.0)[0] is None
+    write(machine, fd5=XE.format(client=1, busy=1500, total=10**9 + 1000))
+    assert reader.read(1010.0)[0] == pytest.approx(50.0)
+
+
 def test_a_card_that_counts_for_all_alone_is_read_so(machine: Path) -> None:
     """Amdgpu tells the whole card; no figure is None, a figure of 0 is 0, and the busiest card counts."""
     reader = meter(machine)
