@@ -111,6 +111,7 @@ class Agent:
         self._service = Service(config, self._control, self._telemetry, link)
         self._hang = Hang(config.inference.hang_timeout_s)
         self._answering = Answering.YES
+        self._began_s = time.monotonic()
         self._assembly = Assembly(config, self._outlet, self._telemetry, frames_max, self._inbox.put, zones=self._zones)
         self._starter = threading.Thread(
             target=self._assembly.start, args=(self._control.candidates(),), name="starter", daemon=True
@@ -194,7 +195,11 @@ class Agent:
     def _watch_device(self) -> EngineError | None:
         """Tell of an inference that does not return; the error that ends the agent where it never will."""
         if (running := self._control.running) is None:
-            return None
+            limit_s = self._config.inference.start_timeout_s
+            if time.monotonic() - self._began_s < limit_s:
+                return None
+            hint = "something in its way to an engine does not come back: look at the device and its driver"
+            return EngineError(f"no engine runs {limit_s:g} s after the start", hint=hint)
         pipeline, spec = running.pipeline, running.lane.engine.spec
         before = self._answering
         self._answering = self._hang.look(pipeline.begun, pipeline.finished, time.monotonic())

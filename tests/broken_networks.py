@@ -118,6 +118,11 @@ def hangs_in_the_dark(folder: Path) -> str:
     return _install(folder, "tiny-hanging", network(spoil=lambda mean: _loop(-1, ops.less(mean, _float(DARK)))))
 
 
+def never_answers(folder: Path) -> str:
+    """Its inference never returns, whatever the picture."""
+    return install_as_it_is(folder, "tiny-mute", network(spoil=lambda mean: _loop(-1, ops.greater(mean, _float(-1)))))
+
+
 def lagging(folder: Path, rounds: int = 60_000) -> str:
     """Its inference is right, and takes a good part of a second, which it spends in a loop."""
     return _install(folder, "tiny-lagging", network(spoil=lambda mean: _loop(rounds, ops.greater(mean, _float(-1)))))

@@ -221,6 +221,7 @@ class Inference(Table):
     threads: Annotated[Count | None, ZeroIsNone] = None
     cache: bool = True
     hang_timeout_s: PositiveSeconds = 8.0
+    start_timeout_s: PositiveSeconds = 900.0
 
 
 class Switch(Table):

@@ -46,3 +46,16 @@ def test_an_inference_that_never_returns_is_told_and_ends_the_agent(broker: Brok
         assert states[-1].status is Status.FAILED
         assert "tiny-hanging on CPU has not answered for 2 s" in (states[-1].last_error or "")
     assert process.wait_log("agent.failed")["hint"]
+
+
+def test_a_start_that_never_ends_is_told_and_ends_the_agent(broker: Broker, dusk: Path, tmp_path: Path) -> None:
+    """An engine that does not answer its first picture: the agent does not stay `starting` for ever."""
+    networks = tmp_path / "networks"
+    given = variables(networks, dusk, tmp_path) | {
+        "EDGEPOSE_MODEL__NAME": broken_networks.never_answers(networks),
+        "EDGEPOSE_INFERENCE__START_TIMEOUT_S": "6",
+    }
+    with Commander(broker.port, TOPICS) as heard, agent(broker.port, **given) as process:
+        assert process.end(60) == 1
+        failed = heard.wait(lambda seen: seen.topic == TOPICS.state and b'"failed"' in seen.payload, timeout_s=30)
+        assert "no engine runs 6 s after the start" in (State.decode(bytes(failed.payload)).last_error or "")
