@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from agent.wire.affinity import Affinity, Match, Preset, Rule
 from agent.wire.commands import SetPrecision
+from agent.wire.devices import canonical
 from controller.commands.change import PRECISIONS, PRESETS
 from controller.commands.rules import affinity, format_rule, parse_rule
 from controller.errors import UsageError
 
-DEVICES = st.from_regex(r"(CPU|GPU|NPU|SIM[A-Z_]{0,5})(\.[0-9])?", fullmatch=True)
+DEVICES = st.from_regex(r"(CPU|GPU|NPU|SIM[A-Z_]{0,5})(\.[0-9])?", fullmatch=True).map(canonical)
 MATCHES = st.one_of(
     st.builds(Match, type=st.text(min_size=1, max_size=64)),
     st.builds(Match, name=st.text(min_size=1, max_size=256)),

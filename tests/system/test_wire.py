@@ -31,7 +31,10 @@ def heard(module_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> It
         Listener(module_broker.port) as listener,
         agent(module_broker.port, EDGEPOSE_PATHS__CACHE=cold, EDGEPOSE_METRICS__WINDOW_S=str(WINDOW_S)),
     ):
-        listener.wait(lambda seen: seen.topic == TOPICS.metrics and len(listener.payloads(TOPICS.metrics)) >= WINDOWS)
+        listener.wait(
+            lambda seen: seen.topic == TOPICS.metrics and len(listener.payloads(TOPICS.metrics)) >= WINDOWS,
+            timeout_s=90,
+        )
         yield listener
 
 
