@@ -34,6 +34,9 @@ BOUND_WORDS: Final = {
     "exclusiveMaximum": "below",
 }
 SHOWN_CHARACTERS: Final = 80
+PATH_CHARACTERS: Final = 4096
+"""As long as Linux takes one."""
+PATHS: Final = frozenset({"path", "file-path", "directory-path"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ def _fault(detail: ErrorDetails, origins: Mapping[KeyPath, str]) -> Fault:
     said = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else ""
     if "properties" in schema and said:
         return Fault(origin, dotted(steps), said)
-    given = _shown(detail["input"], secret=schema.get("format") == "password")
+    given = _shown(detail["input"], schema.get("format"))
     return Fault(origin, dotted(steps), f"got {given}, " + (said or f"expected {expected(schema)}"))
 
 
@@ -148,8 +151,8 @@ def _unknown_key(steps: KeyPath) -> str:
     return f"unknown key; known here: {', '.join(siblings)}"
 
 
-def _shown(given: object, *, secret: bool) -> str:
-    if secret:
+def _shown(given: object, kind: str | None) -> str:
+    if kind == "password":
         return HIDDEN
     if isinstance(given, dict | list):  # what is inside may hold a password under any key
         return "a table" if isinstance(given, dict) else "a list"
@@ -157,7 +160,9 @@ def _shown(given: object, *, secret: bool) -> str:
     before, at, after = text.rpartition("@")
     if at and not before.endswith(HIDDEN):  # an account before what is no address, such as a broker's host
         text = f'"{HIDDEN}@{after}'
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."
+    # Of a path the end tells most, and somebody will want to copy it.
+    shown = PATH_CHARACTERS if kind in PATHS else SHOWN_CHARACTERS
+    return text if len(text) <= shown else f"{text[:shown]}..."
 
 
 def expected(schema: Schema) -> str:

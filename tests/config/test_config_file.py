@@ -137,6 +137,14 @@ def test_keys_that_cannot_go_together(tmp_path: Path, text: str, words: str) -> 
     assert words.format(folder=tmp_path) in line
 
 
+def test_a_long_path_is_shown_whole(tmp_path: Path) -> None:
+    """What is wrong with a path is mostly at its end."""
+    folder = tmp_path / ("deep" * 20)
+    folder.mkdir()
+    (line,) = faults(write(folder, '[mqtt.tls]\nca_file = "ca.pem"\n'))
+    assert f'got "{folder}/ca.pem", no such file' in line
+
+
 def test_variable_that_is_not_utf8_is_named_without_its_value() -> None:
     """Bytes that are no text are a fault of the variable or option that holds them."""
     lines = faults(None, {"EDGEPOSE_MQTT__PASSWORD": "geh\udce4im"}, {"camera.source": "\udcff"})
