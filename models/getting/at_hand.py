@@ -7,10 +7,10 @@ from typing import IO
 
 from agent.errors import FetchError
 from models.getting.download import accept
-from models.getting.packages import members
+from models.getting.packages import members, split
 from models.shelf.catalogue import File
 
-_ARCHIVES = (".tgz", ".tar", ".tar.gz", ".deb")
+_ARCHIVES = (".tgz", ".tar", ".tar.gz", ".deb", ".zip", ".whl")
 
 
 def take(file: File, origin: Path, done: Path) -> Path:
@@ -34,6 +34,8 @@ def take(file: File, origin: Path, done: Path) -> Path:
 
 
 def _candidates(file: File, origin: Path) -> Iterator[IO[bytes]]:
+    # An archive may know it by another name than ours: that its sources name.
+    inside = {PurePosixPath(split(source)[1]).name for source in file.sources if split(source)[1]}
     name = PurePosixPath(file.name).name
     paths = [path for path in sorted(origin.rglob("*")) if path.is_file()] if origin.is_dir() else [origin]
     for path in paths:
@@ -42,4 +44,4 @@ def _candidates(file: File, origin: Path) -> Iterator[IO[bytes]]:
                 yield handle
     for path in paths:
         if path.name.endswith(_ARCHIVES):
-            yield from (content for member, content in members(path) if PurePosixPath(member).name == name)
+            yield from (content for member, content in members(path) if PurePosixPath(member).name in {name, *inside})

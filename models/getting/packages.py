@@ -1,36 +1,43 @@
-"""Files inside packages, fetched by the package's own client: npm for ``npm:``, apt-get for ``deb:`` sources."""
+"""Files inside archives: of a package, fetched by its own client, or behind an address.
+
+npm for ``npm:``, pip for ``pypi:``, apt-get for ``deb:`` sources; ``https://.../a.zip#member`` for the rest.
+"""
 
 import io
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 import tempfile
 import threading
+import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
 from agent.errors import FetchError
-from models.getting.download import accept
+from models.getting.download import accept, download, is_intact
 from models.getting.progress import Reporter
-from models.shelf.catalogue import File
+from models.shelf.catalogue import File, Pin
 
 _TIMEOUT_S = 1200.0
 _POLL_S = 0.2
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+ZIPS = (".zip", ".whl")
 _NOISE = ("A complete log of this run", "code E")
 
 
 class Packages:
-    """Packages fetched once each into ``scratch``; ``sizes`` tells their download size in bytes by ``npm:...``."""
+    """Packages and archives fetched once each into ``scratch``; ``pins`` tells what is known of them beforehand."""
 
-    def __init__(self, scratch: Path, sizes: Mapping[str, int], reporter: Reporter) -> None:
+    def __init__(self, scratch: Path, pins: Mapping[str, Pin], reporter: Reporter) -> None:
         self._scratch = scratch
-        self._sizes = sizes
+        self._pins = pins
         self._reporter = reporter
         self._archives: dict[str, Path] = {}
 
@@ -51,17 +58,29 @@ class Packages:
         raise FetchError(f"{archive.name} holds no {member}")
 
     def _fetch(self, package: str) -> Path:
+        """Fetch a package or archive. Raises FetchError, also where it has another checksum than its pin."""
         scheme, name = package.split(":", 1)
         folder = Path(tempfile.mkdtemp(dir=self._scratch))
-        if scheme == "npm":
-            # A cache of its own keeps 150 MB from staying behind in the user's.
-            self._run(package, folder, ["npm", "pack", name, "--cache", str(folder / "cache"), *_NPM_OPTIONS])
-            found = list(folder.glob("*.tgz"))
-        else:
-            self._download_deb(package, name, folder)
-            found = list(folder.glob("*.deb"))
+        pin = self._pins.get(package, Pin())
+        match scheme:
+            case "npm":
+                # A cache of its own keeps 150 MB from staying behind in the user's.
+                self._run(package, folder, ["npm", "pack", name, "--cache", str(folder / "cache"), *_NPM_OPTIONS])
+                found = list(folder.glob("*.tgz"))
+            case "pypi":
+                self._run(package, folder, [*_pip(), "download", name.replace("@", "=="), *_PIP_OPTIONS])
+                found = list(folder.glob("*.whl"))
+            case "deb":
+                self._download_deb(package, name, folder)
+                found = list(folder.glob("*.deb"))
+            case _:
+                found = [folder / name.rsplit("/", 1)[1]]
+                download(package, pin, found[0], self._reporter)
         if not found:
             raise FetchError(f"the client fetched nothing for {name}")
+        if not is_intact(pin, found[0]):
+            size = found[0].stat().st_size
+            raise FetchError(f"{found[0].name} has a wrong {pin.algorithm}: {size} bytes, not {pin.checksum[:12]}…")
         return found[0]
 
     def _download_deb(self, package: str, name: str, folder: Path) -> None:
@@ -76,7 +95,8 @@ class Packages:
 
     def _run(self, package: str, folder: Path, command: list[str]) -> None:
         program = _program(command[0])
-        task = self._reporter.task(f"{package} with {command[0]}", self._sizes.get(package))
+        name = "pip" if command[0] == sys.executable else command[0]
+        task = self._reporter.task(f"{package} with {name}", self._pins.get(package, Pin()).size)
         with task as advance, _client([program, *command[1:]], folder) as client:
             for _ in range(int(_TIMEOUT_S / _POLL_S)):
                 try:
@@ -85,30 +105,55 @@ class Packages:
                 except subprocess.TimeoutExpired:
                     advance(_size(folder))
             else:
-                raise FetchError(f"{command[0]} did not end within {_TIMEOUT_S:g} s")
+                raise FetchError(f"{name} did not end within {_TIMEOUT_S:g} s")
         if client.returncode:
             said = (folder / "client.log").read_text(errors="replace")
-            raise FetchError(f"{command[0]} failed: {_complaint(said) or f'exit status {client.returncode}'}")
+            raise FetchError(f"{name} failed: {_complaint(said) or f'exit status {client.returncode}'}")
 
 
 _NPM_OPTIONS = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
+# The package is unpacked, not installed: what it needs, and which Python, is nothing to us. A source distribution
+# would run code of its own to tell what it is: wheels alone.
+_PIP_OPTIONS = ["--no-deps", "--ignore-requires-python", "--only-binary=:all:", "--dest", "."]
+_PIP_OPTIONS += ["--no-cache-dir", "--no-input", "--quiet", "--disable-pip-version-check"]
+
+
+def _pip() -> list[str]:
+    """This interpreter's pip, else any: an environment may come without one."""
+    return [sys.executable, "-m", "pip"] if find_spec("pip") else ["pip"]
 
 
 def split(source: str) -> tuple[str, str]:
-    """``npm:@scope/name@1.0/a/b.bin`` to (``npm:@scope/name@1.0``, ``a/b.bin``); ``deb:name/a/b`` likewise."""
+    """``npm:@scope/name@1.0/a/b.bin`` to (``npm:@scope/name@1.0``, ``a/b.bin``); ``deb:name/a/b`` likewise.
+
+    Of an address the fragment is the file inside: ``https://host/a.zip#b.bin`` to (``https://host/a.zip``, ``b.bin``).
+    """
+    if source.startswith("http"):
+        archive, _, member = source.partition("#")
+        return archive, member
     steps = source.split("/")
     count = 2 if source.startswith("npm:@") else 1
     return "/".join(steps[:count]), "/".join(steps[count:])
 
 
 def members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield every regular file of a tarball or Debian package with its name. Raises FetchError if unreadable."""
+    """Yield every regular file of a zip, wheel, tarball or Debian package with its name.
+
+    Raises FetchError if it is unreadable.
+    """
     try:
+        if archive.suffix in ZIPS:
+            with zipfile.ZipFile(archive) as opened:
+                for info in opened.infolist():
+                    if not info.is_dir():
+                        with opened.open(info) as content:
+                            yield info.filename, content
+            return
         with _opened(archive) as tar:
             for entry in tar:
                 if entry.isreg():
                     yield entry.name.removeprefix("./"), tar.extractfile(entry) or io.BytesIO()
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
         raise FetchError(f"{archive.name} cannot be unpacked: {str(error).splitlines()[0]}") from error
 
 
@@ -136,7 +181,8 @@ def _program(name: str) -> str:
 @contextmanager
 def _client(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run the client in a process group of its own that is gone at the end, whatever happens."""
-    environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    # What it puts aside goes where its progress is seen and nothing stays behind.
+    environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive", "TMPDIR": str(folder)}
     with (folder / "client.log").open("wb") as log, ExitStack() as parts:
         with _interrupts_put_off():
             process = subprocess.Popen(  # noqa: S603 - our own words, and a package name from a card
@@ -196,6 +242,7 @@ def _complaint(said: str) -> str:
     lines = [line.strip() for line in said.splitlines()]
     errors = [line.split(" ", 2)[-1] for line in lines if line.startswith(("npm error", "npm ERR!"))]
     errors += [line.removeprefix("E:").strip() for line in lines if line.startswith("E:")]
+    errors += [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     told = [error for error in errors if error and not error.startswith(_NOISE)]
     return ", ".join(told[:2])[:300]
 

