@@ -26,6 +26,7 @@ for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (_number,))
 
 HERE = Path(__file__).parent
+pytest_plugins = ("tests.traces",)
 SLOW = frozenset(
     {"controller", "fault", "fuzz", "inference", "link", "models", "record", "security", "soak", "study", "system"}
     | {"systemd"}

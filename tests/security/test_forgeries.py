@@ -1,11 +1,8 @@
 """The short version of a test that runs on its own."""
 
-import pytest
-
 from tests.system.process import passed
 
 
-@pytest.mark.timeout(300)
 def test_no_forgery_is_obeyed() -> None:
     """What is replayed, redirected, expired, unsigned, cut or changed is not obeyed, across restarts of the agent."""
     assert passed("tests.security.forgeries", "--times", "20").count("0 of 20 obeyed") == 8

@@ -5,8 +5,6 @@ import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
 from agent.wire.commands import Reply, ReplyStatus
 from agent.wire.messages import Event, State, Status
 from tests.broker import Broker, Listener
@@ -60,7 +58,6 @@ def devices(state: State) -> tuple[str, ...]:
     return state.effective.execution_devices
 
 
-@pytest.mark.timeout(200)
 def test_three_deaths(broker: Broker, tmp_path: Path) -> None:
     """After the third death in ten minutes it runs on the device of before, degraded, until it is told to try again."""
     with Listener(broker.port) as listener:

@@ -1,0 +1,56 @@
+"""How the tests themselves are run: what goes wrong with one tells where, and leaves the others alone."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.system.process import ROOT
+
+TESTS = """
+import ctypes, threading, time
+import pytest
+from tests import traces
+
+@pytest.fixture
+def never_tidied():
+    yield
+    time.sleep(60)
+
+@pytest.mark.timeout(1)
+def test_waits_too_long():
+    threading.Event().wait()
+
+def test_falls():
+    ctypes.string_at(0)
+
+@pytest.mark.timeout(1)
+def test_never_tidies_up(never_tidied, monkeypatch):
+    monkeypatch.setattr(traces, "HUNG_S", 2.0)
+    threading.Event().wait()
+
+def test_is_well():
+    pass
+"""
+
+
+def test_what_ends_a_test_is_told(tmp_path: Path) -> None:
+    """A time-out fails the test that had it; of a worker that died or hung the end of the run shows where it stood."""
+    (tmp_path / "test_told.py").write_text(TESTS)
+    plugins = ["-p", "xdist.plugin", "-p", "pytest_timeout", "-p", "tests.traces", "-p", "no:cacheprovider"]
+    folders = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *plugins, *folders, "-n", "1", str(tmp_path / "test_told.py")],
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stdout
+    assert "test_is_well" not in said
+    assert "1 passed" in said, said + done.stderr
+    assert "Failed: Timeout (>1.0s) from pytest-timeout" in said
+    assert "Segmentation fault" in said
+    assert "in test_falls" in said
+    assert "in never_tidied" in said
