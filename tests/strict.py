@@ -1,7 +1,8 @@
 """A broker that keeps to every limit of MQTT 5 a CONNACK can announce, and drops whoever does not.
 
 It speaks what the agent, the controller and paho speak of MQTT 5 with QoS 0 and 1: a session lasts as long as its
-connection. Acknowledgements wait for a moment, so that who sends more than is allowed at once is caught.
+connection. Acknowledgements wait for a moment, so that who sends more than is allowed at once is caught. Who gives no
+sign of life for one and a half of the keep-alive time is dropped too.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import selectors
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -39,8 +41,9 @@ BYTES: Final = {
     24: 4,
     39: 4,
 }
-MALFORMED, TAKEN_OVER, BAD_FILTER, TOO_MANY, BAD_ALIAS, TOO_LARGE, NO_RETAIN, NO_QOS, NO_WILDCARDS = (
+MALFORMED, GONE_SILENT, TAKEN_OVER, BAD_FILTER, TOO_MANY, BAD_ALIAS, TOO_LARGE, NO_RETAIN, NO_QOS, NO_WILDCARDS = (
     0x81,
+    0x8D,
     0x8E,
     0x8F,
     0x93,
@@ -85,14 +88,27 @@ class Guest:
     packet_bytes: int = 2**28 + 4
     """What it takes."""
     number: int = 0
+    keepalive_s: int = 0
+    heard_s: float = field(default_factory=time.monotonic)
+    said: int = 0
+    """Messages it has published."""
     gone: bool = False
 
 
 class StrictBroker:
-    """Listens on loopback while entered. ``silent`` keeps its limits to itself and enforces them all the same."""
+    """Listens on loopback while entered. ``silent`` keeps its limits to itself and enforces them all the same.
 
-    def __init__(self, limits: Limits, *, silent: bool = False, port: int = 0) -> None:
+    A ``touchy`` one has the fault of mosquitto 2.0.21: it drops whoever has exactly the keep-alive time of its limits
+    when he publishes, and announces that time to nobody who asks for it or for less.
+    """
+
+    def __init__(self, limits: Limits, *, silent: bool = False, touchy: bool = False, port: int = 0) -> None:
         self.limits = limits
+        self.asked_s: list[tuple[str, int]] = []
+        """Keep-alive times, each with the client that asked for it."""
+        self.signs = threading.Semaphore(0)
+        """Released for each PINGREQ."""
+        self._touchy = touchy
         self.offences: list[int] = []
         """Reason codes of those it has dropped, in order."""
         self.connects: list[str] = []
@@ -143,9 +159,15 @@ class StrictBroker:
                 else:
                     self._hear(key.data)
             for guest in list(self._guests):
+                self._listen_for(guest)
                 while guest.unacknowledged:
                     guest.leaves += packet(PUBACK, struct.pack("!H", guest.unacknowledged.popleft()))
                 self._flush(guest)
+
+    def _listen_for(self, guest: Guest) -> None:
+        if guest.keepalive_s and time.monotonic() - guest.heard_s > 1.5 * guest.keepalive_s:
+            self.offences.append(GONE_SILENT)
+            self._send_away(guest, GONE_SILENT)
 
     def _accept(self) -> None:
         held, _ = self._server.accept()
@@ -166,6 +188,7 @@ class StrictBroker:
             self._end(guest)
             return
         guest.came += data
+        guest.heard_s = time.monotonic()
         try:
             for kind, flags, body, size in packets(guest.came):
                 self._take(guest, kind, flags, body, size)
@@ -216,6 +239,7 @@ class StrictBroker:
                 self._subscribe(guest, body)
             case 12:
                 guest.leaves += packet(PINGRESP, b"")
+                self.signs.release()
             case 14:
                 self._end(guest, graceful=not body or body[0] == 0)
             case 4:
@@ -227,6 +251,7 @@ class StrictBroker:
         name, at = text(body, 0)
         flags = body[at + 1]
         assert (name, body[at]) == ("MQTT", 5)
+        (asked_s,) = struct.unpack_from("!H", body, at + 2)
         said, at = properties(body, at + 4)
         guest.packet_bytes = said.get(39, guest.packet_bytes)
         client, at = text(body, at)
@@ -247,9 +272,12 @@ class StrictBroker:
             self._send_away(other, TAKEN_OVER)
         guest.name = client
         self.connects.append(client)
-        guest.leaves += packet(CONNACK, bytes([0, 0]) + self._announcement(assigned))
+        self.asked_s.append((client, asked_s))
+        wanted_s = self.limits.keepalive_s
+        guest.keepalive_s = asked_s if wanted_s is None or (self._touchy and asked_s <= wanted_s) else wanted_s
+        guest.leaves += packet(CONNACK, bytes([0, 0]) + self._announcement(assigned, asked_s, guest.keepalive_s))
 
-    def _announcement(self, assigned: str) -> bytes:
+    def _announcement(self, assigned: str, asked_s: int, keepalive_s: int) -> bytes:
         limits, said = self.limits, b"\x12" + encoded(assigned) if assigned else b""
         if not self._silent:
             said += b"\x27" + struct.pack("!I", limits.packet_bytes) if limits.packet_bytes < 2**28 else b""
@@ -257,8 +285,8 @@ class StrictBroker:
             said += b"" if limits.qos == 2 else bytes([0x24, limits.qos])
             said += bytes([0x25, limits.retains, 0x28, limits.wildcards, 0x29, 0, 0x2A, 0])
             said += b"\x22" + struct.pack("!H", limits.topic_aliases)
-        if limits.keepalive_s is not None:
-            said += b"\x13" + struct.pack("!H", limits.keepalive_s)
+        if keepalive_s != asked_s:
+            said += b"\x13" + struct.pack("!H", keepalive_s)
         return varint(len(said)) + said
 
     def _published(self, guest: Guest, flags: int, body: bytes) -> None:
@@ -267,6 +295,10 @@ class StrictBroker:
             raise OffenceError(NO_QOS)
         if retain and not self.limits.retains:
             raise OffenceError(NO_RETAIN)
+        guest.said += 1
+        if self._touchy and guest.keepalive_s == self.limits.keepalive_s and guest.said > 1:
+            guest.held.shutdown(socket.SHUT_RDWR)
+            return
         topic, at = text(body, 0)
         if qos:
             guest.unacknowledged += struct.unpack_from("!H", body, at)

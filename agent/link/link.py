@@ -18,6 +18,7 @@ from tenacity.wait import wait_base, wait_none
 
 from agent.config.tree import Mqtt
 from agent.errors import LinkError
+from agent.link.learned import Learned
 from agent.link.outbox import Dropped, Letter, News, Outbox
 from agent.link.session import Session, Will, acknowledged
 from agent.link.twin import Twin
@@ -38,6 +39,7 @@ CLOSE_TIMEOUT_S: Final = 1.4
 LOOK_S: Final = 2.0
 """How long the broker is waited for to say what it keeps of our state."""
 TAKEN_OVER_CAUSES: Final = {broker.refused(broker.TAKEN_OVER).cause, broker.thrown_out().cause}
+ENDED_AGAIN: Final = broker.ended_again().cause
 LETTERS_IN_FLIGHT_MAX: Final = 10
 """With the retained topics well below the 20 unacknowledged messages mosquitto allows."""
 DENIED_MAX: Final = 100
@@ -81,6 +83,7 @@ class Link:
         instance: str = "",
     ) -> None:
         self._mqtt = mqtt
+        self._configured_keepalive_s = mqtt.keepalive_s
         self._topics = topics
         self._on_command = on_command
         self._on_state = on_state
@@ -102,8 +105,9 @@ class Link:
         self._outbox.announce(News(topics.availability, ONLINE))
         self._connects = 0
         self._connected_s: float | None = None
-        self._unannounced = self._refused = Limits()
-        """What the broker ended connections for, and that and what it refused the last will for."""
+        self._learned = Learned()
+        self._refused = Limits()
+        """What has been learned, and what the broker refused the last will for."""
         self._state_said = False
         self._twin = Twin(mqtt, self._another_speaks)
         self._told: set[str] = set()
@@ -219,44 +223,53 @@ class Link:
         """One connection, from its beginning to its end; how to wait for the next."""
         self._connected_s = None
         try:
-            self._connect_and_serve()
+            served = self._connect_and_serve()
         except BrokerError as error:
             return self._lost(error)
-        return RECONNECT_BROKER
+        return RECONNECT_BROKER if served else wait_none()
 
     def _lost(self, error: BrokerError) -> wait_base:
-        if self._learned(error):
+        if self._takes_us_without(error):
             return wait_none()
         cause = error if self._connected_s is None else self._twin.judge(error, time.monotonic() - self._connected_s)
         self._tell(cause)
+        if cause.cause == ENDED_AGAIN and self._mqtt.keepalive_s == self._configured_keepalive_s:
+            # It may be the longest that the broker allows, which one that allows it does not announce.
+            self._asks_for_less(Limits(keepalive_s=self._configured_keepalive_s))
         return RECONNECT_TAKEN_OVER if cause.code == broker.TAKEN_OVER else RECONNECT_BROKER
 
-    def _learned(self, error: BrokerError) -> bool:
+    def _takes_us_without(self, error: BrokerError) -> bool:
         """Whether the broker refused us for a will it does not take, and would take us without."""
         if self._connected_s is not None:
             return False
         known, self._refused = self._refused, self._refused.without(error.code, 0)
         return self._refused != known
 
-    def _connect_and_serve(self) -> None:
+    def _connect_and_serve(self) -> bool:
+        """Whether we were there; not where it is better to connect anew at once."""
         session = self._new_session()
-        graceful = False
+        graceful = served = False
         try:
             session.open(self._stop)
-            self._adopt(session)
-            graceful = self._serve(session)
+            if self._asks_for_less(session.announced_limits):
+                graceful = True
+            else:
+                served = True
+                self._adopt(session)
+                graceful = self._serve(session)
         finally:
             self._abandon(session, graceful=graceful)
         if not graceful:
             raise session.end or broker.refused(broker.BROKEN)
+        return served
 
     def _adopt(self, session: Session) -> None:
         with self._lock:
             self._session = session
             self._connects += 1
-            session.limits = session.limits.within(self._refused)
+            session.limits = session.announced_limits.within(self._refused)
             self._outbox.connected(session.limits)
-        self._refused = self._unannounced  # a will may be taken the next time
+        self._refused = self._learned.limits  # a will may be taken the next time
         self._connected_s = time.monotonic()
         self._state_said = False
         self._told &= TAKEN_OVER_CAUSES  # they come again with every connection
@@ -264,6 +277,12 @@ class Link:
         log.info("broker.connected", broker=self._address, reconnects=self._connects - 1, **limited)
         if self._on_state is not None:
             self._on_state(True)
+
+    def _asks_for_less(self, limits: Limits) -> bool:
+        """Whether the next connection asks for a shorter keep-alive time than this one."""
+        less_s = limits.keepalive_to_ask(known_s := self._mqtt.keepalive_s)
+        self._mqtt = self._mqtt.model_copy(update={"keepalive_s": less_s})
+        return less_s < known_s
 
     def _another_speaks(self) -> bool:
         """Whether the broker keeps a state of another agent under our id, although ours had arrived there.
@@ -297,10 +316,19 @@ class Link:
     def _serve(self, session: Session) -> bool:
         """Serve until the connection ends (False), or until we are told to stop and all has arrived (True)."""
         while session.alive and not self._stop.is_set():
+            self._forget(session)
             self._hand_over(session)
-            session.turn(1.0)
+            session.turn(session.limits.turn_s)
             self._deliver(session)
         return self._stop.is_set() and self._say_goodbye(session)
+
+    def _forget(self, session: Session) -> None:
+        """Try again what the broker once ended a connection for, when that is long ago."""
+        if self._learned.fades():
+            self._refused = Limits()
+            with self._lock:
+                session.limits = session.announced_limits
+                self._outbox.connected(session.limits)
 
     def _say_goodbye(self, session: Session) -> bool:
         # `offline` is the last word. Said beside the rest it would overtake what waits for an acknowledgement.
@@ -395,7 +423,8 @@ class Link:
             session.close(graceful=graceful)
             session.settle()
             if was_connected and session.end is not None:
-                self._unannounced = self._refused = self._unannounced.without(session.end.code, session.suspect_bytes)
+                self._learned.learn(session.end.code, session.suspect_bytes)
+                self._refused = self._learned.limits
             self._outbox.disconnected([letter for letter, sent in session.letters if not acknowledged(sent)])
         if was_connected and self._on_state is not None:
             self._on_state(False)

@@ -85,8 +85,8 @@ class Session:
         self.client.on_message = self._on_message
         if will is not None:
             self.client.will_set(will.topic, will.payload, qos=will.qos, retain=will.retain)
-        self.limits = Limits()
-        """What the broker announced, once it has answered."""
+        self.limits = self.announced_limits = Limits()
+        """What is kept to, and what the broker announced, once it has answered."""
         self.announced: dict[str, tuple[News, MQTTMessageInfo]] = {}
         self.letters: deque[tuple[Letter, MQTTMessageInfo]] = deque()
         self.arrived: deque[Incoming] = deque()
@@ -257,7 +257,7 @@ class Session:
         self, _client: Client, _data: object, _flags: object, reason: ReasonCode, properties: Properties | None
     ) -> None:
         said: Mapping[str, int] = vars(properties) if properties is not None else {}
-        self.limits = Limits.announced(said.get)
+        self.limits = self.announced_limits = Limits.announced(said.get)
         self._answer = reason.value if reason.is_failure else 0
 
     def _on_disconnect(self, _client: Client, _data: object, _flags: object, reason: ReasonCode, *_: object) -> None:

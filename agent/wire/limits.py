@@ -12,6 +12,7 @@ PACKET_MAX: Final = REMAINING_MAX + 5
 PROPERTY_BYTES: Final = 3
 """Of a property that holds bytes or a text: its name and its length."""
 EXPIRY_BYTES: Final = 5
+TURN_MAX_S: Final = 1.0
 SUSPECT_MIN: Final = 1024
 """Mosquitto's `message_size_limit` answers with a reason that the standard does not know in a PUBACK, so that paho ends
 the connection for it. That may have other reasons too: what is smaller is not suspected."""
@@ -50,6 +51,23 @@ class Limits:
             topic_aliases=said("TopicAliasMaximum", 0),
             keepalive_s=read("ServerKeepAlive"),
         )
+
+    @property
+    def turn_s(self) -> float:
+        """How long one may wait for something to happen before looking whether the broker wants a sign of life.
+
+        Paho sends it at the first look after the keep-alive time is over; the broker waits for one and a half of it.
+        """
+        return min(TURN_MAX_S, self.keepalive_s / 8) if self.keepalive_s else TURN_MAX_S
+
+    def keepalive_to_ask(self, asked_s: int) -> int:
+        """Return what to ask for instead of ``asked_s``: where the broker announced less, a little less than that.
+
+        Mosquitto 2.0.21 ends the connection of whoever has exactly the longest time it allows, and says something.
+        """
+        if not self.keepalive_s or self.keepalive_s > asked_s:
+            return asked_s
+        return min(asked_s, max(1, self.keepalive_s - 1))
 
     def within(self, other: Self) -> Self:
         """What both take of what we send."""

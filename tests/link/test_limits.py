@@ -1,6 +1,7 @@
 """The link at brokers that take less than MQTT 5 gives, and drop whoever does not keep to it."""
 
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from paho.mqtt.properties import Properties
 
 from agent.config.tree import Mqtt
 from agent.link import Dropped, Link
+from agent.link.learned import FADES_AFTER_S, Learned
 from agent.wire.broker import REASONS, BrokerError, refused
 from agent.wire.commands import Address, ErrorCode, Incoming, Reply, ReplyStatus
 from agent.wire.limits import Limits, publish_bytes
@@ -92,8 +94,9 @@ def test_each_limit_is_kept_to(limits: Limits, states: States) -> None:
             assert came.wait(20)
         assert heard[0].topic == TOPICS.command("pause")
         agent = [name for name in broker.connects if name == "edgepose-edge-1"]
-        # A last will it does not take is found out by one refusal each; after that there is one connection.
-        assert len(agent) == 1
+        # A last will it does not take is found out by one refusal each; after that there is one connection. One more
+        # where a shorter keep-alive time is to be asked for.
+        assert len(agent) == 1 + (limits.keepalive_s is not None)
         assert set(broker.offences) <= {0x9A, 0x9B}
         assert len(broker.offences) <= (not limits.retains) + (limits.qos < 1)
     assert states.seen == [True, False]
@@ -193,6 +196,71 @@ def test_a_limit_that_is_not_announced_is_found_out(logs: Logs) -> None:
         assert broker.offences == [0x95]
         assert [Reply.decode(payload).status for payload in listener.payloads(TOPICS.reply("me"))] == ["failed"]
     assert logs.wait("broker.lost")["cause"] == refused(0x95).cause
+
+
+def test_a_limit_that_was_found_out_is_forgotten(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a broker kept to itself is tried again after an hour: by then it may be another broker."""
+    ahead_s = 0.0
+    monkeypatch.setattr("agent.link.learned.now_s", lambda: time.monotonic() + ahead_s)
+    with StrictBroker(Limits(packet_bytes=500), silent=True) as broker, Listener(broker.port) as listener:
+        with Link(Mqtt(host=broker.host, port=broker.port), TOPICS, on_trouble=Troubles()) as link:
+            link.event(b"x" * 1000)
+            link.event(b"after it")
+            listener.wait_for(TOPICS.event, b"after it", timeout_s=40)
+            broker.limits = Limits()
+            link.event(b"y" * 1000)
+            link.announce(TOPICS.state, b"z" * 1000)
+            link.event(b"not before its time")
+            listener.wait_for(TOPICS.event, b"not before its time")
+            ahead_s = FADES_AFTER_S
+            listener.wait_for(TOPICS.state, b"z" * 1000)
+            link.event(b"y" * 1000)
+            listener.wait_for(TOPICS.event, b"y" * 1000)
+        assert listener.payloads(TOPICS.event) == [b"after it", b"not before its time", b"y" * 1000]
+        assert broker.offences == [0x95]
+
+
+def test_what_proves_true_again_is_believed_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour, then two, and a day at most; what is found out step by step counts once."""
+    at_s, held_s = 0.0, []
+    monkeypatch.setattr("agent.link.learned.now_s", lambda: at_s)
+    learned = Learned()
+    assert not learned.fades()
+    for _ in range(7):
+        for size in (900, 800):
+            learned.learn(0x95, size)
+        assert learned.limits.packet_bytes == 799
+        began_s = at_s
+        while not learned.fades():
+            at_s += 1800
+        held_s.append(at_s - began_s)
+        assert learned.limits == Limits()
+    assert held_s == [hours * 3600.0 for hours in (1, 2, 4, 8, 16, 24, 24)]
+
+
+def test_signs_of_life_come_in_time(states: States) -> None:
+    """A broker's own keep-alive time is kept to, whether anything is to be said or not."""
+    with StrictBroker(Limits(keepalive_s=3)) as broker:
+        with Link(Mqtt(host=broker.host, port=broker.port, keepalive_s=600), TOPICS, on_state=states):
+            for _ in range(2):
+                assert broker.signs.acquire(timeout=30)
+        assert not broker.offences
+    assert states.seen == [True, False]
+    assert [Limits(keepalive_s=each).turn_s for each in (None, 0, 1, 4, 60)] == [1, 1, 0.125, 0.5, 1]
+
+
+@pytest.mark.parametrize(("asked_s", "connects"), [(600, [600, 9]), (10, [10, 10, 9]), (9, [9])])
+def test_a_broker_that_drops_whoever_has_the_longest_keep_alive_it_allows(
+    asked_s: int, connects: list[int], logs: Logs
+) -> None:
+    """A shorter one is asked for: at once where the broker announced its own, after two outages where it did not."""
+    with StrictBroker(Limits(keepalive_s=10), touchy=True) as broker, Listener(broker.port) as listener:
+        with Link(Mqtt(host=broker.host, port=broker.port, keepalive_s=asked_s), TOPICS) as link:
+            link.event(b"one")
+            link.event(b"two")
+            listener.wait_for(TOPICS.event, b"two", timeout_s=60)
+        assert [asked for name, asked in broker.asked_s if name == "edgepose-edge-1"] == connects
+    assert len(logs.of("broker.lost")) == (asked_s == 10) * 2
 
 
 @pytest.mark.parametrize("line", ["max_packet_size 2000", "message_size_limit 2000"])
