@@ -38,10 +38,11 @@ def test_what_ends_a_test_is_told(tmp_path: Path) -> None:
     """A time-out fails the test that had it; of a worker that died or hung the end of the run shows where it stood."""
     (tmp_path / "test_told.py").write_text(TESTS)
     plugins = ["-p", "xdist.plugin", "-p", "pytest_timeout", "-p", "tests.traces", "-p", "no:cacheprovider"]
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     folders = ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *plugins, *folders, "-n", "1", str(tmp_path / "test_told.py")],
-        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env=ours | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         cwd=ROOT,
         capture_output=True,
         text=True,

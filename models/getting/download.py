@@ -26,7 +26,8 @@ class _TransientError(FetchError):
 def download(url: str, file: Pin, done: Path, reporter: Reporter) -> None:
     """Fetch ``url``, which gives ``file``, to ``done``.
 
-    An unfinished download waits beside it as ``.part`` for the next attempt. Raises FetchError with the reason alone, and OSError when the disk is at fault.
+    An unfinished download waits beside it as ``.part`` for the next attempt. Raises FetchError with the reason alone,
+    and OSError when the disk is at fault.
     """
     attempts = Retrying(
         stop=DOWNLOAD_ATTEMPTS, wait=RETRY_DOWNLOAD, retry=retry_if_exception_type(_TransientError), reraise=True
