@@ -49,6 +49,11 @@ test-gpu-core: $(STAMP)  ## The same without what compiles for minutes when no k
 gpu-table: $(STAMP)  ## What each device string is on the GPU plugin: the table of docs/devices.md (ten minutes)
 	$(BIN)/python -m tests.gpu.matrix
 
+.PHONY: test-homeassistant
+test-homeassistant: $(STAMP)  ## The box in the real Home Assistant, which is installed for it once; ARGS go to pytest
+	$(BIN)/models fetch movenet-multipose vtest
+	$(BIN)/python -m tests.homeassistant $(ARGS)
+
 kill-switch: $(STAMP)  ## 200 times kill -9 around a command: old or new settings, nothing lost, nothing twice
 	$(BIN)/python -m tests.system.kill_switch --times 200
 

@@ -28,6 +28,7 @@ from agent.inbox import Happening, Inbox, Stop
 from agent.link import Dropped, Link
 from agent.observe.host import ProcessMeter
 from agent.observe.telemetry import Telemetry
+from agent.output.homeassistant import Discovery, Exposed, status_topics
 from agent.output.keypoints import Outlet
 from agent.output.messages import (
     ID_TAKEN,
@@ -93,6 +94,7 @@ class Agent:
             on_command=self._inbox.put_command,
             on_trouble=self._on_trouble,
             instance=INSTANCE,
+            listen=status_topics(config),
         )
         link = self._outlet if isinstance(self._outlet, Link) else None
         self._figures = Figures(self._standing, self._telemetry, link)
@@ -107,6 +109,8 @@ class Agent:
             end=self._on_end,
             look=self._on_look,
         )
+        discovered = config.paths.state / f"{config.device_id}.homeassistant.json"
+        self._discovery = Discovery(config, self._outlet, link, discovered)
         self._zones = ZoneWatch(self._control.state.record.settings.zones)
         self._service = Service(config, self._control, self._telemetry, link)
         self._hang = Hang(config.inference.hang_timeout_s)
@@ -228,6 +232,8 @@ class Agent:
                 return 0
             case Ended(error):
                 return self._on_ended(error)
+            case Incoming() if happening.topic in status_topics(self._config):
+                self._discovery.heard(happening.payload)
             case Incoming():
                 self._control.take(happening)
             case Known():
@@ -284,6 +290,7 @@ class Agent:
         self._known = known
         self._control.know(known.box(self._config))
         self._outlet.announce(self._topics.info, info_message(self._config, known.devices, known.models).encode())
+        self._discover()
 
     def _on_ready(self, ready: Ready) -> None:
         engine = ready.running.lane.engine
@@ -395,6 +402,13 @@ class Agent:
             standing.last_error = None
         standing.become(self._control.status(camera_lost=standing.camera == "lost", late=late))
         self._announce()
+        self._discover()
+
+    def _discover(self) -> None:
+        """Let Home Assistant know what there is to see and to choose."""
+        known, settings = self._known, self._control.state.record.settings
+        info = info_message(self._config, known.devices, known.models) if known else None
+        self._discovery.tell(Exposed(info, settings.requested(), settings.zones))
 
     def _announce(self) -> None:
         last_s = self._telemetry.last_frame_s
@@ -415,5 +429,6 @@ class Agent:
         for name, occupancy in self._zones.occupancies().items():  # again, or the broker forgets them
             self._tell_zone(name, occupancy)
         self._figures.take(message)
+        self._discovery.tidy()
         # Frames leave holes in the heap, and whatever lies behind one keeps it: a millisecond a window returns them.
         memory.tidy()

@@ -287,6 +287,16 @@ class Prometheus(Table):
     port: int = Field(default=9464, ge=1, le=65535)
 
 
+class HomeAssistant(Table):
+    """The box as a device in Home Assistant, by its MQTT discovery."""
+
+    enabled: bool = False
+    prefix: TopicPrefix = Field(
+        default="homeassistant",
+        description='a topic prefix without "#", "+" or spaces, no empty level, and no "$" at its start',
+    )
+
+
 def cache_dir() -> Path:
     """Where compiled networks are kept: everything in it can be made again."""
     if cache := os.environ.get("CACHE_DIRECTORY"):
@@ -335,5 +345,6 @@ class Config(Table):
     output: Output = Output()
     metrics: MetricsTable = MetricsTable()
     prometheus: Prometheus = Prometheus()
+    homeassistant: HomeAssistant = HomeAssistant()
     paths: Paths = Field(default_factory=Paths)
     log: Log = Log()

@@ -30,6 +30,7 @@ from agent.wire.commands import (
     ErrorCode,
     PlanAffinity,
     ReplyStatus,
+    SetPaused,
     SetZones,
 )
 from agent.wire.messages import Severity
@@ -78,7 +79,7 @@ def toggle(turn: Turn) -> None:
         turn.effects.append(Look(zones))
         turn.answer(command, ReplyStatus.SUCCEEDED, {"zones": list(zones)}, keep=True)
         return
-    paused = command.name == "pause"
+    paused = command.args.paused if isinstance(command.args, SetPaused) else command.name == "pause"
     if paused != record.settings.paused:
         turn.state = replace(turn.state, record=journal.with_pause(record, paused=paused))
     turn.effects.append(Flow(paused))

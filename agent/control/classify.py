@@ -144,7 +144,7 @@ def _require_turn(state: State) -> None:
 
 
 def _of_change(state: State, command: Command, box: Box) -> Kind:
-    if command.name in {"pause", "resume", "set-zones"}:
+    if command.name in {"pause", "resume", "set-paused", "set-zones"}:
         return Kind.TOGGLE
     # What it is checked against may be another thing when its turn comes.
     waits = state.phase in BUSY_PHASES

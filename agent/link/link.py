@@ -63,15 +63,15 @@ class Link:
     """The agent's side of the broker, as a context manager: entering starts it, leaving says goodbye.
 
     No method blocks on the network, and a missing broker is no error. ``on_command`` is handed, from the link's own
-    thread, every command to the device or to one of its groups, nothing of it checked and no more of its payload than
-    shows that it is too large; it must return at once. Without it nothing is subscribed. ``on_state`` is told from the
-    same thread when the connection comes (True) and goes (False); ``on_trouble``, once, when another client came with
-    our id, and what the broker does not take, once for each topic and limit. ``instance`` is what our states carry, to
-    tell them from those of another agent under our id. Raises :class:`LinkError` when the TLS or password files named
-    in the configuration cannot be used.
+    thread, every command to the device or to one of its groups and what comes on ``listen``, nothing of it checked and
+    no more of its payload than shows that it is too large; it must return at once. Without it nothing is subscribed.
+    ``on_state`` is told from the same thread when the connection comes (True) and goes (False); ``on_trouble``, once,
+    when another client came with our id, and what the broker does not take, once for each topic and limit. ``instance``
+    is what our states carry, to tell them from those of another agent under our id. Raises :class:`LinkError` when the
+    TLS or password files named in the configuration cannot be used.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each of the callbacks can be left out
         self,
         mqtt: Mqtt,
         topics: Topics,
@@ -81,6 +81,7 @@ class Link:
         on_state: Callable[[bool], None] | None = None,
         on_trouble: Callable[[BrokerError | Dropped], None] | None = None,
         instance: str = "",
+        listen: Sequence[str] = (),
     ) -> None:
         self._mqtt = mqtt
         self._configured_keepalive_s = mqtt.keepalive_s
@@ -89,7 +90,7 @@ class Link:
         self._on_state = on_state
         self._on_trouble = on_trouble
         self._instance = instance
-        self._filters = topics.command_filters(groups) if on_command else []
+        self._filters = [*topics.command_filters(groups), *listen] if on_command else []
         # A fixed id makes the broker drop our half-open predecessor at once; later its will would overwrite `online`.
         self._client_id = f"{topics.prefix}-{topics.device_id}"
         self._address = place(mqtt.host, mqtt.port)
@@ -166,6 +167,11 @@ class Link:
             finished = session.alive and not session.client.want_write()
         if not finished:
             self._wake()
+
+    def keeps(self, topic: str) -> bool:
+        """Whether something is announced on a topic, its clearing included until the broker has acknowledged that."""
+        with self._lock:
+            return self._outbox.keeps(topic)
 
     def stats(self) -> LinkStats:
         """Return the running totals."""

@@ -93,6 +93,10 @@ class Outbox:
         if topic not in self._unsaid and topic in self._announced and not self._announced[topic].payload:
             del self._announced[topic]
 
+    def keeps(self, topic: str) -> bool:
+        """Whether the topic has a word, be it that it is to be cleared."""
+        return topic in self._announced
+
     def post(self, letter: Letter) -> None:
         """Put a letter behind the others; the oldest gives way when there are too many."""
         self._letters.append(letter)

@@ -56,6 +56,8 @@ EXAMPLES: Final = {
     "set-affinity": '{"args": {"rules": [{"match": {"type": "Convolution"}, "device": "GPU"}], "default": "CPU"}}',
     "plan-affinity": '{"args": {"preset": "split"}}',
     "set-hint": '{"args": {"hint": "throughput"}}',
+    "set-zones": '{"args": {"zones": {"hall": {"polygon": [[0.1, 0.4], [0.6, 0.4], [0.6, 1.0]]}}}}',
+    "set-paused": '{"args": {"paused": true}}',
     "quantize": '{"args": {"frames": 300}}',
     "cancel": '{"args": {"id": "the id of a job"}}',
 }

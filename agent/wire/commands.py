@@ -112,6 +112,12 @@ class SetZones(Args):
     """None is those of the configuration."""
 
 
+class SetPaused(Args):
+    """Pause or resume, for who has one topic for both, such as a switch of Home Assistant."""
+
+    paused: bool
+
+
 class Quantize(Args):
     """Make the INT8 variant of the running network, or of another, from frames of the camera."""
 
@@ -183,6 +189,7 @@ AnyArgs = (
     | PlanAffinity
     | SetHint
     | SetZones
+    | SetPaused
     | Benchmark
     | Sweep
     | Quantize
@@ -197,6 +204,7 @@ ARGS: dict[str, type[AnyArgs]] = {
     "set-hint": SetHint,
     "plan-affinity": PlanAffinity,
     "set-zones": SetZones,
+    "set-paused": SetPaused,
     "pause": NoArgs,
     "resume": NoArgs,
     "snapshot": NoArgs,

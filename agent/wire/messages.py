@@ -6,7 +6,7 @@ may carry keys of a newer minor version; they are ignored.
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, Field, JsonValue, PlainSerializer, ValidationError
 
@@ -281,6 +281,34 @@ class Severity(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+EVENT_CODES: Final = (
+    "agent.started",
+    "agent.failed",
+    "camera.opened",
+    "camera.lost",
+    "camera.frozen",
+    "camera.back",
+    "switch.started",
+    "switch.progress",
+    "switch.done",
+    "switch.failed",
+    "engine.failed",
+    "engine.hung",
+    "engine.back",
+    "engine.degraded",
+    "broker.dropped",
+    "broker.taken_over",
+    "clock.jumped",
+    "zone.entered",
+    "zone.left",
+    "zone.dwell",
+    "state.not_saved",
+    "state.damaged",
+    "state.reset",
+)
+"""What an event may be called; a newer agent has more."""
 
 
 class Event(Message):

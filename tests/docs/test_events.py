@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.wire.messages import EVENT_CODES
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "events.md"
 NAME = re.compile(r"[a-z]+\.[a-z_]+")
@@ -74,3 +76,10 @@ def test_the_wire_lists_what_goes_to_the_broker() -> None:
     told = {name for name, (_severity, where, *_rest) in page().items() if "broker" in where}
     section = wire[wire.index("/event`\n\n") : wire.index("## Commands")]
     assert set(re.findall(r"`([a-z]+\.[a-z_]+)`", section)) == told
+
+
+def test_the_list_of_codes_is_what_goes_to_the_broker() -> None:
+    """Whoever must know the codes beforehand, as Home Assistant does, is given every one."""
+    told = {name for name, (_severity, where, *_rest) in page().items() if "broker" in where}
+    assert set(EVENT_CODES) == told
+    assert len(EVENT_CODES) == len(told)

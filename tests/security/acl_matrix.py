@@ -18,14 +18,25 @@ from tests.security.visitor import TurnedAwayError, Visitor
 
 DEVICES: Final = ("gym-01", "gym-02")
 """Both are in the group `gym`, the second in `upstairs` too: so acl.conf says."""
-PEOPLE: Final = ("operator", "viewer")
+PEOPLE: Final = ("operator", "viewer", "homeassistant")
 STRANGERS: Final = ("", "foreign", "expired")
 """No certificate; one of another authority and one of yesterday, both in the name of the first device."""
 ROLES: Final = (*DEVICES, *PEOPLE, *STRANGERS)
-LEAVES: Final = ("availability", "info", "state", "metrics", "keypoints", "event", "job/order-9", "reply/me")
+LEAVES: Final = (
+    "availability",
+    "info",
+    "state",
+    "metrics",
+    "keypoints",
+    "event",
+    "zone/weights",
+    "job/order-9",
+    "reply/me",
+)
 COMMAND: Final = "command/pause"
 GROUPS: Final = {"gym": DEVICES, "upstairs": DEVICES[1:]}
 OUTSIDE: Final = ("edgepose", "elsewhere/light")
+DISCOVERY: Final = (*(f"homeassistant/sensor/{device}/fps/config" for device in DEVICES), "homeassistant/status")
 WITNESS: Final = "witness"
 """Of the test: may do everything, and so sees and causes what the others are tried with."""
 
@@ -39,14 +50,16 @@ def topics() -> Iterator[str]:
     for group in GROUPS:
         yield from (group_command(group, "pause"), group_reply(group, "me"))
     yield from (f"edgepose/{person}/state" for person in PEOPLE)
-    yield from OUTSIDE
+    yield from (*OUTSIDE, *DISCOVERY)
 
 
-def wanted(role: str, topic: str) -> str:
+def wanted(role: str, topic: str) -> str:  # noqa: PLR0911 - one for each row of the table
     """What a role shall be able to do with a topic: any of ``r`` and ``w``; ``x``: not even connect."""
     prefix, owner, leaf, *_ = [*topic.split("/", 2), "", ""]
     if role in STRANGERS:
         return "x"
+    if topic in DISCOVERY:
+        return _of_discovery(role, leaf)
     if prefix != "edgepose" or not owner:
         return "r" if role == "operator" and topic == "edgepose" else ""
     members = GROUPS.get(leaf.partition("/")[0], ()) if owner == "_group" else (owner,)
@@ -57,6 +70,9 @@ def wanted(role: str, topic: str) -> str:
         case "viewer":
             told_to_all = leaf in LEAVES and not leaf.startswith("reply/")
             return "r" if owner not in {"_group", "viewer"} and told_to_all else ""
+        case "homeassistant":
+            told = leaf in LEAVES and not leaf.startswith(("reply/", "job/", "keypoints"))
+            return "" if owner in {"_group", role} else "w" if is_command else "r" * told
         case _ if role in members and is_command:
             return "r"
     if owner != role:
@@ -64,9 +80,17 @@ def wanted(role: str, topic: str) -> str:
     return "rw" if leaf == "state" else "w"
 
 
+def _of_discovery(role: str, leaf: str) -> str:
+    """What a role shall be able to do below Home Assistant's prefix; nothing follows ``status`` there."""
+    if role == "homeassistant":
+        return "rw"
+    # That it has started is no secret: a pattern of mosquitto's is everybody's.
+    return "r" if not leaf else "w" * leaf.startswith(f"{role}/")
+
+
 def measured(folder: Path, *more_access: str) -> Matrix:
     """Try every role on every topic; ``more_access`` are lines added to the access list."""
-    make_authority(folder, *DEVICES, WITNESS)
+    make_authority(folder, *DEVICES, "homeassistant", WITNESS)
     everything = ["", f"user {WITNESS}", "topic readwrite #"]
     with Broker(folder, secure_lines(folder, *everything, *more_access)) as broker:
         return {role: _tried(broker.port, folder, role) for role in ROLES}

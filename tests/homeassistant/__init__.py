@@ -1,0 +1,1 @@
+"""The agent's entities in the real Home Assistant: `make test-homeassistant`."""
