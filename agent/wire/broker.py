@@ -28,6 +28,7 @@ TAKEN_OVER: Final = 142
 TOO_LARGE: Final = 149
 NO_RETAIN: Final = 154
 NO_QOS: Final = 155
+NO_WILDCARDS: Final = 162
 MQTT5_CURE: Final = "use a broker that speaks MQTT 5, such as mosquitto 1.6 or newer"
 DEFECT_CURE: Final = "report it with the broker's name and version: edgepose or the broker does not keep to MQTT 5"
 # Every reason code above 0x7F: MQTT 5.0, section 2.4.
@@ -72,7 +73,7 @@ REASONS: Final[dict[int, tuple[str, str]]] = {
     159: ("the broker limits the rate of connections", "it is tried again by itself"),
     160: ("the broker ends connections after a time", "raise the broker's longest connection time"),
     161: ("the broker takes no subscription identifiers", DEFECT_CURE),
-    162: ("the broker takes no wildcards in subscriptions", "allow wildcards in the broker"),
+    NO_WILDCARDS: ("the broker takes no wildcards in subscriptions", "allow wildcards in the broker"),
 }
 
 

@@ -19,12 +19,13 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.wire import broker
 from agent.wire.broker import BrokerError
-from agent.wire.limits import Limits, publish_bytes
+from agent.wire.limits import Limits, publish_bytes, subscribe_bytes
 from agent.wire.websocket import send_whole_frames
 from controller.client.address import Address
 from controller.errors import BrokerUnreachableError
 
-KEEPALIVE_S: Final = 30
+KEEPALIVE_S: Final = 29
+"""No round figure, as the longest that brokers allow is: mosquitto 2.0.21 drops whoever has exactly that."""
 QUIET_MIN_S: Final = 0.3
 QUIET_ROUND_TRIPS: Final = 4
 
@@ -67,8 +68,8 @@ class Client:
         self._paho.on_subscribe = self._on_subscribe
         self._paho.on_message = self._on_message
         self._paho.on_publish = self._on_publish
-        if will is not None:
-            self._paho.will_set(*will, qos=1, retain=True)
+        self._will = will
+        self._keepalive_s = KEEPALIVE_S
         self._answer: int | None = None
         self._limits = Limits()
         self._ended = 0
@@ -80,7 +81,8 @@ class Client:
 
     def __enter__(self) -> Self:
         try:
-            self._connect()
+            self._identify()
+            self._connect_as_allowed()
         except BrokerError as error:
             raise self._unreachable(error) from error
         return self
@@ -91,6 +93,9 @@ class Client:
     def subscribe(self, topics: Sequence[str], *, qos: int = 0) -> None:
         """Subscribe and wait until the broker has agreed."""
         began = time.monotonic()
+        if not self._limits.wildcards and any(set(topic) & set("+#") for topic in topics):
+            raise self._unreachable(broker.refused(broker.NO_WILDCARDS))
+        self._fits(subscribe_bytes(*topics))
         self._granted = None
         self._paho.subscribe([(topic, qos) for topic in topics])
         while self._granted is None:
@@ -120,6 +125,7 @@ class Client:
     def send(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 0; returns when it has left, so that a slow broker slows the caller."""
         deadline = time.monotonic() + self._timeout_s
+        self._fits(publish_bytes(topic, payload, qos=0))
         self._paho.publish(topic, payload)
         self._turn(0.0)
         while self._paho.want_write():
@@ -161,29 +167,57 @@ class Client:
         deadline = time.monotonic() + self._timeout_s
         limits = self._limits
         more = 0 if properties is None else len(properties.pack())  # type: ignore[no-untyped-call]
-        if not limits.fits(size := publish_bytes(topic, payload, more=more)):
-            cause = f"a message of {size} bytes is above the broker's limit of {limits.packet_bytes}"
-            raise self._unreachable(BrokerError(cause, "raise the broker's maximum packet size"))
+        self._fits(publish_bytes(topic, payload, more=more))
         self._acknowledged = None
         sent = self._paho.publish(topic, payload, min(1, limits.qos), retain and limits.retains, properties)
         self._awaited = sent.mid
-        while not limits.qos and not sent.is_published():  # nobody acknowledges it
+        while not limits.qos and not (sent.rc <= 0 and sent.is_published()):  # nobody acknowledges it
             self._turn_in_time(deadline)
         while limits.qos and self._acknowledged is None:
             self._turn_in_time(deadline)
         if self._acknowledged is not None and self._acknowledged.is_failure:
             raise self._unreachable(broker.refused(self._acknowledged.value))
 
-    def _connect(self) -> None:
+    def _fits(self, size: int) -> None:
+        """Raise where the broker would end the connection for a packet of this size."""
+        if not self._limits.fits(size):
+            cause = f"a message of {size} bytes is above the broker's limit of {self._limits.packet_bytes}"
+            raise self._unreachable(BrokerError(cause, "raise the broker's maximum packet size"))
+
+    def _identify(self) -> None:
         address, paho = self._address, self._paho
         if address.tls:
             paho.tls_set_context(broker.tls_context(address.ca_file, address.cert_file, address.key_file))
         password = broker.read_password(address.password_file) if address.password_file else address.password
         if address.username is not None or password is not None:
             paho.username_pw_set(address.username, password)
+
+    def _connect_as_allowed(self) -> None:
+        """Connect with the last will and the keep-alive time that the broker takes."""
+        refused = Limits()
+        while True:
+            if self._will is not None:
+                self._paho.will_set(*self._will, qos=min(1, refused.qos), retain=refused.retains)
+            try:
+                self._connect()
+            except BrokerError as error:
+                known, refused = refused, refused.without(error.code, 0)
+                if self._will is None or refused == known:
+                    raise
+                continue
+            self._limits = self._limits.within(refused)
+            less_s = self._limits.keepalive_to_ask(self._keepalive_s)
+            if less_s == self._keepalive_s:
+                return
+            self._keepalive_s = less_s
+            self._paho.disconnect()
+
+    def _connect(self) -> None:
+        address, paho = self._address, self._paho
+        self._answer = None
         deadline = time.monotonic() + self._timeout_s
         try:
-            paho.connect(address.host, address.port, KEEPALIVE_S, clean_start=True)
+            paho.connect(address.host, address.port, self._keepalive_s, clean_start=True)
         except (OSError, UnicodeError) as error:
             raise broker.unreachable(error, address.host) from error
         if address.websocket_path is not None:
@@ -198,8 +232,8 @@ class Client:
             raise broker.refused(self._answer)
 
     def _turn(self, deadline: float) -> None:
-        # A second at most, for paho to keep the connection alive.
-        self._paho.loop(min(1.0, max(0.0, deadline - time.monotonic())))
+        # Not for long, for paho to keep the connection alive.
+        self._paho.loop(min(self._limits.turn_s, max(0.0, deadline - time.monotonic())))
         if self._paho.socket() is None:
             raise self._unreachable(broker.refused(self._ended or broker.BROKEN))
 

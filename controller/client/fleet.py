@@ -72,6 +72,8 @@ class Fleet:
 
     def __init__(self, prefix: str, complain: Callable[[str], None]) -> None:
         self.agents: dict[str, Agent] = {}
+        self.by_voice = False
+        """Whether who speaks is online, unless it says otherwise: where the broker retains nothing."""
         self._prefix = prefix
         self._complain = complain
 
@@ -112,6 +114,8 @@ class Fleet:
             raise MessageError(f"device_id: the body names another device, {message.device_id!r}")
         agent = self.agents.setdefault(device_id, Agent(device_id))
         setattr(agent, leaf, message)
+        if self.by_voice and agent.availability is None:
+            agent.availability = ONLINE.decode()
         agent.forget_another_run()
         return message
 

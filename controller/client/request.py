@@ -133,11 +133,12 @@ class Request:
         """
         self._address()
         client, prefix = self.session.client, self.session.prefix
-        client.subscribe([every_device(f"reply/{client.name}", prefix)], qos=1)
         if self.target.single:
             (device,) = [*self._online, *self._offline]
+            client.subscribe([self.session.of_every(f"reply/{client.name}", device)], qos=1)
             client.subscribe([Topics(device, prefix).state, Topics(device, prefix).event])
         else:
+            client.subscribe([every_device(f"reply/{client.name}", prefix)], qos=1)
             client.subscribe([every_device(leaf, prefix) for leaf in ("state", "event")])
         self.sent_at = time.monotonic()
         for topic, reply_to in self._ways():

@@ -50,17 +50,33 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.client.__exit__()
 
-    def snapshot(self, topics: list[str], *, enough: Callable[[Fleet], bool] = lambda _: False) -> Fleet:
-        """Return the retained messages of the topics; ends early when there is ``enough``."""
-        self.client.subscribe(topics)
-        for received in self.client.retained(self.deadline()):
+    def snapshot(
+        self, topics: list[str], *, enough: Callable[[Fleet], bool] = lambda _: False, device: str | None = None
+    ) -> Fleet:
+        """Return the retained messages of the topics; ends early when there is ``enough``.
+
+        Where the broker retains nothing, whoever speaks before the time is over is online; ``device`` is the one that
+        matters.
+        """
+        if self.client.limits.retains:
+            self.client.subscribe(topics)
+            heard = self.client.retained(self.deadline())
+        else:
+            self._tell_that_nothing_is_retained()
+            self.fleet.by_voice = True
+            voices = [f"{self.prefix}/{device or '+'}/{leaf}" for leaf in ("metrics", "keypoints")]
+            self.client.subscribe([*dict.fromkeys([*topics, *voices])])
+            heard = self.client.messages(self.deadline())
+        for received in heard:
             self.fleet.take(received)
             if enough(self.fleet):
                 break
-        if not self.client.limits.retains and not self._told:
+        return self.fleet
+
+    def _tell_that_nothing_is_retained(self) -> None:
+        if not self._told:
             self._told = True
             self.complain("this broker keeps no retained messages: seen is only who speaks at this moment")
-        return self.fleet
 
     def all_agents(self) -> list[Agent]:
         """Return every agent of the prefix, by id."""
@@ -69,8 +85,13 @@ class Session:
 
     def find(self, device: str) -> Agent:
         """Return a device by its id, with its availability. Raises :class:`NoAnswerError` when it is unknown."""
-        everybody = [every_device("availability", self.prefix)]
-        return self.snapshot(everybody, enough=lambda fleet: device in fleet.agents).require(device)
+        everybody = [self.of_every("availability", device)]
+        return self.snapshot(everybody, enough=lambda fleet: device in fleet.agents, device=device).require(device)
+
+    def of_every(self, leaf: str, device: str) -> str:
+        """Name a leaf of every device; of ``device`` alone where the broker takes no wildcards."""
+        wildcards = self.client.limits.wildcards
+        return every_device(leaf, self.prefix) if wildcards else f"{self.prefix}/{device}/{leaf}"
 
     def one_agent(self, device: str, *leaves: str) -> Agent:
         """Return a device with the leaves wanted, the first of which it must have; waits for that one.
@@ -82,7 +103,7 @@ class Session:
             agent = fleet.agents.get(device)
             return agent is not None and all(getattr(agent, leaf) for leaf in ("availability", *leaves))
 
-        agent = self.snapshot(self._topics(device, *leaves), enough=complete).require(device)
+        agent = self.snapshot(self._topics(device, *leaves), enough=complete, device=device).require(device)
         live = self.client.messages(self.deadline())
         while getattr(agent, leaves[0]) is None and (received := next(live, None)) is not None:
             self.fleet.take(received)
@@ -100,14 +121,18 @@ class Session:
         What the device has retained comes first. Raises :class:`NoAnswerError` when it is unknown.
         """
         deadline = time.monotonic() + (math.inf if seconds is None else seconds)
-        agent = self.snapshot(self._topics(device, *WATCHED)).require(device)
+        agent = self.snapshot(self._topics(device, *WATCHED), enough=self._spoke(device), device=device).require(device)
         availability = Availability(device, agent.availability) if agent.availability else None
         known = [message for message in (availability, agent.state, agent.metrics) if message is not None]
         return agent, itertools.chain(known, self._live(device, deadline))
 
-    def events(self, *, seconds: float | None) -> Iterator[Event]:
-        """Subscribe to what happens on every device of the prefix, and yield it; for ever without ``seconds``."""
-        self.client.subscribe([every_device("event", self.prefix)], qos=1)
+    def events(self, *, seconds: float | None, device: str | None = None) -> Iterator[Event]:
+        """Subscribe to what happens on every device of the prefix, and yield it; for ever without ``seconds``.
+
+        ``device`` is the one that matters.
+        """
+        topic = every_device("event", self.prefix) if device is None else self.of_every("event", device)
+        self.client.subscribe([topic], qos=1)
         deadline = time.monotonic() + (math.inf if seconds is None else seconds)
 
         def happenings() -> Iterator[Event]:
@@ -139,10 +164,14 @@ class Session:
             if message is not None and message.device_id == device:
                 yield message
 
+    def _spoke(self, device: str) -> Callable[[Fleet], bool]:
+        """Enough of a device that nothing is retained of: there is no more to come of the past."""
+        return lambda fleet: fleet.by_voice and device in fleet.agents
+
     def _topics(self, device: str, *leaves: str) -> list[str]:
         # Everybody's availability: it names the others when the device is unknown.
         topics = Topics(device, self.prefix)
-        return [every_device("availability", self.prefix), *(str(getattr(topics, leaf)) for leaf in leaves)]
+        return [self.of_every("availability", device), *(str(getattr(topics, leaf)) for leaf in leaves)]
 
     def deadline(self) -> float:
         """Return when an answer that is asked for now is overdue, on the monotonic clock."""

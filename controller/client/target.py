@@ -30,7 +30,8 @@ class Target:
         def enough(fleet: Fleet) -> bool:
             return self.single and wanted in fleet.agents
 
-        fleet = session.snapshot([every_device(leaf, prefix) for leaf in leaves], enough=enough)
+        topics = [session.of_every(leaf, wanted) if self.single else every_device(leaf, prefix) for leaf in leaves]
+        fleet = session.snapshot(topics, enough=enough, device=wanted if self.single else None)
         if self.group is not None:
             return sorted(_of_group(fleet, self.group))
         if self.single:

@@ -44,7 +44,7 @@ def events(given: Given, severity: str, count: int | None, seconds: float | None
     with UntilEnded(), open_session(given) as session:
         target = target_of(given)
         wanted = _wanted(target, target.find(session))
-        happenings = session.events(seconds=seconds)
+        happenings = session.events(seconds=seconds, device=target.device if target.single else None)
         chosen = (event for event in happenings if event.severity in told and wanted(event.device_id))
         show = _show_json if given.json else _show_line
         for event in itertools.islice(chosen, count):

@@ -106,7 +106,7 @@ def _survey(path: Path, prefix: str, device: str | None) -> Played:
 def _is_online(given: Given, device: str) -> bool:
     with open_session(given, tell) as session:
         topic = Topics(device, given.prefix).availability
-        agent = session.snapshot([topic], enough=lambda fleet: device in fleet.agents).agents.get(device)
+        agent = session.snapshot([topic], enough=lambda fleet: device in fleet.agents, device=device).agents.get(device)
     return agent is not None and agent.availability == "online"
 
 
