@@ -1,8 +1,10 @@
-"""WebSockets before a broker's plain port, for brokers that have none of their own (RFC 6455)."""
+"""WebSockets before a plain port, for brokers that have none of their own (RFC 6455), and TLS before either."""
 
+import asyncio
 import base64
 import hashlib
 import socket
+import ssl
 import struct
 import threading
 from contextlib import suppress
@@ -71,6 +73,52 @@ class WebSocketDoor:
                 size = bytes([len(data)]) if len(data) < 126 else b"\x7e" + struct.pack("!H", len(data))
                 near.sendall(b"\x82" + size + data)
             near.shutdown(socket.SHUT_RDWR)
+
+
+class TlsDoor:
+    """Takes TLS connections on loopback and hands what they carry on to a port, and back."""
+
+    def __init__(self, target_port: int, context: ssl.SSLContext) -> None:
+        self._target_port = target_port
+        self._context = context
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._server.getsockname()[1]
+        self._loop = asyncio.new_event_loop()
+        self._ended = asyncio.Event()
+        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve()), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        async with await asyncio.start_server(self._take, sock=self._server, ssl=self._context):
+            await self._ended.wait()
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+
+    async def _take(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            far, on = await asyncio.open_connection("127.0.0.1", self._target_port)
+            await asyncio.gather(self._pump(near, on), self._pump(far, back))
+
+    @staticmethod
+    async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65_536):
+                sink.write(data)
+                await sink.drain()
+        except OSError:  # either end is gone
+            pass
+        finally:
+            sink.close()
 
 
 def welcome(key: bytes) -> bytes:

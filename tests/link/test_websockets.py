@@ -1,6 +1,11 @@
 """Agent and controller through WebSockets, and over IPv6, in whichever way its address is written."""
 
 import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,12 +14,17 @@ from agent.config.tree import Mqtt
 from agent.link import Link
 from controller.client.address import Address
 from controller.client.connection import Client
+from controller.errors import BrokerUnreachableError
+from tests.authority import make_authority
 from tests.broker import Broker, Listener
 from tests.link.conftest import TOPICS, Logs
-from tests.websocket import WebSocketDoor
+from tests.websocket import TlsDoor, WebSocketDoor
 
 # Paho drops the socket of a failed handshake without closing it; the interpreter closes it at once, and complains.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning"),
+]
 
 
 def test_the_agent_through_websockets(broker: Broker, logs: Logs) -> None:
@@ -30,6 +40,70 @@ def test_the_agent_through_websockets(broker: Broker, logs: Logs) -> None:
         assert listener.payloads(TOPICS.event) == [b"%d" % number for number in range(200)]
         listener.wait_for(TOPICS.availability, b"offline")
     assert not logs.of("broker.lost")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("authority")
+    make_authority(folder)
+    return folder
+
+
+@contextmanager
+def secure_door(port: int, authority: Path) -> Iterator[TlsDoor]:
+    """WebSockets over TLS before a broker, with the broker's certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "broker.pem", authority / "broker.key")
+    with WebSocketDoor(port) as door, TlsDoor(door.port, context) as secure:
+        yield secure
+
+
+def test_the_agent_through_websockets_over_tls(broker: Broker, logs: Logs, authority: Path) -> None:
+    """With `mqtt.tls` too it is wss: retained, large and many go out, commands come in."""
+    came = threading.Event()
+    with secure_door(broker.port, authority) as door, Listener(broker.port) as listener:
+        tls = {"enabled": True, "ca_file": authority / "ca.pem"}
+        mqtt = Mqtt.model_validate({"host": "127.0.0.1", "port": door.port, "transport": "websockets", "tls": tls})
+        with Link(mqtt, TOPICS, on_command=lambda _: came.set()) as link:
+            link.announce(TOPICS.info, b"i" * 300_000)
+            for number in range(200):
+                link.event(b"%d" % number)
+            listener.wait_for(TOPICS.event, b"199")
+            listener.wait_for(TOPICS.info, b"i" * 300_000)
+            listener.client.publish(TOPICS.command("pause"), b"{}", 1)
+            assert came.wait(20)
+        assert listener.payloads(TOPICS.event) == [b"%d" % number for number in range(200)]
+        listener.wait_for(TOPICS.availability, b"offline")
+    assert not logs.of("broker.lost")
+
+
+def test_a_broker_of_another_authority_is_not_trusted_through_websockets(
+    broker: Broker, logs: Logs, authority: Path
+) -> None:
+    """Who signed the certificate is asked for wss as well."""
+    with (
+        secure_door(broker.port, authority) as door,
+        Link(
+            Mqtt.model_validate(
+                {"host": "127.0.0.1", "port": door.port, "transport": "websockets", "tls": {"enabled": True}}
+            ),
+            TOPICS,
+        ),
+    ):
+        assert "not trusted" in logs.wait("broker.lost")["cause"]
+
+
+def test_the_controller_through_websockets_over_tls(broker: Broker, authority: Path) -> None:
+    """A wss:// address reaches the broker: what is large comes through whole, in both directions."""
+    with secure_door(broker.port, authority) as door:
+        given = Address.of(f"wss://127.0.0.1:{door.port}", {"cafile": authority / "ca.pem"})
+        with Client(given, timeout_s=10) as client:
+            client.subscribe(["a/b"])
+            for size in (1, 300_000):
+                client.announce("a/b", b"c" * size)
+                assert next(client.messages(time.monotonic() + 10)).payload == b"c" * size
+        with pytest.raises(BrokerUnreachableError, match="not trusted"):
+            Client(Address.of(f"wss://127.0.0.1:{door.port}", {}), timeout_s=10).__enter__()
 
 
 def test_a_wrong_path_is_told(broker: Broker, logs: Logs) -> None:
