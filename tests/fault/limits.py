@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,8 @@ NAME: Final = "edgepose-demo"
 ASKED: Final = 20
 CUTS: Final = 3
 QUOTA: Final = 0.25
+SETTLED_S: Final = 10.0
+MEASURED_S: Final = 30.0
 GROUPS: Final = Path("/sys/fs/cgroup")
 
 
@@ -116,20 +118,42 @@ def rationed(cores: float) -> Iterator[Path]:
 
 
 def quarter(stage: Stage) -> float:
-    """Frames a second within a quarter of a core, over those of one thread that was asked for."""
-    found = {}
-    for threads in ("0", "1"):
-        folder = stage.room()
-        with rationed(QUOTA) as group, Broker(folder) as broker, Ear(broker.port) as ear:
-            with driven(broker.port, EDGEPOSE_INFERENCE__THREADS=threads) as process:
-                group.write_text(str(process.popen.pid), encoding="ascii")
-                ear.pose(0, 180)
-                since_s = time.perf_counter()
-                pause(20)
-                windows = [Metrics.decode(seen.payload) for seen in ear.since(since_s) if seen.topic == TOPICS.metrics]
-            found[threads] = statistics.median(each.fps_mean for each in windows if each.fps_mean is not None)
-    stage.say(f"{found['0']:.1f} FPS as it finds the box, {found['1']:.1f} with one thread; {os.cpu_count()} cores")
-    return found["0"] / found["1"]
+    """Frames a second within a quarter of a core, over those of one thread that was asked for, at the same time.
+
+    One after the other, whatever else this machine does would be counted in one of the two.
+    """
+    with ExitStack() as stack:
+        ears = [stack.enter_context(rationed_agent(stage, threads)) for threads in ("0", "1")]
+        for ear in ears:
+            ear.pose(0, 180)
+        pause(SETTLED_S)
+        since_s = time.perf_counter()
+        pause(MEASURED_S)
+        found, asked = (median_fps(ear, since_s) for ear in ears)
+    stage.say(f"{found:.1f} FPS as it finds the box, {asked:.1f} with one thread; {os.cpu_count()} cores")
+    return found / asked
+
+
+@contextmanager
+def rationed_agent(stage: Stage, threads: str) -> Iterator[Ear]:
+    """An agent within the quota, on a broker of its own."""
+    folder = stage.room()
+    given = {"EDGEPOSE_INFERENCE__THREADS": threads}
+    given |= {f"EDGEPOSE_PATHS__{name.upper()}": str(folder / name) for name in ("state", "cache")}
+    with (
+        rationed(QUOTA) as group,
+        Broker(folder) as broker,
+        Ear(broker.port) as ear,
+        driven(broker.port, **given) as process,
+    ):
+        group.write_text(str(process.popen.pid), encoding="ascii")
+        yield ear
+
+
+def median_fps(ear: Ear, since_s: float) -> float:
+    """Of the windows since a moment."""
+    windows = [Metrics.decode(seen.payload) for seen in ear.since(since_s) if seen.topic == TOPICS.metrics]
+    return statistics.median(each.fps_mean for each in windows if each.fps_mean is not None)
 
 
 LIMITS: Final = "tests/link/test_limits.py"
@@ -185,7 +209,7 @@ ROWS = (
     Row(
         "box.quota",
         "A quarter of a core by control group: frames a second, over those of one thread that was asked for",
-        0.8,
+        0.9,
         "",
         quarter,
         ("tests/observe/test_capacity.py::test_a_real_quota_is_kept_to",),
