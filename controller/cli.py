@@ -16,7 +16,7 @@ Exit codes:
   1  failed, cancelled or timed out    5  broker unreachable, or it refuses us
   2  wrong usage                     130  Ctrl-C while waiting; the device goes on
   3  no such device, offline, or no answer in time
-Of several devices the worst counts, in the order 1, 4, 3, 0.
+Of several devices the worst counts, in the order 1, 4, 3, 0. '*' is whoever is online, and says whom it left out.
 
 \b
 Environment:
@@ -39,6 +39,9 @@ COMMANDS: Final = {
     "cancel": Place(JOBS, "cancel", "End a job or a command, by its ID."),
     "describe": Place(LOOK, "describe", "Show what DEVICE is and what it can do."),
     "events": Place("controller.commands.events", "events", "Follow what happens on a device, until Ctrl-C."),
+    "forget": Place(
+        "controller.commands.forget", "forget", "Clear what the broker keeps of DEVICE, a box that is gone for good."
+    ),
     "job": Place(JOBS, "job", "Show how far the job ID of DEVICE is."),
     "jobs": Place(JOBS, "jobs", "List the jobs that run, or ended within a day."),
     "list": Place(LOOK, "list_", "Show every agent on the broker."),

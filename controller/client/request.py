@@ -5,7 +5,7 @@ import math
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -87,6 +87,8 @@ class Outcome:
     reply: Reply | None = None
     status: str = NO_ANSWER
     silence: str = ""
+    left_out: bool = False
+    """Offline, where whoever is online was addressed."""
 
     @classmethod
     def of(cls, reply: Reply) -> "Outcome":
@@ -96,7 +98,7 @@ class Outcome:
     @property
     def exit_code(self) -> int:
         """What the controller ends with."""
-        return EXIT_CODES.get(self.status, FAILED)
+        return 0 if self.left_out else EXIT_CODES.get(self.status, FAILED)
 
     def as_json(self) -> dict[str, Any]:
         """Return the reply as it stood on the wire, or the same keys where there is none."""
@@ -181,7 +183,9 @@ class Request:
                 found.append(self._without(device, NO_ANSWER, self._silence(device)))
             else:
                 found.append(self._without(device, SENT, ""))
-        found += [self._without(device, OFFLINE, "offline, not sent") for device in self._offline]
+        left_out = self.target.everybody and bool(self._online)
+        missed = [self._without(device, OFFLINE, "offline, not sent") for device in self._offline]
+        found += [replace(each, left_out=left_out) for each in missed]
         return sorted(found, key=lambda outcome: outcome.device_id)
 
     def _without(self, device: str, status: str, silence: str) -> Outcome:

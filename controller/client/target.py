@@ -3,11 +3,14 @@
 import difflib
 import fnmatch
 from dataclasses import dataclass
+from typing import Final
 
 from agent.wire.topics import every_device
 from controller.client.fleet import Fleet
 from controller.client.session import Session
 from controller.errors import NoAnswerError
+
+EVERYBODY: Final = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,11 @@ class Target:
     def single(self) -> bool:
         """One device, named by its id."""
         return self.device is not None and not set(self.device) & set("*?[")
+
+    @property
+    def everybody(self) -> bool:
+        """Whoever is there, whereas other globs name devices that ought to be."""
+        return self.device == EVERYBODY
 
     def find(self, session: Session) -> list[str]:
         """Return the ids of those it names, in order. Raises :class:`NoAnswerError` when there is nobody."""

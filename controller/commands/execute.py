@@ -44,7 +44,10 @@ def ask(session: Session, given: Given, order: Order) -> tuple[list[Outcome], bo
     request.send()
     waits = bool(given.values.get("wait", True))
     complete = not waits or _collect(request)
-    return request.outcomes(waited=waits), complete
+    outcomes = request.outcomes(waited=waits)
+    if left_out := [each.device_id for each in outcomes if each.left_out]:
+        tell(f"Left out, offline: {', '.join(left_out)}")
+    return outcomes, complete
 
 
 def _collect(request: Request) -> bool:
@@ -76,7 +79,7 @@ def carry_out(
         print_outcomes(outcomes, given)
     else:
         # Ctrl-C has told already who goes on.
-        told = outcomes if complete else [each for each in outcomes if each.reply]
+        told = [each for each in outcomes if not each.left_out and (complete or each.reply)]
         (show or (lambda found: print_tables(found, given)))(told)
     leave([each.exit_code for each in outcomes], complete=complete)
 

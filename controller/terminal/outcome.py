@@ -23,7 +23,7 @@ SWITCHES: Final = frozenset({"set-device", "set-precision", "set-model", "set-af
 def show(outcomes: Sequence[Outcome], *, single: bool) -> None:
     """Print what was done to standard output, a page for one device, a line for each of several; the rest as errors."""
     out = console()
-    done = [outcome for outcome in outcomes if not outcome.exit_code]
+    done = [outcome for outcome in outcomes if not outcome.exit_code and not outcome.left_out]
     if single:
         for outcome in done:
             out.print(Text(headline(outcome), style="bold"))
