@@ -28,7 +28,7 @@ demo: $(STAMP)  ## People's poses over a real broker, no camera needed (SECONDS=
 	$(BIN)/agent demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(MODEL),--model $(MODEL))
 
 test: lint  ## Lint, types and every test
-	$(BIN)/models fetch movenet-multipose vtest
+	$(BIN)/models fetch movenet-multipose rtmpose-s vtest
 	$(PYTEST)
 
 check: lint  ## The quick loop: lint, types, and the tests that start no agent and no broker

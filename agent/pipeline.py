@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from agent.capture.frame import EndOfSource, Frame, Source
 from agent.errors import EngineError
-from agent.inference.engine import Engine, Slot
-from agent.inference.letterbox import Letterbox, prepare
+from agent.inference.letterbox import Letterbox
+from agent.inference.network import Network, Request
 from agent.observe.telemetry import Timing
 from agent.poses.decoders import Decoder
 from agent.poses.skeleton import Poses
@@ -29,9 +29,9 @@ FAILURES_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """An engine and the decoder that reads it: they change together."""
+    """A network and the decoder that reads it: they change together."""
 
-    engine: Engine
+    engine: Network
     decoder: Decoder
 
 
@@ -41,7 +41,7 @@ class Started:
 
     frame: Frame
     lane: Lane
-    slot: Slot
+    slot: Request
     letterbox: Letterbox
     prepare_ms: float
 
@@ -179,7 +179,7 @@ class Pipeline:
                 self._first = frame  # a pause began while this thread was waiting for it
             elif frame is not None and not self._stale(frame):
                 began = time.perf_counter()
-                letterbox = prepare(frame, slot.input)
+                letterbox = slot.take(frame)
                 prepare_ms = (time.perf_counter() - began) * 1e3
                 self.begun += 1  # before the call into the driver, which may not come back
                 slot.start()
@@ -214,9 +214,9 @@ class Pipeline:
         frame, lane, slot = started.frame, started.lane, started.slot
         try:
             slot.wait()
-            infer_ms = slot.latency_ms
+            infer_ms, stages_ms = slot.latency_ms, slot.stages_ms
             arrived = time.perf_counter()
-            poses = lane.decoder.decode(slot.outputs, started.letterbox)
+            poses = _decoded(lane.decoder, slot, started.letterbox, frame)
         except EngineError as error:
             if self._on_broken is None:
                 raise
@@ -241,6 +241,8 @@ class Pipeline:
                 capture_ms=frame.capture_ms,
                 prepare_ms=started.prepare_ms,
                 infer_ms=infer_ms,
+                detect_ms=stages_ms and stages_ms[0],
+                pose_ms=stages_ms and stages_ms[1],
                 decode_ms=(decoded - arrived) * 1e3,
                 track_ms=(tracked - decoded) * 1e3,
                 publish_ms=(finished - tracked) * 1e3,
@@ -263,15 +265,21 @@ class Pipeline:
         handover.done.set()
 
 
-def infer(engine: Engine, decoder: Decoder, frame: Frame) -> Poses:
+def infer(engine: Network, decoder: Decoder, frame: Frame) -> Poses:
     """One frame, start to poses, nothing else in flight. Raises EngineError."""
     slot = engine.acquire(timeout_s=60.0)
     if slot is None:
         raise EngineError(f"{engine.spec.device} did not answer within 60 s")
     try:
-        letterbox = prepare(frame, slot.input)
+        letterbox = slot.take(frame, alone=True)
         slot.start()
         slot.wait()
-        return decoder.decode(slot.outputs, letterbox)
+        return _decoded(decoder, slot, letterbox, frame)
     finally:
         engine.release(slot)  # else closing the engine would wait for it
+
+
+def _decoded(decoder: Decoder, slot: Request, letterbox: Letterbox, frame: Frame) -> Poses:
+    """Everybody, inside the picture: a network also guesses what lies beyond its border."""
+    rows, columns = frame.image.shape[:2]
+    return decoder.decode(slot.outputs, letterbox).within(columns, rows)

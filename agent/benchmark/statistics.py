@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from agent.observe.telemetry import STAGES, Timing
+from agent.observe.telemetry import PARTS, STAGES, Timing
 from agent.wire.study import Run, Spread
 
 CONFIDENCE = 0.95
@@ -76,8 +76,12 @@ def percentiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def stages_ms(timings: Sequence[Timing]) -> dict[str, float]:
-    """Mean milliseconds of each stage, by its name."""
-    return {stage: float(np.mean([getattr(timing, f"{stage}_ms") for timing in timings])) for stage in STAGES}
+    """Mean milliseconds of each stage, by its name; of the parts of inference where there are two."""
+    known = {
+        stage: [value for timing in timings if (value := getattr(timing, f"{stage}_ms")) is not None]
+        for stage in (*STAGES, *PARTS)
+    }
+    return {stage: float(np.mean(values)) for stage, values in known.items() if values}
 
 
 def another(done: Sequence[Run], wanted: int) -> bool:

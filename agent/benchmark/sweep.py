@@ -20,6 +20,7 @@ from agent.control.settings import Settings
 from agent.control.workshop import Workshop, exact
 from agent.errors import CancelledError, EdgeposeError, ModelError
 from agent.inference.engine import Engine
+from agent.inference.network import Network
 from agent.output.messages import effective
 from agent.pipeline import Lane
 from agent.poses.agreement import POSSIBLE, Outcome, verdict
@@ -136,7 +137,9 @@ class Studying:
             warm = self._run(engine, POSSIBLE, keep_poses=True)
             done = self._runs(runs, tell, lambda: self._run(engine, self._score_min()))
             tell("raw limit", 0.95)
-            limit = self._bench.limits.limit(engine, self._study.gflops_per_frame, LIMIT_S)
+            # Of two stages it is not the network alone that bounds a frame, but how many people are in it.
+            limits, gflops = self._bench.limits, self._study.gflops_per_frame
+            limit = limits.limit(engine, gflops, LIMIT_S) if isinstance(engine, Engine) else None
             facts, plan = effective(engine), engine.facts.plan
             agreement = agree(self._reference(), warm.poses)
             judged = verdict(agreement, **self._study.bar.model_dump())
@@ -171,7 +174,7 @@ class Studying:
             done.append(once())
         return done
 
-    def _run(self, engine: Engine, score_min: float, *, keep_poses: bool = False) -> Measured:
+    def _run(self, engine: Network, score_min: float, *, keep_poses: bool = False) -> Measured:
         return self._once(partial(run_once, Lane(engine, self._decoder(score_min))), keep_poses=keep_poses)
 
     def _once(self, run: Callable[..., Measured], *, keep_poses: bool = False) -> Measured:
@@ -194,7 +197,7 @@ class Studying:
                 self._found = self._run(engine, POSSIBLE, keep_poses=True).poses
         return self._found
 
-    def _engine(self, settings: Settings) -> Engine:
+    def _engine(self, settings: Settings) -> Network:
         return self._bench.workshop.engine(settings, self._study.input)
 
     def _decoder(self, score_min: float) -> Decoder:

@@ -208,6 +208,8 @@ class Model(Table):
     input: InputSize = InputSize()
     person_score_min: float = Field(default=0.2, ge=0, le=1)
     persons_max: int = Field(default=20, ge=1, le=200)
+    detect_every: Annotated[Count | None, ZeroIsNone] = None
+    """Networks of two stages: the detector looks at every so many frames; unset follows what the box can do."""
 
 
 class Inference(Table):

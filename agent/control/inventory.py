@@ -32,10 +32,24 @@ def installed(store: Store) -> dict[str, tuple[Precision, ...]]:
     found: dict[str, tuple[Precision, ...]] = {}
     for name in store.names():
         try:
-            precisions = store.precisions(name)
+            precisions = _runnable(store, name)
         except ModelError as error:  # it may be another one that we are to run
             log.warning("model.unreadable", model=name, error=str(error), hint=error.hint)
             continue
-        if precisions:  # a clip has none
+        if precisions:
             found[name] = precisions
     return found
+
+
+def _runnable(store: Store, name: str) -> tuple[Precision, ...]:
+    """The precisions a lane can run; a clip has none, nor has a detector, which is the first stage of others.
+
+    Raises ModelError, also for a network whose detector is missing.
+    """
+    precisions = store.precisions(name)
+    if not precisions:
+        return ()
+    card = store.card(name)
+    if card.detector is not None:
+        store.precisions(card.detector)
+    return () if card.decoder.detects else precisions

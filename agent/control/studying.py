@@ -156,7 +156,10 @@ class Studies:
             raise CaptureError(f"{footage.clip.name} gave no frame within {FRAME_S:g} s")
         model = work.settings.model
         size = parts.workshop.size(model, first)
-        summary = inspect(parts.store.card(model), parts.store, *size)
+        card = parts.store.card(model)
+        gflops = inspect(parts.store.seeing(card), parts.store, *size).gflops
+        if card.detector is not None:  # of one detection and one person
+            gflops += inspect(card, parts.store).gflops
         assert work.job is not None
         study = Study(
             device_id=config.device_id,
@@ -168,7 +171,7 @@ class Studies:
             devices={device.name: device.full_name for device in parts.devices},
             model=model,
             input=size,
-            gflops_per_frame=summary.gflops,
+            gflops_per_frame=gflops,
             clip=footage.clip,
             bar=Bar(missed_max=config.switch.missed_max, oks_min=config.switch.oks_min),
             asked=args.model_dump(mode="json"),

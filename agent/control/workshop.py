@@ -3,23 +3,26 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.capture.frame import Frame
 from agent.config.tree import Config, InputSize
 from agent.control.settings import Settings
 from agent.errors import AccuracyError, CancelledError, EngineError, TrialError
+from agent.inference.build import build
 from agent.inference.checked import build_checked
 from agent.inference.devices import Core
 from agent.inference.engine import Engine, build_engine, with_preprocessing
 from agent.inference.measure import Conduct
+from agent.inference.network import Network
+from agent.inference.pair import Stages
 from agent.inference.plan import plan
 from agent.inference.spec import EngineSpec, input_size
 from agent.observe.capacity import threads_usable
 from agent.pipeline import Lane, infer
 from agent.poses.agreement import POSSIBLE, Outcome, Tally, verdict
-from agent.poses.decoders import Decoder, decoder_for
+from agent.poses.decoders import Decoder, decoder_for, roles_of
 from agent.poses.skeleton import Poses
 from agent.wire.affinity import Plan
 from agent.wire.commands import Agreement
@@ -84,22 +87,30 @@ class Workshop:
         return CheckedLane(Lane(engine, decoder), agreement)
 
     def plan(self, settings: Settings, frames: Sequence[Frame], cancelled: threading.Event, tell: Tell) -> Plan:
-        """Where the layers of a network would go.
+        """Where the layers of a network would go; of two stages those of the pose network.
 
         Raises ModelError, ConfigError, EngineError, CommandError, and CancelledError once ``cancelled`` is set.
         """
         card = self._store.card(settings.model)
         spec = self._spec(settings, self.size(settings.model, frames[-1] if frames else None))
+        if card.detector is not None:
+            spec = replace(spec, height=card.input.height, width=card.input.width)
         network = self._core.read_model(self._store.variant(card.name, spec.precision))
         return plan(self._core, with_preprocessing(network, card, spec), spec, self._conduct(cancelled, tell))
 
-    def engine(self, settings: Settings, size: tuple[int, int], conduct: Conduct | None = None) -> Engine:
+    def engine(self, settings: Settings, size: tuple[int, int], conduct: Conduct | None = None) -> Network:
         """A checked engine of an input size (height, width), not tried on any frame. Raises as :meth:`build` does."""
         card = self._store.card(settings.model)
-        decoder = self._decoder(card, self._config.model.person_score_min)
-        spec = self._spec(settings, size)
-        conduct = conduct or Conduct(self._measured())
-        return build_checked(self._core, self._store, card, spec, decoder.roles, self._cache(), conduct=conduct)
+        gone_about = conduct or Conduct(self._measured())
+
+        def make(each: NetworkCard, spec: EngineSpec) -> Engine:
+            roles, cache = roles_of(each), self._cache()
+            return build_checked(self._core, self._store, each, spec, roles, cache, conduct=gone_about)
+
+        return build(self._store, card, self._spec(settings, size), self._stages(), make)
+
+    def _stages(self) -> Stages:
+        return Stages(self._config.model.persons_max, self._config.model.detect_every)
 
     def _cache(self) -> Path | None:
         return self._config.paths.cache if self._config.inference.cache else None
@@ -114,7 +125,7 @@ class Workshop:
 
     def size(self, model: str, frame: Frame | None) -> tuple[int, int]:
         """Height and width of a network's input; without a frame it is square. Raises ConfigError."""
-        size, card = self._config.model.input, self._store.card(model)
+        size, card = self._config.model.input, self._store.seeing(self._store.card(model))
         if model != self._config.model.name and not card.input.resizable:
             size = InputSize()  # the configured size was meant for the configured network
         return input_size(size, card, frame)
@@ -138,7 +149,7 @@ class Workshop:
 
     def _try_on(
         self,
-        engine: Engine,
+        engine: Network,
         card: NetworkCard,
         frames: Sequence[Frame],
         cancelled: threading.Event,
@@ -167,9 +178,13 @@ class Workshop:
         """What FP32 finds at the same input size."""
         wanted = EngineSpec(spec.model, REFERENCE_DEVICE, "FP32", spec.height, spec.width)
         decoder = self._decoder(card, POSSIBLE)
-        self._store.verify_variant(card.name, "FP32")  # a damaged judge would let anything pass
-        xml = self._store.variant(card.name, "FP32")
-        with build_engine(self._core, card, xml, wanted, decoder.roles, cache=None) as reference:
+
+        def make(each: NetworkCard, spec: EngineSpec) -> Engine:
+            self._store.verify_variant(each.name, "FP32")  # a damaged judge would let anything pass
+            xml = self._store.variant(each.name, "FP32")
+            return build_engine(self._core, each, xml, spec, roles_of(each), cache=None)
+
+        with build(self._store, card, wanted, self._stages(), make) as reference:
             return [infer(reference, decoder, frame) for frame in frames]
 
     def _judge(self, spec: EngineSpec, agreement: Agreement, *, judged: bool) -> None:
@@ -192,12 +207,12 @@ class Workshop:
             )
 
 
-def exact(engine: Engine) -> bool:
+def exact(engine: Network) -> bool:
     """Whether it computes what FP32 does: in f32, and with the original weights."""
     return engine.facts.inference_precision == "F32" and engine.spec.precision != "INT8"
 
 
-def is_reference(engine: Engine) -> bool:
+def is_reference(engine: Network) -> bool:
     """Whether it is what others are compared with: FP32 on the processor alone, in one piece."""
     return exact(engine) and engine.facts.execution_devices == (REFERENCE_DEVICE,) and engine.facts.submodels is None
 

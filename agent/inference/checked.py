@@ -26,7 +26,7 @@ from agent.inference.facts import UNKNOWN
 from agent.inference.letterbox import Letterbox
 from agent.inference.measure import Conduct
 from agent.inference.spec import EngineSpec
-from agent.poses.decoders import decoder_for
+from agent.poses.decoders import reader_for
 from models.shelf import golden
 from models.shelf.catalogue import NetworkCard
 from models.shelf.golden import Golden
@@ -38,7 +38,6 @@ Outputs = Mapping[str, Floats]
 """Role to output."""
 MAPS = ("movenet", "openpose")
 """Families whose outputs are maps, with a cell for every so many pixels of the input."""
-PERSONS_MAX = 20
 ANSWER_S = 60.0
 
 
@@ -164,8 +163,8 @@ def _require_sound(spec: EngineSpec, card: NetworkCard, role: str, output: Float
 
 def _require_decodable(spec: EngineSpec, card: NetworkCard, outputs: Outputs) -> None:
     # At a threshold of 0 the decoder reads all it would read of a crowd.
-    decoder = decoder_for(card, person_score_min=0, persons_max=PERSONS_MAX)
     size = (spec.height, spec.width)
+    decoder = reader_for(card, size)
     try:
         with np.errstate(all="ignore"):
             decoder.decode(tuple(outputs[role] for role in decoder.roles), Letterbox.fit((0, 0, *size[::-1]), size))

@@ -14,12 +14,12 @@ import structlog
 from numpy.typing import NDArray
 from openvino.preprocess import ColorFormat, PrePostProcessor
 
-from agent.capture.frame import Image
+from agent.capture.frame import Frame, Image
 from agent.errors import EngineError, TrialError
 from agent.inference.affinity import place_operations
 from agent.inference.devices import cause, openvino_name, require_devices
 from agent.inference.facts import execution_devices, read_facts
-from agent.inference.letterbox import PADDING
+from agent.inference.letterbox import PADDING, Letterbox, prepare
 from agent.inference.measure import Conduct
 from agent.inference.plan import describe
 from agent.inference.properties import cache_folder, properties
@@ -51,6 +51,10 @@ class Slot:
         for output, array in zip(bound, self.outputs, strict=True):
             request.set_tensor(output, ov.Tensor(array, shared_memory=True))
 
+    def take(self, frame: Frame, *, alone: bool = False) -> Letterbox:
+        """Write the frame, letterboxed, into ``input``."""
+        return prepare(frame, self.input)
+
     def start(self) -> None:
         """Start inference on what ``input`` holds; returns at once."""
         self._request.start_async()
@@ -68,6 +72,11 @@ class Slot:
     def latency_ms(self) -> float:
         """From start to result, as OpenVINO measured it."""
         return float(self._request.latency)
+
+    @property
+    def stages_ms(self) -> tuple[float, float] | None:
+        """There is one stage."""
+        return None
 
 
 class Engine:

@@ -52,7 +52,7 @@ class EngineFacts:
 
 
 def input_size(wanted: InputSize, card: NetworkCard, frame: Frame | None) -> tuple[int, int]:
-    """Height and width of the input: as configured, else as the card says.
+    """Height and width of the input: as configured, else as the card says, a detector's with the shape of the frame.
 
     With ``long_side`` the short side follows the frame's region of interest, rounded up to the network's stride so
     that nothing is cut; without a frame the input is square. Raises ConfigError for a size the network cannot take.
@@ -62,6 +62,8 @@ def input_size(wanted: InputSize, card: NetworkCard, frame: Frame | None) -> tup
         size = (wanted.height, wanted.width)
     elif wanted.long_side is not None:
         size = _follow(wanted.long_side, card.input.stride, frame)
+    elif card.decoder.detects and card.input.resizable:
+        size = _follow(max(default), card.input.stride, frame)
     else:
         size = default
     if size != default and not card.input.resizable:

@@ -25,11 +25,17 @@ class Timing:
     finished_s: float
     """time.perf_counter() at that moment."""
     persons: int
+    detect_ms: float | None = None
+    """Of infer, of a network of two stages: the detector's, 0 of a frame that it did not look at."""
+    pose_ms: float | None = None
+    """Of infer, of a network of two stages: the poses of everybody."""
 
 
 RECENT_FRAMES = 4096
 """Enough for the seconds before a switch, at any rate a box reaches."""
 STAGES = ("capture", "prepare", "infer", "decode", "track", "publish")
+PARTS = ("detect", "pose")
+"""Of the stage infer, where there are two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,7 @@ def summarise(rows: list[Timing], since: float, now: float) -> Summary:
     figures: dict[str, float | None] = {f"fps_{name}": None for name in ("mean", "min", "max")}
     figures |= {f"latency_ms_{name}": None for name in ("mean", "min", "max", "p50", "p95", "p99")}
     figures |= {f"age_ms_{name}": None for name in ("p50", "p95", "p99")}
-    figures |= {f"stage_{stage}_ms_mean": None for stage in STAGES}
+    figures |= {f"stage_{stage}_ms_mean": None for stage in (*STAGES, *PARTS)}
     if not rows:
         return Summary(window_s, 0, figures, None, None)
 
@@ -108,6 +114,9 @@ def summarise(rows: list[Timing], since: float, now: float) -> Summary:
             figures[f"{name}_p{percent}"] = float(value)
     for stage in STAGES:
         figures[f"stage_{stage}_ms_mean"] = float(np.mean([getattr(row, f"{stage}_ms") for row in rows]))
+    for part in PARTS:
+        known = [value for row in rows if (value := getattr(row, f"{part}_ms")) is not None]
+        figures[f"stage_{part}_ms_mean"] = float(np.mean(known)) if known else None
     persons = [row.persons for row in rows]
     return Summary(window_s, len(rows), figures, float(np.mean(persons)), max(persons))
 

@@ -51,6 +51,14 @@ def encode_keypoints(result: Result, device_id: str) -> bytes:
     joints = _rounded(poses.keypoints, KEYPOINT_STEPS).reshape(len(poses), 51).tolist()
     boxes = _rounded(poses.boxes, np.array(10.0)).tolist()
     scores = _rounded(poses.scores, np.array(1000.0)).tolist()
+    persons: list[dict[str, object]] = [
+        {"id": identity, "score": score, "bbox": box, "keypoints": flat}
+        for identity, score, box, flat in zip(poses.names(), scores, boxes, joints, strict=True)
+    ]
+    if poses.feet is not None:
+        feet = _rounded(poses.feet, KEYPOINT_STEPS).reshape(len(poses), 18).tolist()
+        for person, flat in zip(persons, feet, strict=True):
+            person["feet"] = flat
     return to_json(
         {
             "schema": SCHEMA,
@@ -62,10 +70,7 @@ def encode_keypoints(result: Result, device_id: str) -> bytes:
             "engine": result.engine,
             "model": result.model,
             "frame": {"width": columns, "height": rows},
-            "persons": [
-                {"id": identity, "score": score, "bbox": box, "keypoints": flat}
-                for identity, score, box, flat in zip(poses.names(), scores, boxes, joints, strict=True)
-            ],
+            "persons": persons,
         }
     )
 

@@ -12,7 +12,7 @@ from agent.capture.address import redact
 from agent.capture.frame import CaptureCounts
 from agent.config.tree import Config
 from agent.control.settings import Settings
-from agent.inference.engine import Engine
+from agent.inference.network import Network
 from agent.observe.host import HostFigures, host_info
 from agent.observe.telemetry import Summary
 from agent.poses.skeleton import JOINTS, LIMBS
@@ -70,7 +70,7 @@ class Standing:
     """What is asked for; None is what the configuration asks for."""
     status: Status = Status.STARTING
     camera: CameraStatus = "opening"
-    engine: Engine | None = None
+    engine: Network | None = None
     last_error: str | None = None
     last_frame_at: datetime | None = None
     zones: Zones = field(default_factory=dict)
@@ -101,7 +101,7 @@ class Standing:
         )
 
 
-def effective(engine: Engine) -> Effective:
+def effective(engine: Network) -> Effective:
     """What OpenVINO reports of an engine, as it is told."""
     figures = {name: value for name, value in rounded(asdict(engine.facts)).items() if name != "plan"}
     return Effective(**figures, engine=engine.generation)
@@ -114,7 +114,7 @@ def rounded(figures: dict[str, Any]) -> dict[str, Any]:
 
 def metrics_message(
     config: Config,
-    engine: Engine,
+    engine: Network,
     summary: Summary,
     frames: CaptureCounts,
     host: HostFigures,

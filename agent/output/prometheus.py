@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from agent import __version__
 from agent.config.tree import Prometheus
-from agent.inference.engine import Engine
+from agent.inference.network import Network
 from agent.link import Link, LinkStats
 from agent.observe.telemetry import Telemetry
 from agent.output.messages import Standing
@@ -67,7 +67,7 @@ def _labels(metrics: Metrics, names: tuple[str, ...]) -> list[str]:
     return [str(getattr(metrics, name)) for name in names]
 
 
-STAGES: Final = ("capture", "prepare", "infer", "decode", "track", "publish")
+STAGES: Final = ("capture", "prepare", "infer", "detect", "pose", "decode", "track", "publish")
 GAUGES: Final = (
     Gauge("frame_rate_hertz", "Frames finished a second, mean over the window", ENGINE, {"": "fps_mean"}),
     Gauge(
@@ -204,7 +204,7 @@ def _versions() -> Mapping[str, str]:
     return {"version": __version__, "openvino_version": version("openvino")}
 
 
-def _about(engine: Engine) -> dict[str, str]:
+def _about(engine: Network) -> dict[str, str]:
     """What was asked of the engine in use, and what OpenVINO made of it."""
     spec, facts = engine.spec, engine.facts
     return {

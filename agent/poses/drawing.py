@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.capture.frame import Image
-from agent.poses.skeleton import LIMBS, Poses
+from agent.poses.skeleton import FOOT_LIMBS, LIMBS, Poses
 
 PALETTE = (
     (86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66),
@@ -61,7 +61,8 @@ def person_regions(poses: Poses) -> NDArray[np.float32]:
     regions = np.zeros((len(poses), 4), np.float32)
     for person, (joints, (x, y, width, height)) in enumerate(zip(poses.keypoints, poses.boxes, strict=True)):
         seen = joints[:, 2] > 0
-        points = np.vstack([joints[seen, :2], [(x, y), (x + width, y + height)]])
+        feet = np.zeros((0, 3), np.float32) if poses.feet is None else poses.feet[person]
+        points = np.vstack([joints[seen, :2], feet[feet[:, 2] > 0, :2], [(x, y), (x + width, y + height)]])
         face = joints[FACE][seen[FACE], :2]
         span = np.ptp(face, axis=0).max() if len(face) else 0.0
         low, high = points.min(axis=0), points.max(axis=0)
@@ -71,10 +72,12 @@ def person_regions(poses: Poses) -> NDArray[np.float32]:
 
 
 def _draw_person(canvas: Image, poses: Poses, person: int, colour: tuple[int, int, int], thickness: int) -> None:
-    joints = poses.keypoints[person]
+    joints, limbs = poses.keypoints[person], list(LIMBS)
+    if poses.feet is not None:
+        joints, limbs = np.concatenate((joints, poses.feet[person])), [*LIMBS, *FOOT_LIMBS]
     points = np.rint(joints[:, :2]).astype(int).tolist()
     seen = joints[:, 2] >= JOINT_DRAWN
-    for first, second in LIMBS:
+    for first, second in limbs:
         if seen[first] and seen[second]:
             cv2.line(canvas, points[first], points[second], colour, thickness, cv2.LINE_AA)
     for joint in np.flatnonzero(seen):

@@ -1,6 +1,6 @@
 """The COCO skeleton: seventeen joints and the limbs between them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
@@ -33,6 +33,19 @@ LIMBS: Final = (
 )  # fmt: skip
 """Pairs of joints that a drawing joins."""
 
+FEET: Final = (
+    "left_big_toe",
+    "right_big_toe",
+    "left_small_toe",
+    "right_small_toe",
+    "left_heel",
+    "right_heel",
+)
+"""Points of the feet, in order, where a network finds them."""
+
+FOOT_LIMBS: Final = ((15, 21), (21, 17), (17, 19), (16, 22), (22, 18), (18, 20))
+"""Pairs that a drawing joins, of the joints with the feet behind them: ankle, heel, big toe, small toe."""
+
 JOINT_SEEN: Final = np.float32(0.1)
 """Joints scored lower are guesses: who follows people takes them for unseen."""
 
@@ -50,6 +63,8 @@ class Poses:
     ids: NDArray[np.int32] | None = None
     """int32 (N,): 1 and up, the same for a person from frame to frame; 0 for a newcomer who is not certain yet. None
     where people are not tracked."""
+    feet: NDArray[np.float32] | None = None
+    """float32 (N, 6, 3): of the feet, as ``keypoints``. None where the network does not look for them."""
 
     def __post_init__(self) -> None:
         people = len(self.scores)
@@ -60,6 +75,8 @@ class Poses:
             )
         if self.ids is not None and self.ids.shape != (people,):
             raise ValueError(f"wanted ids ({people},), got {self.ids.shape}")
+        if self.feet is not None and self.feet.shape != (people, 6, 3):
+            raise ValueError(f"wanted feet ({people}, 6, 3), got {self.feet.shape}")
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -68,8 +85,25 @@ class Poses:
         """Those who are shown and sent: all but the newcomers who are not certain yet."""
         if self.ids is None or self.ids.all():
             return self
-        kept = self.ids > 0
-        return Poses(self.keypoints[kept], self.boxes[kept], self.scores[kept], self.ids[kept])
+        return self.only(self.ids > 0)
+
+    def only(self, kept: NDArray[np.bool_] | NDArray[np.intp]) -> "Poses":
+        """Some of them: those that are true of (N,), or the places named, in that order."""
+        ids = None if self.ids is None else self.ids[kept]
+        feet = None if self.feet is None else self.feet[kept]
+        return Poses(self.keypoints[kept], self.boxes[kept], self.scores[kept], ids, feet)
+
+    def within(self, width: int, height: int) -> "Poses":
+        """The same people, with boxes and joints inside a picture of so many pixels."""
+        if not len(self):
+            return self
+        size = np.array((width, height), np.float32)
+        return replace(
+            self,
+            keypoints=_inside(self.keypoints, size),
+            boxes=_clipped(self.boxes, size),
+            feet=None if self.feet is None else _inside(self.feet, size),
+        )
 
     def names(self) -> list[int]:
         """The id of each; its place in the list where people are not tracked."""
@@ -79,3 +113,19 @@ class Poses:
     def nobody(cls) -> Self:
         """An empty frame."""
         return cls(np.zeros((0, 17, 3), np.float32), np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+
+
+def _inside(joints: NDArray[np.float32], size: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, J, 3) joints, moved to the nearest pixel of the picture."""
+    places = joints[..., :2]
+    if places.min() >= 0 and (places.max(axis=(0, 1)) < size).all():
+        return joints
+    moved = joints.copy()
+    np.clip(places, 0, size - 1, out=moved[..., :2])
+    return moved
+
+
+def _clipped(boxes: NDArray[np.float32], size: NDArray[np.float32]) -> NDArray[np.float32]:
+    low = np.clip(boxes[:, :2], 0, size)
+    high = np.clip(boxes[:, :2] + boxes[:, 2:], 0, size)
+    return np.concatenate((low, high - low), axis=1)

@@ -19,20 +19,21 @@ Floats = NDArray[np.float32]
 
 SPEED_CUTOFF_HZ: Final = 1.0
 """Cutoff of the low-pass on the speed itself, as in the paper."""
+POINTS: Final = 25
 TURN: Final = np.float32(2 * np.pi)
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What is remembered of the people of the last frame: 17 joints and 2 corners of the box make 19 points."""
+    """What is remembered of the people of the last frame: 17 joints, 2 corners of the box and 6 points of the feet."""
 
     ids: NDArray[np.int32]
     points: Floats
-    """(N, 19, 2): filtered, pixels."""
+    """(N, 25, 2): filtered, pixels."""
     speeds: Floats
-    """(N, 19, 2): filtered, pixels per second."""
+    """(N, 25, 2): filtered, pixels per second."""
     seen: NDArray[np.bool_]
-    """(N, 19)"""
+    """(N, 25)"""
     at_s: float
 
 
@@ -42,8 +43,8 @@ class Smoother:
     def __init__(self, settings: Smoothing) -> None:
         self._cutoff_hz = np.float32(settings.cutoff_hz)
         self._speed_gain = np.float32(settings.speed_gain)
-        nobody = np.zeros((0, 19, 2), np.float32)
-        self._last = _State(np.zeros(0, np.int32), nobody, nobody, np.zeros((0, 19), np.bool_), 0.0)
+        nobody = np.zeros((0, POINTS, 2), np.float32)
+        self._last = _State(np.zeros(0, np.int32), nobody, nobody, np.zeros((0, POINTS), np.bool_), 0.0)
 
     def update(self, poses: Poses, at_s: float) -> Poses:
         """The same people, smoothed, of the frame taken at ``at_s`` seconds. Raises ValueError for poses without ids.
@@ -82,11 +83,17 @@ def _weight(cutoff_hz: Floats | np.float32, elapsed_s: np.float32) -> Floats | n
 
 
 def _points(poses: Poses) -> tuple[Floats, NDArray[np.bool_]]:
-    corners = poses.boxes.reshape(-1, 2, 2).copy()
-    corners[:, 1] += corners[:, 0]
-    points = np.concatenate((poses.keypoints[..., :2], corners), axis=1)
+    """(N, 25, 2) points and which are seen, (N, 25); of feet that nobody looks for, none."""
+    points = np.zeros((len(poses), POINTS, 2), np.float32)
+    points[:, :17] = poses.keypoints[..., :2]
+    points[:, 17] = poses.boxes[:, :2]
+    points[:, 18] = poses.boxes[:, :2] + poses.boxes[:, 2:]
     seen = np.ones(points.shape[:2], np.bool_)
     seen[:, :17] = poses.keypoints[..., 2] >= JOINT_SEEN
+    seen[:, 19:] = False
+    if poses.feet is not None:
+        points[:, 19:] = poses.feet[..., :2]
+        seen[:, 19:] = poses.feet[..., 2] >= JOINT_SEEN
     return points, seen
 
 
@@ -100,4 +107,8 @@ def _posed(poses: Poses, state: _State) -> Poses:
     keypoints = poses.keypoints.copy()
     keypoints[..., :2] = state.points[:, :17]
     boxes = np.concatenate((state.points[:, 17], state.points[:, 18] - state.points[:, 17]), axis=1)
-    return replace(poses, keypoints=keypoints, boxes=boxes)
+    if poses.feet is None:
+        return replace(poses, keypoints=keypoints, boxes=boxes)
+    feet = poses.feet.copy()
+    feet[..., :2] = state.points[:, 19:]
+    return replace(poses, keypoints=keypoints, boxes=boxes, feet=feet)

@@ -167,10 +167,7 @@ class ZoneWatch:
                 under |= inside(joints[:, :2] / (width, height), mask)
         seen = poses.keypoints[..., 2] >= FOOT_SEEN
         kept = (under.reshape(seen.shape) & seen).sum(axis=1) * 2 < np.maximum(seen.sum(axis=1), 1)
-        if kept.all():
-            return poses
-        ids = None if poses.ids is None else poses.ids[kept]
-        return Poses(poses.keypoints[kept], poses.boxes[kept], poses.scores[kept], ids)
+        return poses if kept.all() else poses.only(kept)
 
     def look(self, poses: Poses, width: int, height: int, at_s: float) -> Sighting:
         """Take in one frame of ``width`` by ``height`` pixels, in order; untracked people are counted alone."""

@@ -194,6 +194,10 @@ class Person(Part):
     score: float
     bbox: tuple[float, float, float, float]
     keypoints: tuple[float, ...] = Field(min_length=51, max_length=51)
+    feet: tuple[float, ...] | None = Field(
+        default=None, min_length=18, max_length=18, exclude_if=lambda feet: feet is None
+    )
+    """Big toes, small toes and heels, left before right, flat as the joints; only where the network looks for them."""
 
 
 class Keypoints(Message):
@@ -241,6 +245,10 @@ class Metrics(Message):
     stage_decode_ms_mean: float | None
     stage_track_ms_mean: float | None
     stage_publish_ms_mean: float | None
+    stage_detect_ms_mean: float | None = None
+    """Of infer, of a network of two stages: the detector's, over all frames, also those it does not look at."""
+    stage_pose_ms_mean: float | None = None
+    """Of infer, of a network of two stages: everybody's poses."""
     frames_captured: int
     frames_processed: int
     frames_dropped: int

@@ -30,6 +30,9 @@ from models.shelf.store import Store
     help="May be given several times; by default all that are present.",
 )
 @click.option("--device", default="CPU", show_default=True, help="An OpenVINO device.")
+@click.option(
+    "--true-boxes", is_flag=True, help="Networks of two stages: look into the annotated boxes, without the detector."
+)
 @size_options
 @FOLDER
 @JSON
@@ -39,6 +42,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter per option
     annotations: Path,
     precisions: tuple[catalogue.Precision, ...],
     device: str,
+    true_boxes: bool,
     long_side: int | None,
     height: int | None,
     width: int | None,
@@ -51,9 +55,18 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter per option
     `evaluate`.
     """
     store = Store(models_dir)
-    size = input_size(store.card(name), long_side, height, width)
+    size = input_size(store.seeing(store.card(name)), long_side, height, width)
     found = [
-        measure(name, store, precision=precision, device=device, size=size, images=images, annotations=annotations)
+        measure(
+            name,
+            store,
+            precision=precision,
+            device=device,
+            size=size,
+            images=images,
+            annotations=annotations,
+            true_boxes=true_boxes,
+        )
         for precision in precisions or store.precisions(name)
     ]
     if as_json:

@@ -41,10 +41,10 @@ def size_options(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def input_size(card: catalogue.NetworkCard, long_side: int | None, height: int | None, width: int | None) -> InputSize:
-    """What the options say. Raises UsageError for half a size."""
+    """What the options say of a network whose picture is seen by ``card``. Raises UsageError for half a size."""
     if (height is None) != (width is None) or (long_side and height):
         raise click.UsageError("give --height and --width, or --long-side alone")
-    if not (long_side or height) and card.input.resizable:
+    if not (long_side or height) and card.input.resizable and not card.decoder.detects:
         long_side = 384
     return InputSize(long_side=long_side, height=height, width=width)
 

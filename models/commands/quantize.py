@@ -19,7 +19,7 @@ from agent.observe import logs
 from agent.poses.agreement import Outcome, verdict
 from models.commands.options import FOLDER, JSON, input_size, print_json, print_table, size_options
 from models.judging.footage import footage
-from models.judging.quantize import Quantized, install
+from models.judging.quantize import Quantized, install, require_one_stage
 from models.judging.quantize import quantize as make
 from models.judging.sensitivity import Tell
 from models.shelf.store import Store
@@ -89,6 +89,7 @@ def quantize(  # noqa: PLR0913, PLR0917 - one parameter per option
     logs.setup(Log(level="warning"))
     require("nncf")  # told before the footage is read
     card = (store := Store(models_dir)).card(name)
+    require_one_stage(card)
     store.verify_variant(name, "FP32")
     size = input_size(card, long_side, height, width)
     with _telling(progress) as tell:

@@ -11,13 +11,14 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from agent.errors import ModelError
-from models.getting import frozen, graphdef, tfjs
+from models.getting import frozen, graphdef, onnx, tfjs
 from models.getting.graphdef import Graph
 from models.shelf import golden
 from models.shelf.catalogue import (
     FrozenConversion,
     IrConversion,
     NetworkCard,
+    OnnxConversion,
     Output,
     OwnConversion,
     Precision,
@@ -49,6 +50,8 @@ def convert(card: NetworkCard, downloaded: Downloaded, built: Path) -> dict[Prec
             (built / ORIGINAL).write_bytes(heads.SerializeToString(deterministic=True))
         case IrConversion() as conversion:
             variants = _from_ir(card, conversion, downloaded, built)
+        case OnnxConversion() as conversion:
+            variants = _save(card, onnx.load(card, conversion, read(downloaded[conversion.network])), built)
         case OwnConversion():
             raise ModelError(f"{card.name} is a network of the user's own", hint="models add installs it")
     finish(card, variants, built)
@@ -76,6 +79,10 @@ def from_graph(card: NetworkCard, conversion: Cut, whole: Graph, built: Path) ->
     model = read(built / ORIGINAL)
     _name_tensors(model, card, conversion)
     frozen.normalise_per_picture(model)
+    return _save(card, model, built)
+
+
+def _save(card: NetworkCard, model: ov.Model, built: Path) -> dict[Precision, str]:
     variants: dict[Precision, str] = {"FP32": f"FP32/{card.name}.xml", "FP16": f"FP16/{card.name}.xml"}
     for precision, xml in variants.items():
         (built / xml).parent.mkdir()

@@ -15,25 +15,33 @@ from models.getting.convert import convert
 from models.getting.download import download, is_intact
 from models.getting.packages import Packages, split
 from models.getting.progress import Reporter
-from models.shelf.catalogue import Card, File, NetworkCard, Precision
+from models.shelf import catalogue
+from models.shelf.catalogue import Card, File, NetworkCard, Pin, Precision
 from models.shelf.manifest import Manifest
 from models.shelf.store import Store, digest, source_checksums
 
 
 def fetch(card: Card, store: Store, *, origin: Path | None = None, reporter: Reporter | None = None) -> bool:
-    """Install ``card``; False when it already was, which needs no network.
+    """Install ``card`` and the detector it names; False when all was there already, which needs no network.
 
     With ``origin``, files are taken from that folder, archive or file and nowhere else. Raises FetchError when a file
     cannot be had, ModelError when the files are not what the card says; either leaves the cache as it was.
     """
     say = reporter or Reporter()
-    if store.is_current(card):
+    if _all_current(card, store):
         return False
     try:
         with store.locked(card.name, lambda: say.line(f"another fetch of {card.name} is under way: waiting for it")):
-            if store.is_current(card):
+            if _all_current(card, store):
                 return False
-            _install(card, store, origin, say)
+            with store.building(f"{card.name}.packages") as room:
+                packages = Packages(room, _pins(card), say)
+                for other in detectors(card):
+                    with store.locked(other.name, lambda: None):
+                        if not store.is_current(other):
+                            _install(other, store, origin, packages, say)
+                if not store.is_current(card):
+                    _install(card, store, origin, packages, say)
     except OSError as error:
         raise FetchError(
             f"{card.name} cannot be written to {store.folder}: {error.strerror or error}",
@@ -42,26 +50,42 @@ def fetch(card: Card, store: Store, *, origin: Path | None = None, reporter: Rep
     return True
 
 
+def detectors(card: Card) -> tuple[NetworkCard, ...]:
+    """The network that ``card`` cannot run without, if any."""
+    return (catalogue.network(card.detector),) if isinstance(card, NetworkCard) and card.detector else ()
+
+
+def _all_current(card: Card, store: Store) -> bool:
+    return all(store.is_current(each) for each in (*detectors(card), card))
+
+
+def _pins(card: Card) -> dict[str, Pin]:
+    return {name: pin for each in (*detectors(card), card) for name, pin in each.packages.items()}
+
+
 def gather(card: Card, store: Store, folder: Path, *, reporter: Reporter | None = None) -> list[Path]:
     """Put the files ``card`` is made of into ``folder``, for ``fetch`` with that ``origin`` on a box without a network.
 
     Those that are there already are checked and left alone. Raises FetchError.
     """
     say = reporter or Reporter()
-    wanted = {file: folder / PurePosixPath(file.name).name for file in card.files}
+    cards = (*detectors(card), card)
+    wanted = {file: folder / PurePosixPath(file.name).name for each in cards for file in each.files}
     missing = [file for file, path in wanted.items() if not (path.exists() and is_intact(file, path))]
     with store.locked(card.name, lambda: None), store.building(card.name) as scratch:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, path in _gather(card, missing, store, None, scratch, say).items():
+        packages = Packages(scratch, _pins(card), say)
+        for name, path in _gather(card, missing, store, None, scratch, packages, say).items():
             shutil.copyfile(path, folder / PurePosixPath(name).name)
-    _forget_downloads(card, store)
+    for each in cards:
+        _forget_downloads(each, store)
     return list(wanted.values())
 
 
-def _install(card: Card, store: Store, origin: Path | None, say: Reporter) -> None:
+def _install(card: Card, store: Store, origin: Path | None, packages: Packages, say: Reporter) -> None:
     try:
         with store.building(card.name) as scratch:
-            files = _gather(card, card.files, store, origin, scratch, say)
+            files = _gather(card, card.files, store, origin, scratch, packages, say)
             built = scratch / card.name
             built.mkdir()
             store.install(built, _build(card, files, built, say))
@@ -72,11 +96,16 @@ def _install(card: Card, store: Store, origin: Path | None, say: Reporter) -> No
 
 
 def _gather(
-    card: Card, files: Sequence[File], store: Store, origin: Path | None, scratch: Path, say: Reporter
+    card: Card,
+    files: Sequence[File],
+    store: Store,
+    origin: Path | None,
+    scratch: Path,
+    packages: Packages,
+    say: Reporter,
 ) -> dict[str, Path]:
     if origin is not None:
         return {file.name: take(file, origin, scratch / file.checksum) for file in files}
-    packages = Packages(scratch, card.packages, say)
     return {file.name: _obtain(file, card, store.downloads() / file.checksum, packages, say) for file in files}
 
 

@@ -24,6 +24,8 @@ def add(path: Path, origin: Path, store: Store, roles_of: RolesOf) -> NetworkCar
     store as it was.
     """
     card, conversion = _card(path, roles_of)
+    if card.detector is not None and not store.card(card.detector).decoder.detects:
+        raise ModelError(f"{path.name}: detector: {card.detector} is no detector")
     files = {precision: origin / name for precision, name in conversion.network.items()}
     for file in files.values():
         if not file.is_file():

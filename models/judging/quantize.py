@@ -63,6 +63,15 @@ class Quantized:
     verdict: Verdict
 
 
+def require_one_stage(card: NetworkCard) -> None:
+    """Raise ModelError for a network of two stages, or the first stage of one: what it loses cannot be judged yet."""
+    if card.detector is not None or card.decoder.detects:
+        raise ModelError(
+            f"{card.name} is of a network of two stages, whose INT8 cannot be judged yet",
+            hint="FP16 runs it: controller set-precision DEVICE FP16",
+        )
+
+
 def quantize(
     card: NetworkCard, store: Store, frames: Sequence[Frame], size: InputSize, judge: Judge, tell: Tell
 ) -> Quantized:
@@ -71,6 +80,7 @@ def quantize(
     Takes a minute or more on two cores, at full load. Raises ModelError when too few people are in view, ConfigError
     for a size the network cannot take, and ModuleNotFoundError without NNCF.
     """
+    require_one_stage(card)
     core = open_core({})
     finder = Finder(core, card)
     model = core.read_model(store.variant(card.name, "FP32"))

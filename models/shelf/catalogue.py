@@ -123,11 +123,13 @@ class Output(Part):
 class Decoder(Part):
     """How the outputs become poses."""
 
-    family: Literal["movenet", "openpose", "yolo", "rtmo"]
+    family: Literal["movenet", "openpose", "yolo", "rtmo", "simcc", "yolox"]
     stride: int = Field(default=1, ge=1)
     """Pixels of the input per cell of the output."""
     nms_iou: float = Field(default=0.7, gt=0, le=1)
-    """yolo: boxes that overlap more than this are one person. The other families need none."""
+    """yolo, yolox: boxes that overlap more than this are one person. The other families need none."""
+    bins: float = Field(default=2, gt=0)
+    """simcc: bins of the outputs for one pixel of the input."""
     heads: dict[str, Output]
     """What each role is played by."""
 
@@ -140,6 +142,11 @@ class Decoder(Part):
     def selects(self) -> bool:
         """Whether the network selects the people itself: its outputs have as many rows as it found."""
         return self.family == "rtmo"
+
+    @property
+    def detects(self) -> bool:
+        """Whether the network finds people and no joints: the first stage of another one."""
+        return self.family == "yolox"
 
 
 class TfjsConversion(Part):
@@ -171,6 +178,15 @@ class IrConversion(Part):
     """The .xml of each precision; its .bin lies beside it."""
 
 
+class OnnxConversion(Part):
+    """ONNX: becomes IR, cut where ``cut`` says."""
+
+    kind: Literal["onnx"]
+    network: RelativePath
+    cut: dict[str, str] = Field(default_factory=dict)
+    """Role to the tensor of the graph that becomes an output; none where its own outputs are those of the heads."""
+
+
 class OwnConversion(Part):
     """The user's own files, installed by `models add`: IR or ONNX, which OpenVINO reads alike."""
 
@@ -194,9 +210,13 @@ class NetworkCard(_Card):
 
     kind: Literal["network"]
     files: tuple[File, ...] = ()
+    detector: Name | None = None
+    """Of a network that looks at one person at a time: the network that finds them in the picture."""
     input: Input
     decoder: Decoder
-    conversion: Annotated[TfjsConversion | FrozenConversion | IrConversion | OwnConversion, Field(discriminator="kind")]
+    conversion: Annotated[
+        TfjsConversion | FrozenConversion | IrConversion | OnnxConversion | OwnConversion, Field(discriminator="kind")
+    ]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -208,12 +228,16 @@ class NetworkCard(_Card):
                 needed = {graph}
             case IrConversion(xml=xml):
                 needed = set(xml.values()) | {path.removesuffix(".xml") + ".bin" for path in xml.values()}
+            case OnnxConversion(network=network):
+                needed = {network}
             case OwnConversion():
                 needed = set()
                 if known:
                     raise ValueError("a network of your own is not downloaded: it has no files")
+        if (self.detector is None) == (self.decoder.family == "simcc"):
+            raise ValueError("a network of the family simcc looks at one person at a time: it names a detector")
         cut = getattr(self.conversion, "cut", None)
-        if cut is not None and set(cut) != set(self.decoder.heads):
+        if cut and set(cut) != set(self.decoder.heads):
             raise ValueError("conversion.cut and decoder.heads must name the same roles")
         if missing := sorted(needed - known):
             raise ValueError(f"conversion needs {', '.join(missing)}, which files does not list")

@@ -67,6 +67,13 @@ class Store:
             raise ModelError(f"{path} is not the card of {name}", hint=f"models add the card of {name} again")
         return card
 
+    def seeing(self, card: NetworkCard) -> NetworkCard:
+        """Return the card of the network that sees the whole picture: the first of two stages, else the card itself.
+
+        Raises ModelError for an unknown detector.
+        """
+        return card if card.detector is None else self.card(card.detector)
+
     def network(self, name: str) -> Path:
         """Return the folder of an installed network or clip."""
         self.manifest(name)

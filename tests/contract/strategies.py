@@ -56,7 +56,8 @@ def _values(annotation: Any, field: FieldInfo | None = None) -> st.SearchStrateg
         # The one number with bounds is the progress of a job.
         return st.floats(0, 1) if annotation is float and field and field.metadata else PLAIN[annotation]
     if get_origin(annotation) in (Union, types.UnionType):
-        return st.one_of([_values(argument) for argument in arguments])
+        tuples = [_values(argument, field) for argument in arguments if get_origin(argument) is tuple]
+        return st.one_of([*tuples, *(_values(argument) for argument in arguments if get_origin(argument) is not tuple)])
     if get_origin(annotation) is Literal:
         return st.sampled_from(arguments)
     if get_origin(annotation) is dict:

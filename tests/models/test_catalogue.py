@@ -21,7 +21,8 @@ def test_every_card_loads_under_its_file_name() -> None:
     cards = [path.name for path in (files("models") / "cards").iterdir() if path.is_file()]
     names = sorted(name.removesuffix(".toml") for name in cards)
     assert list(catalogue.cards()) == names == [
-        "human-pose-estimation-0001", "movenet-multipose", "openpose-mobilenet-v2-small", "vtest",
+        "human-pose-estimation-0001", "movenet-multipose", "openpose-mobilenet-v2-small", "rtmpose-s", "vtest",
+        "yolox-tiny",
     ]  # fmt: skip
 
 
@@ -68,6 +69,7 @@ def test_networks_and_clips_are_not_mixed_up() -> None:
         ('weights = "movenet-multipose.bin"', 'weights = "other.bin"', "other.bin, which files does not list"),
         ("box_offset = \"State", "box_offsets = \"State", "must name the same roles"),
         ("[input]", "[input", "Expected"),
+        ('origin = "Google', 'detector = "yolox-tiny"\norigin = "Google', "it names a detector"),
     ],
 )  # fmt: skip
 def test_fault_in_a_card_is_located(old: str, new: str, place: str) -> None:
@@ -98,3 +100,13 @@ def test_every_file_is_pinned_and_every_package_has_a_size() -> None:
                 assert source.startswith("https://") or any(source.startswith(f"{p}/") for p in card.packages)
         assert isinstance(card, NetworkCard) or len(card.files) == 1
         assert tomllib.loads(text(card.name))["name"] == card.name
+
+
+def test_a_network_that_looks_at_one_person_names_a_detector_of_the_catalogue() -> None:
+    """Two stages are two cards, and fetching the second brings the first."""
+    card = catalogue.network("rtmpose-s")
+    assert card.detector is not None
+    assert catalogue.network(card.detector).decoder.detects
+    assert not card.decoder.detects
+    with pytest.raises(ModelError, match="it names a detector"):
+        catalogue.parse(text("rtmpose-s").replace('detector = "yolox-tiny"\n', ""), "some.toml")

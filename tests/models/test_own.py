@@ -15,7 +15,6 @@ from click.testing import CliRunner
 from agent.capture.frame import Frame
 from agent.config.tree import InputSize
 from agent.errors import EdgeposeError, ModelError
-from agent.inference.letterbox import prepare
 from agent.poses.decoders import roles_of
 from models.cli import cli
 from models.getting.own import add
@@ -82,7 +81,7 @@ def test_golden_outputs_are_what_the_engine_gives(tmp_path: Path) -> None:
     with Runner("my-yolo", store, precision="FP32", device="CPU", size=size, score_min=0.2) as runner:
         slot = runner.engine(frame).acquire(1)
         assert slot is not None
-        prepare(frame, slot.input)
+        slot.take(frame)
         slot.start()
         slot.wait()
         recorded = golden.load(store.golden("my-yolo"))

@@ -1,14 +1,14 @@
 """Promises of the windows of timings."""
 
 import threading
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.observe.telemetry import STAGES, Summary, Telemetry, Timing, summarise
+from agent.observe.telemetry import PARTS, STAGES, Summary, Telemetry, Timing, summarise
 
 SINCE = 1000.0
 costs = st.floats(0, 1e5)
@@ -36,7 +36,7 @@ def test_figures_are_those_of_numpy(rows: list[Timing], window_s: float) -> None
     expected |= {f"latency_ms_{kind}": float(getattr(np, kind)(latency)) for kind in ("mean", "min", "max")}
     for name, values in (("latency", latency), ("age", [row.age_ms for row in rows])):
         expected |= {f"{name}_ms_p{p}": float(np.percentile(values, p)) for p in (50, 95, 99)}
-    for stage in STAGES:
+    for stage in (*STAGES, *PARTS):
         expected[f"stage_{stage}_ms_mean"] = float(np.mean([getattr(row, f"{stage}_ms") for row in rows]))
     per_second = [sum(SINCE + n <= row.finished_s < SINCE + n + 1 for row in rows) for n in range(int(window_s))]
     expected |= {"fps_min": min(per_second), "fps_max": max(per_second)}
@@ -53,6 +53,14 @@ def test_a_window_without_frames_knows_nothing() -> None:
     assert set(empty.figures) == set(summarise([timing(SINCE + 1)], SINCE, SINCE + 5).figures)
     assert set(empty.figures.values()) == {None}
     assert (empty.frames_processed, empty.persons_mean, empty.persons_max) == (0, None, None)
+
+
+def test_parts_of_inference_are_of_the_frames_that_have_them() -> None:
+    """One stage has no parts, which is None; around a switch the mean is of the frames with two."""
+    one, two = timing(SINCE + 1), replace(timing(SINCE + 2), detect_ms=2.0, pose_ms=8.0)
+    names = [f"stage_{part}_ms_mean" for part in PARTS]
+    assert [summarise([one], SINCE, SINCE + 5).figures[name] for name in names] == [None, None]
+    assert [summarise([one, two], SINCE, SINCE + 5).figures[name] for name in names] == [2.0, 8.0]
 
 
 def test_frames_without_people_are_counted_as_such() -> None:

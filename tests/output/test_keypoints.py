@@ -1,6 +1,7 @@
 """Promises of the keypoints message."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -65,3 +66,16 @@ def test_age_is_counted_on_the_monotonic_clock() -> None:
 def test_nobody_in_view_is_an_empty_list() -> None:
     """A frame without people is a message with no persons, not a missing message."""
     assert b'"persons":[]' in encode_keypoints(result(Poses.nobody(), 0, (2, 2), 0.0), "edge-1")
+
+
+@given(anybody())
+def test_feet_are_told_where_the_network_looks_for_them(poses: Poses) -> None:
+    """Contract 1.1: six points beside the joints, to the same rounding; no key where nobody looks for them."""
+    plain = encode_keypoints(result(poses, 0, (480, 640), time.perf_counter()), "edge-1")
+    assert b'"feet"' not in plain
+    feet = np.random.default_rng(len(poses)).uniform(0, 1, (len(poses), 6, 3)).astype(np.float32)
+    feet[..., :2] *= 600
+    payload = encode_keypoints(result(replace(poses, feet=feet), 0, (480, 640), time.perf_counter()), "edge-1")
+    for person, expected in zip(Keypoints.model_validate_json(payload).persons, feet, strict=True):
+        assert person.feet is not None
+        np.testing.assert_allclose(np.reshape(person.feet, (6, 3)), expected, atol=0.0501)

@@ -191,6 +191,7 @@ def judge(result: Result, lanes: Sequence[Lane]) -> int:
 def alone(lane: Lane, frame: Frame) -> Poses:
     picture = np.empty((lane.engine.spec.height, lane.engine.spec.width, 3), np.uint8)
     letterbox = prepare(frame, picture)
+    assert isinstance(lane.engine, Engine)
     return lane.decoder.decode(heads_of(lane.engine, picture), letterbox)
 
 

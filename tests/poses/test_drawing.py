@@ -1,5 +1,7 @@
 """Promises of the drawing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -74,3 +76,17 @@ def test_caption_is_written_in_the_corner() -> None:
     assert changed.min() >= 0
     assert changed[:, 0].max() < 40
     assert changed[:, 1].max() < 120
+
+
+def test_feet_are_drawn_where_there_are_any() -> None:
+    """Toes and heels are painted and joined to their ankle; without them the picture is the one without feet."""
+    poses = standing(100, 40)
+    feet = np.zeros((1, 6, 3), np.float32)
+    feet[0] = [(20, 225, 0.9), (220, 225, 0.9), (30, 230, 0.9), (230, 230, 0.9), (10, 220, 0.9), (210, 220, 0.9)]
+    canvas, plain = (draw(GREY, each, [1]) for each in (replace(poses, feet=feet), poses))
+    colour = np.array(PALETTE[1][::-1])
+    for x, y in feet[0, :, :2].astype(int):
+        assert (canvas[y, x] == colour).all()
+        assert (plain[y, x] == 90).all()
+    unseen = replace(poses, feet=feet * np.array((1, 1, 0), np.float32))
+    assert (draw(GREY, unseen, [1]) == plain).all()

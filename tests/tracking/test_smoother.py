@@ -130,3 +130,22 @@ def test_stage_is_composed_as_configured() -> None:
         poses = stage(second, 0.1)
         assert poses.names() == [1]
         assert (poses.keypoints == second.keypoints).all() == (not smoothing)
+
+
+def test_feet_are_smoothed_as_joints_are() -> None:
+    """Feet that stand are held still, those not seen stay as they are, and a network without feet ends nothing."""
+    smoother, random = Smoother(Smoothing()), np.random.default_rng(4)
+    still = named(crowd([Walker(100, 100, height=100)], 0, random, 0.0), 1)
+    places = np.array([[(90 + 5 * point, 148, 0.9) for point in range(6)]], np.float32)
+    places[0, 5, 2] = 0
+    found = []
+    for frame in range(40):
+        noise = np.concatenate((random.normal(0, 1.5, (1, 6, 2)), np.zeros((1, 6, 1))), axis=2).astype(np.float32)
+        raw = replace(still, feet=places + noise)
+        smooth = smoother.update(raw, frame / 10).feet
+        assert smooth is not None
+        np.testing.assert_array_equal(smooth[0, 5], (places + noise)[0, 5])
+        found.append(((places + noise)[0, :5, :2], smooth[0, :5, :2]))
+    jitter = [np.linalg.norm(np.diff(np.stack(side)[20:], axis=0), axis=2).mean() for side in zip(*found, strict=True)]
+    assert jitter[1] < 0.5 * jitter[0]
+    assert smoother.update(still, 4.1).feet is None

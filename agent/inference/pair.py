@@ -1,0 +1,297 @@
+"""A network of two stages as one: a detector finds people, a pose network looks at each of them.
+
+The detector looks at every few frames, and does so while the poses of the frame before are still being computed. In
+between a person is expected where their joints were in the frame before; whoever is new is found at the next detection.
+People are computed one a request, several requests at a time: on a processor a batch is no faster than its parts, and
+this way any device string runs it, BATCH and HETERO included.
+"""
+
+import queue
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.capture.frame import Frame, Image
+from agent.errors import EngineError
+from agent.inference.crop import Crops
+from agent.inference.engine import Engine, Slot
+from agent.inference.letterbox import Letterbox
+from agent.inference.rhythm import Rhythm
+from agent.inference.spec import EngineFacts, EngineSpec
+from agent.poses.oks import AREA_OF_BOX, oks
+from agent.poses.simcc import BODY, SEEN, boxes_of, joints_of, scores_of
+from agent.poses.yolox import Detections
+
+Floats = NDArray[np.float32]
+
+IN_FLIGHT: Final = 2
+"""Frames: one whose poses are computed, one that is looked at by the detector."""
+DETECTED: Final = 0.2
+"""People the detector scores lower are not looked at."""
+SAME_BOX: Final = 0.3
+"""Where a detected box overlaps an expected one by more, they are one person's, and the detector's is taken."""
+LOST: Final = np.float32(0.3)
+"""Whoever scores lower is not expected in the next frame."""
+TWICE: Final = np.float32(0.7)
+"""Object keypoint similarity from which two boxes have shown the same person."""
+ANSWER_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """How the two work together."""
+
+    persons_max: int
+    """At most so many people are looked at in a frame, the largest and most central first."""
+    period: int | None = None
+    """The detector looks at every so many frames; None follows what the box can do."""
+
+
+class PairSlot:
+    """One frame on its way: taken, looked at by the detector where that is due, its people's poses computed."""
+
+    def __init__(self, pair: "Pair") -> None:
+        self._pair = pair
+        self._frame: Frame | None = None
+        self._alone = False
+        self._detecting: Slot | None = None
+        self._letterbox: Letterbox | None = None
+        self.outputs: tuple[Floats, ...] = ()
+        self._stages_ms = (0.0, 0.0)
+
+    def take(self, frame: Frame, *, alone: bool = False) -> Letterbox:
+        """Keep the frame, and write it into a request of the detector where that is to look at it."""
+        pair = self._pair
+        self._frame, self._alone = frame, alone
+        if alone or pair.rhythm.due(frame.seq, time.perf_counter()):
+            self._detecting = pair.detector.acquire(ANSWER_S)
+            if self._detecting is None:
+                raise EngineError(f"the detector on {pair.detector.spec.device} did not answer within {ANSWER_S:.0f} s")
+            self._letterbox = self._detecting.take(frame)
+            return self._letterbox
+        return Letterbox.fit(_region(frame), (pair.spec.height, pair.spec.width))
+
+    def start(self) -> None:
+        """Start the detector, where it is to look."""
+        if self._detecting is not None:
+            self._detecting.start()
+
+    def wait(self) -> None:
+        """Wait for the detector, then compute everybody's pose. Raises EngineError when one of them failed."""
+        assert self._frame is not None
+        found, detect_ms = self._detected()
+        began = time.perf_counter()
+        joints = self._pair.follow(self._frame, found, alone=self._alone)
+        self._stages_ms = (detect_ms, (time.perf_counter() - began) * 1e3)
+        self.outputs = (joints,)
+
+    def _detected(self) -> tuple[Detections | None, float]:
+        slot, letterbox = self._detecting, self._letterbox
+        if slot is None or letterbox is None:
+            return None, 0.0
+        slot.wait()
+        found = self._pair.find(slot.outputs, letterbox)
+        return found, slot.latency_ms
+
+    def empty(self) -> None:
+        """Let go of the frame and of the detector's request."""
+        slot, self._detecting = self._detecting, None
+        if slot is not None:
+            self._pair.detector.release(slot)
+        if self._frame is not None and not self._alone:
+            self._pair.rhythm.done(time.perf_counter())
+        self._frame = None
+
+    @property
+    def latency_ms(self) -> float:
+        """The detector's inference, and from the first pose's start to the last one's result."""
+        return sum(self._stages_ms)
+
+    @property
+    def stages_ms(self) -> tuple[float, float] | None:
+        """Both of them."""
+        return self._stages_ms
+
+
+class Pair:
+    """Two engines that are fed as one: by one thread that starts and another that waits, in order."""
+
+    def __init__(
+        self,
+        spec: EngineSpec,
+        detector: Engine,
+        pose: Engine,
+        find: Callable[[tuple[Floats, ...], Letterbox], Detections],
+        *,
+        joints: int,
+        bins: float,
+        stages: Stages,
+    ) -> None:
+        self.spec = spec
+        """Of the whole: its input is the detector's, everything else the pose network's."""
+        self.generation = 1
+        self.detector = detector
+        self.pose = pose
+        self.find = find
+        """Reads the detector's outputs."""
+        self.rhythm = Rhythm(stages.period)
+        self._joints = joints
+        self._bins = bins
+        self._persons_max = stages.persons_max
+        self._expected = np.zeros((0, 4), np.float32)
+        self._idle: queue.SimpleQueue[PairSlot] = queue.SimpleQueue()
+        for _ in range(IN_FLIGHT):
+            self._idle.put(PairSlot(self))
+
+    @property
+    def facts(self) -> EngineFacts:
+        """Those of the pose network, with the devices and the times of both."""
+        pose, detector = self.pose.facts, self.detector.facts
+        return replace(
+            pose,
+            execution_devices=tuple(dict.fromkeys((*detector.execution_devices, *pose.execution_devices))),
+            compile_ms=detector.compile_ms + pose.compile_ms,
+            first_infer_ms=detector.first_infer_ms + pose.first_infer_ms,
+            from_cache=detector.from_cache and pose.from_cache,
+        )
+
+    def acquire(self, timeout_s: float) -> PairSlot | None:
+        """An idle slot, or None when all are still busy after ``timeout_s``."""
+        try:
+            return self._idle.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def release(self, slot: PairSlot) -> None:
+        """Give a slot back."""
+        slot.empty()
+        self._idle.put(slot)
+
+    def follow(self, frame: Frame, found: Detections | None, *, alone: bool) -> Floats:
+        """The joints (N, J, 3) of whom the detector ``found`` and who was there in the frame before, best first.
+
+        Of a frame that stands ``alone`` nothing is remembered. Raises EngineError.
+        """
+        known = np.zeros((0, 4), np.float32) if alone else self._expected
+        boxes = known if found is None else _joined(found.boxes, known)
+        joints = self.look(frame, _foremost(boxes, frame, self._persons_max))
+        boxes, joints = _once(joints)
+        if not alone:
+            self._expected = boxes[scores_of(joints) >= LOST]
+        return joints
+
+    def look(self, frame: Frame, boxes: Floats) -> Floats:
+        """The joints (N, J, 3) of whoever is in each of (N, 4) boxes, in pixels of the frame. Raises EngineError."""
+        x, y, width, height = _region(frame)
+        picture = frame.image[y : y + height, x : x + width]
+        corner = np.array((x, y), np.float32)
+        crops = Crops.around(boxes - np.array((x, y, 0, 0), np.float32), (self.pose.spec.height, self.pose.spec.width))
+        joints = np.empty((len(boxes), self._joints, 3), np.float32)
+        self._run(picture, crops, joints)
+        joints[..., :2] = crops.to_frame(joints[..., :2]) + corner
+        return joints
+
+    def _run(self, picture: Image, crops: Crops, joints: Floats) -> None:
+        flight: deque[tuple[int, Slot]] = deque()
+        try:
+            for index in range(len(crops)):
+                if len(flight) == self.pose.facts.infer_requests:
+                    self._finish(flight, joints)
+                slot = self.pose.acquire(ANSWER_S)
+                if slot is None:
+                    raise EngineError(f"{self.pose.spec.device} did not answer within {ANSWER_S:.0f} s")
+                flight.append((index, slot))
+                crops.cut(picture, index, slot.input)
+                slot.start()
+            while flight:
+                self._finish(flight, joints)
+        finally:
+            for _index, slot in flight:  # something failed: they are waited for, else they would be lost
+                with suppress(EngineError):
+                    slot.wait()
+                self.pose.release(slot)
+
+    def _finish(self, flight: deque[tuple[int, Slot]], joints: Floats) -> None:
+        index, slot = flight[0]
+        slot.wait()
+        flight.popleft()
+        columns, rows = slot.outputs
+        joints_of(columns[0], rows[0], self._bins, joints[index])
+        self.pose.release(slot)
+
+    def close(self) -> None:
+        """Wait for what still runs and give its memory back."""
+        for _ in range(IN_FLIGHT):
+            if self.acquire(timeout_s=5.0) is None:
+                break
+        self.detector.close()
+        self.pose.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _region(frame: Frame) -> tuple[int, int, int, int]:
+    """Where to look: x, y, width and height in pixels of the frame."""
+    if frame.region is None:
+        return 0, 0, frame.image.shape[1], frame.image.shape[0]
+    region = frame.region
+    return region.x, region.y, region.width, region.height
+
+
+def _joined(found: Floats, known: Floats) -> Floats:
+    """The boxes found, and those known of whom nobody was found there."""
+    if not len(known) or not len(found):
+        return found if len(found) else known
+    return np.concatenate((found, known[_overlaps(known, found).max(axis=1) <= SAME_BOX]))
+
+
+def _overlaps(boxes: Floats, others: Floats) -> Floats:
+    """(N, M), 0..1: intersection over union."""
+    low = np.maximum(boxes[:, None, :2], others[:, :2])
+    high = np.minimum(boxes[:, None, :2] + boxes[:, None, 2:], others[:, :2] + others[:, 2:])
+    shared = np.maximum(high - low, 0).prod(axis=2)
+    whole = boxes[:, 2:].prod(axis=1)[:, None] + others[:, 2:].prod(axis=1) - shared
+    overlaps: Floats = shared / np.maximum(whole, np.float32(1e-9))
+    return overlaps
+
+
+def _foremost(boxes: Floats, frame: Frame, most: int) -> Floats:
+    """At most so many boxes: the largest and most central. One at the edge counts for half its size."""
+    if len(boxes) <= most:
+        return boxes
+    x, y, width, height = _region(frame)
+    half = np.array((width, height), np.float32) / 2
+    away = np.abs(boxes[:, :2] + boxes[:, 2:] / 2 - np.array((x, y), np.float32) - half) / half
+    rank = boxes[:, 2:].prod(axis=1) * (1 - away.max(axis=1).clip(0, 1) / 2)
+    foremost: Floats = boxes[(-rank).argsort(kind="stable")[:most]]
+    return foremost
+
+
+def _once(joints: Floats) -> tuple[Floats, Floats]:
+    """Boxes (N, 4) and joints (N, J, 3) of everybody, best first: who was seen in two boxes stays in the better one."""
+    scores = scores_of(joints)
+    joints = joints[(-scores).argsort(kind="stable")]
+    seen = joints[..., 2] >= SEEN
+    boxes = boxes_of(joints, seen)
+    if len(joints) < 2:
+        return boxes, joints
+    areas = AREA_OF_BOX * boxes[:, 2:].prod(axis=1)
+    alike = oks(joints[:, :BODY] * seen[:, :BODY, None], areas, joints[:, :BODY])
+    kept: list[int] = []
+    for person, row in enumerate((np.maximum(alike, alike.T) >= TWICE).tolist()):
+        if not any(row[better] for better in kept):
+            kept.append(person)
+    return boxes[kept], joints[kept]

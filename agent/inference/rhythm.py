@@ -1,0 +1,70 @@
+"""How often a detector looks: as often as the box can afford, never so seldom that somebody new waits for long."""
+
+from typing import Final
+
+PERIOD: Final = 5
+"""Frames from one detection to the next, to begin with."""
+PERIOD_MAX: Final = 10
+WINDOW: Final = 20
+"""Frames after which the period is looked at again."""
+SPARE: Final = 0.4
+"""Share of the time in which nothing is to be done, from which the detector may look more often."""
+SCARCE: Final = 0.1
+"""Share below which dropped frames are this box's doing, and the detector is to look less often."""
+
+
+class Rhythm:
+    """Says of each frame, in order, whether the detector is to look at it.
+
+    With a ``period`` it is every so many frames. Without, it follows the box: where frames are dropped because it has
+    no time the period grows, where it often waits for the next frame it shrinks. A file of which none is dropped and
+    that always has the next one keeps the period that it began with.
+    """
+
+    def __init__(self, period: int | None) -> None:
+        self._fixed = period is not None
+        self.period = period or PERIOD
+        self._since = self.period
+        """Frames since the last detection; the first frame is looked at."""
+        self._seq: int | None = None
+        self._frames = 0
+        self._dropped = 0
+        self._began_s = 0.0
+        self._idle_s = 0.0
+        self._taken = 0
+        self._finished = 0
+        self._finished_s = 0.0
+
+    def due(self, seq: int, now_s: float) -> bool:
+        """Whether the detector is to look at frame ``seq``, taken at ``now_s`` of time.perf_counter()."""
+        if not self._fixed:
+            self._watch(seq, now_s)
+        self._since += 1
+        if self._since < self.period:
+            return False
+        self._since = 0
+        return True
+
+    def done(self, now_s: float) -> None:
+        """The oldest frame on its way is finished."""
+        self._finished += 1
+        self._finished_s = now_s
+
+    def _watch(self, seq: int, now_s: float) -> None:
+        if self._seq is not None:
+            self._dropped += max(0, seq - self._seq - 1)
+            if self._finished == self._taken:
+                self._idle_s += now_s - self._finished_s
+        else:
+            self._began_s = now_s
+        self._seq = seq
+        self._taken += 1
+        self._frames += 1
+        if self._frames == WINDOW:
+            idle = self._idle_s / max(now_s - self._began_s, 1e-9)
+            if self._dropped and idle < SCARCE:
+                self.period = min(self.period + 1, PERIOD_MAX)
+            elif not self._dropped and idle > SPARE:
+                self.period = max(self.period - 1, 1)
+            self._frames = self._dropped = 0
+            self._idle_s, self._began_s = 0.0, now_s

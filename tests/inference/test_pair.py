@@ -1,0 +1,187 @@
+"""Two stages as one network: who is found, followed and lost, and what it costs."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from agent.capture.frame import Frame, Region
+from agent.config.tree import Config, Inference, Model
+from agent.control.settings import Settings
+from agent.control.workshop import CheckedLane, Workshop
+from agent.errors import EngineError
+from agent.inference.engine import Engine, Slot
+from agent.inference.pair import Pair
+from agent.pipeline import infer
+from agent.poses.skeleton import Poses
+from models.shelf.store import Store
+from tests.footage import as_frame
+from tests.inference import stages
+from tests.inference.engines import CORE
+
+Floats = NDArray[np.float32]
+SIZE = (256, 320)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = Store(tmp_path_factory.mktemp("store"))
+    stages.install(tmp_path_factory.mktemp("exports"), store)
+    return store
+
+
+def built(store: Store, device: str = "CPU", every: int = 4, most: int = 20, precision: str = "FP32") -> CheckedLane:
+    config = Config(
+        model=Model(name=stages.POSE, detect_every=every, persons_max=most), inference=Inference(cache=False)
+    )
+    settings = Settings.of(config).model_copy(update={"device": device, "precision": precision})
+    return Workshop(config, CORE, store).build(settings, [picture((160, 128))], threading.Event())
+
+
+@pytest.fixture
+def lane(store: Store) -> Iterator[CheckedLane]:
+    checked = built(store)
+    yield checked
+    checked.lane.engine.close()
+
+
+def picture(*people: tuple[int, int], seq: int = 0) -> Frame:
+    """Black, with a red spot at each x and y, in the blue cell of 8 pixels that the detector sees."""
+    image = np.zeros((*SIZE, 3), np.uint8)
+    for x, y in people:
+        image[y // 8 * 8 : y // 8 * 8 + 8, x // 8 * 8 : x // 8 * 8 + 8, 0] = 255
+    for x, y in people:
+        image[y - 2 : y + 2, x - 2 : x + 2, 2] = 255
+    return replace(as_frame(image), seq=seq)
+
+
+def follow(checked: CheckedLane, frames: list[Frame]) -> tuple[list[Poses], list[bool]]:
+    """Frames through the lane as the pipeline gives them to it; the people, and where the detector looked."""
+    engine, found, looked = checked.lane.engine, [], []
+    for frame in frames:
+        slot = engine.acquire(10)
+        assert slot is not None
+        letterbox = slot.take(frame)
+        slot.start()
+        slot.wait()
+        found.append(checked.lane.decoder.decode(slot.outputs, letterbox))
+        assert slot.stages_ms is not None
+        looked.append(slot.stages_ms[0] > 0)
+        engine.release(slot)
+    return found, looked
+
+
+def places(poses: Poses) -> list[tuple[int, int]]:
+    """Where the people are, from left to right, to 5 pixels."""
+    spots = poses.keypoints[:, stages.MIDDLE, :2]
+    return sorted((round(float(x) / 5) * 5, round(float(y) / 5) * 5) for x, y in spots)
+
+
+def test_people_are_where_they_are_drawn(lane: CheckedLane) -> None:
+    """Everybody the detector finds gets the pose of their own crop, back in pixels of the frame, feet included."""
+    poses = infer(lane.lane.engine, lane.lane.decoder, picture((80, 100), (240, 160)))
+    assert places(poses) == [(80, 100), (240, 160)]
+    assert poses.feet is not None
+    # Joints 20 to 24 stand as 15 to 19 do, the heel of the right foot as the first of them.
+    np.testing.assert_allclose(poses.feet[:, [0, 1, 5], :2], poses.keypoints[:, [15, 16, 15], :2], atol=30)
+
+
+def test_between_detections_people_are_followed(lane: CheckedLane) -> None:
+    """The detector looks at every fourth frame; in between those known are found where they went, nobody else is."""
+    way = [(80 + 6 * step, 100 + 2 * step) for step in range(9)]
+    newcomer = (248, 160)
+    frames = [picture(place, *[newcomer][: step >= 2], seq=step) for step, place in enumerate(way)]
+    found, looked = follow(lane, frames)
+    assert looked == [True, False, False, False, True, False, False, False, True]
+    assert [len(poses) for poses in found] == [1, 1, 1, 1, 2, 2, 2, 2, 2]
+    for poses, (x, y) in zip(found, way, strict=True):
+        assert min(abs(px - x) + abs(py - y) for px, py in places(poses)) <= 8
+
+
+def test_who_is_gone_is_not_expected_again(lane: CheckedLane) -> None:
+    """Who has left the picture is lost in the same frame and does not come back of themselves."""
+    frames = [picture((80, 100), seq=0), picture(seq=1), picture((80, 100), seq=2), picture((80, 100), seq=3)]
+    found, _looked = follow(lane, [*frames, picture((80, 100), seq=4)])
+    assert [len(poses) for poses in found] == [1, 0, 0, 0, 1]
+
+
+def test_a_frame_alone_knows_nobody(lane: CheckedLane) -> None:
+    """A frame that follows no other is looked at by the detector, and leaves nothing behind for those that do."""
+    follow(lane, [picture((80, 100), seq=0)])
+    assert places(infer(lane.lane.engine, lane.lane.decoder, picture((240, 160)))) == [(240, 160)]
+    found, looked = follow(lane, [picture((80, 100), seq=1)])
+    assert looked == [False]
+    assert places(found[0]) == [(80, 100)]
+
+
+def test_work_is_bounded_by_the_foremost(store: Store) -> None:
+    """Of more people than persons_max the most central are looked at, where they are equally large."""
+    checked = built(store, most=2)
+    poses = infer(checked.lane.engine, checked.lane.decoder, picture((40, 128), (140, 128), (190, 60), (288, 40)))
+    assert places(poses) == [(140, 125), (190, 60)]
+    checked.lane.engine.close()
+
+
+def test_region_of_interest(lane: CheckedLane) -> None:
+    """Only the region is looked at, and people in it are told in pixels of the whole frame."""
+    frame = replace(picture((80, 100), (240, 160)), region=Region(160, 64, 160, 160))
+    assert places(infer(lane.lane.engine, lane.lane.decoder, frame)) == [(240, 160)]
+
+
+@pytest.mark.parametrize(
+    "device", ["SIMCPU", "AUTO:SIMCPU,CPU", "MULTI:SIMCPU,CPU", "HETERO:SIMCPU,CPU", "BATCH:CPU(2)"]
+)
+def test_every_device_string(store: Store, device: str) -> None:
+    """Both stages run on whatever the string says, and what is told names all the devices."""
+    checked = built(store, device)
+    engine = checked.lane.engine
+    assert engine.spec.device == device
+    assert places(infer(engine, checked.lane.decoder, picture((80, 100), (160, 60), (240, 160)))) == [
+        (80, 100),
+        (160, 60),
+        (240, 160),
+    ]
+    assert isinstance(engine, Pair)
+    told = set(engine.facts.execution_devices)
+    assert told == {*engine.pose.facts.execution_devices, *engine.detector.facts.execution_devices}
+    engine.close()
+
+
+def test_half_precision_is_of_both_stages(store: Store) -> None:
+    """FP16 asks both stages for FP16, and is judged against FP32 as every network is."""
+    checked = built(store, precision="FP16")
+    engine = checked.lane.engine
+    assert isinstance(engine, Pair)
+    assert (engine.spec.precision, engine.pose.spec.precision, engine.detector.spec.precision) == ("FP16",) * 3
+    engine.close()
+
+
+def test_failed_inference_costs_its_frame_alone(lane: CheckedLane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pose that fails is an error of the frame; every request is back afterwards and the next frame is computed."""
+    engine = lane.lane.engine
+    assert isinstance(engine, Pair)
+    wait, failing = Slot.wait, [True]
+
+    def fails(slot: Slot) -> None:
+        wait(slot)
+        if slot.input.shape[:2] == stages.POSE_SIZE and failing:
+            failing.pop()
+            raise EngineError("inference failed: on purpose")
+
+    monkeypatch.setattr(Slot, "wait", fails)
+    frames = [picture((80, 100), (240, 160), seq=seq) for seq in range(2)]
+    with pytest.raises(EngineError, match="on purpose"):
+        infer(engine, lane.lane.decoder, frames[0])
+    for _ in range(3):
+        assert len(infer(engine, lane.lane.decoder, frames[1])) == 2
+    for stage in (engine.detector, engine.pose):
+        assert len([taken(stage) for _ in range(stage.facts.infer_requests)]) == stage.facts.infer_requests
+
+
+def taken(engine: Engine) -> Slot:
+    slot = engine.acquire(0.1)
+    assert slot is not None, "a request was lost"
+    return slot

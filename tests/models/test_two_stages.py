@@ -1,0 +1,123 @@
+"""Two stages as one network, with the real weights."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from agent.config.tree import InputSize
+from agent.control.inventory import installed
+from agent.errors import ModelError
+from agent.poses.decoders import roles_of
+from models.getting import fetch as fetching
+from models.getting.fetch import fetch, gather
+from models.getting.own import add
+from models.getting.progress import Reporter
+from models.judging.evaluate import evaluate
+from models.judging.quantize import require_one_stage
+from models.shelf import catalogue
+from models.shelf.catalogue import File, NetworkCard
+from models.shelf.store import Store
+from tests.conftest import SHARED_DATA
+from tests.inference import stages
+from tests.models.server import serving
+from tests.models.test_packages import zipped
+
+QUIET = Reporter(Console(quiet=True))
+COCO = SHARED_DATA / "coco-mini"
+
+
+@pytest.fixture(scope="module")
+def rtmpose(store: Store) -> Store:
+    """The real networks, in the cache of whoever runs the tests."""
+    fetch(catalogue.card("rtmpose-s"), store, reporter=QUIET)
+    return store
+
+
+@pytest.mark.skipif(not COCO.is_dir(), reason=f"{COCO} is not there")
+@pytest.mark.parametrize(
+    ("precision", "true_boxes", "least"), [("FP32", False, 0.80), ("FP16", False, 0.79), ("FP32", True, 0.77)]
+)
+def test_accuracy(rtmpose: Store, precision: catalogue.Precision, true_boxes: bool, least: float) -> None:
+    """What was promised of the pair on four pictures holds, with its own detector and with the annotated boxes."""
+    found = evaluate(
+        "rtmpose-s",
+        rtmpose,
+        precision=precision,
+        device="CPU",
+        size=InputSize(),
+        images=COCO,
+        annotations=COCO / "person_keypoints.json",
+        true_boxes=true_boxes,
+    )
+    assert found.ap >= least
+
+
+def test_true_boxes_are_for_two_stages(store: Store) -> None:
+    """A network that finds people by itself takes no boxes, and says so."""
+    with pytest.raises(ModelError, match="finds people by itself"):
+        evaluate(
+            "movenet-multipose",
+            store,
+            precision="FP32",
+            device="CPU",
+            size=InputSize(long_side=256),
+            images=COCO,
+            annotations=COCO / "person_keypoints.json",
+            true_boxes=True,
+        )
+
+
+def test_int8_is_refused() -> None:
+    """What cannot be judged is not made."""
+    for name in ("rtmpose-s", "yolox-tiny"):
+        with pytest.raises(ModelError, match="cannot be judged yet"):
+            require_one_stage(catalogue.network(name))
+    require_one_stage(catalogue.network("movenet-multipose"))
+
+
+def test_a_detector_is_no_network_to_run(tmp_path: Path) -> None:
+    """The first stage is installed and not offered; without it the second is not offered either."""
+    store = Store(tmp_path / "store")
+    stages.install(tmp_path, store)
+    assert installed(store) == {stages.POSE: ("FP32", "FP16")}
+    (store.folder / stages.DETECTOR / "manifest.json").unlink()
+    assert installed(store) == {}
+
+
+def test_own_pose_network_needs_a_detector(tmp_path: Path) -> None:
+    """A card of one's own that names a network which finds joints, or none there is, is refused."""
+    store = Store(tmp_path / "store")
+    stages.install(tmp_path, store)
+    card = tmp_path / f"{stages.POSE}.toml"
+    text = card.read_text(encoding="utf-8")
+    for name, why in (("movenet-multipose", "movenet-multipose is no detector"), ("nowhere", "no network called")):
+        card.write_text(text.replace(f'detector = "{stages.DETECTOR}"', f'detector = "{name}"'), encoding="utf-8")
+        with pytest.raises(ModelError, match=why):
+            add(card, tmp_path, store, roles_of)
+
+
+def test_both_stages_come_from_one_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fetching the second brings the first, and what both lie in is downloaded once."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(fetching, "convert", lambda _card, _files, _built: {})
+    contents = {"yolox-tiny": b"finds people", "rtmpose-s": b"finds joints"}
+    with serving() as server:
+        server.files["/both.zip"] = zipped(**{f"deep/{name}.onnx": content for name, content in contents.items()})
+        cards = {name: served(name, content, server.url("/both.zip")) for name, content in contents.items()}
+        monkeypatch.setattr(catalogue, "cards", lambda: cards)
+        store = Store(tmp_path / "store")
+        assert fetch(cards["rtmpose-s"], store, reporter=QUIET)
+        assert store.names() == ("rtmpose-s", "yolox-tiny")
+        assert [path for path, _range in server.requests] == ["/both.zip"]
+        assert not fetch(cards["rtmpose-s"], store, reporter=QUIET)
+        brought = gather(cards["rtmpose-s"], store, tmp_path / "usb", reporter=QUIET)
+        assert {path.stem: path.read_bytes() for path in brought} == contents
+
+
+def served(name: str, content: bytes, url: str) -> NetworkCard:
+    """The card of a network whose file is in a zip at ``url``."""
+    card = catalogue.network(name)
+    file = File(name=f"{name}.onnx", sha256=hashlib.sha256(content).hexdigest(), sources=(f"{url}#deep/{name}.onnx",))
+    return card.model_copy(update={"files": (file,), "packages": {}})
