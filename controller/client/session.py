@@ -3,18 +3,21 @@
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final, Self
 
 from agent.wire.messages import Event, Keypoints, Message
 from agent.wire.topics import DEFAULT_PREFIX, Topics, every_device
 from agent.wire.trust import Key
 from controller.client.address import Address
-from controller.client.connection import Client
+from controller.client.connection import Client, Received
 from controller.client.fleet import Agent, Availability, Fleet
-from controller.errors import NoAnswerError
+from controller.errors import BrokerUnreachableError, NoAnswerError
 
 LISTED: Final = ("availability", "info", "state", "metrics")
+AGAIN_S: Final = 1.0
+"""Pause before another attempt."""
 WATCHED: Final = ("state", "metrics", "event", "keypoints")
 
 
@@ -40,6 +43,7 @@ class Session:
         self.key = key
         """None where commands are not signed."""
         self.client = Client(address, timeout_s=timeout_s)
+        self._address = address
         self.fleet = Fleet(prefix, complain)
         self._told = False
 
@@ -121,10 +125,11 @@ class Session:
         What the device has retained comes first. Raises :class:`NoAnswerError` when it is unknown.
         """
         deadline = time.monotonic() + (math.inf if seconds is None else seconds)
-        agent = self.snapshot(self._topics(device, *WATCHED), enough=self._spoke(device), device=device).require(device)
+        topics = self._topics(device, *WATCHED)
+        agent = self.snapshot(topics, enough=self._spoke(device), device=device).require(device)
         availability = Availability(device, agent.availability) if agent.availability else None
         known = [message for message in (availability, agent.state, agent.metrics) if message is not None]
-        return agent, itertools.chain(known, self._live(device, deadline))
+        return agent, itertools.chain(known, self._live(device, self.follow(topics, deadline, subscribed=True)))
 
     def events(self, *, seconds: float | None, device: str | None = None) -> Iterator[Event]:
         """Subscribe to what happens on every device of the prefix, and yield it; for ever without ``seconds``.
@@ -132,11 +137,11 @@ class Session:
         ``device`` is the one that matters.
         """
         topic = every_device("event", self.prefix) if device is None else self.of_every("event", device)
-        self.client.subscribe([topic], qos=1)
         deadline = time.monotonic() + (math.inf if seconds is None else seconds)
+        heard = self.follow([topic], deadline, qos=1)
 
         def happenings() -> Iterator[Event]:
-            for received in self.client.messages(deadline):
+            for received in heard:
                 if isinstance(message := self.fleet.take(received), Event):
                     yield message
 
@@ -148,18 +153,57 @@ class Session:
         Raises :class:`NoAnswerError` when it is unknown.
         """
         agent = self.find(device)
-        self.client.subscribe([Topics(device, self.prefix).keypoints])
         deadline = time.monotonic() + (math.inf if seconds is None else seconds)
+        heard = self.follow([Topics(device, self.prefix).keypoints], deadline)
 
         def payloads() -> Iterator[bytes]:
-            for received in self.client.messages(deadline):
+            for received in heard:
                 if isinstance(self.fleet.take(received), Keypoints):
                     yield received.payload
 
         return agent, payloads()
 
-    def _live(self, device: str, deadline: float) -> Iterator[Availability | Message]:
-        for received in self.client.messages(deadline):
+    def follow(
+        self, topics: Sequence[str], deadline: float, *, qos: int = 0, subscribed: bool = False
+    ) -> Iterator[Received]:
+        """Subscribe, unless that is done, and return messages as they come, until ``deadline`` on the monotonic clock.
+
+        When the connection ends it connects again, however long that takes, and says from when to when nothing was
+        heard.
+        """
+        if not subscribed:
+            self.client.subscribe(topics, qos=qos)
+
+        def heard() -> Iterator[Received]:
+            while time.monotonic() < deadline:
+                try:
+                    yield from self.client.messages(deadline)
+                except BrokerUnreachableError as error:
+                    self._come_back(error, topics, deadline, qos)
+
+        return heard()
+
+    def _come_back(self, error: BrokerUnreachableError, topics: Sequence[str], deadline: float, qos: int) -> None:
+        """Connect and subscribe again, or try to until ``deadline``."""
+        lost_at, told = datetime.now().astimezone(), set[str]()
+        while (left_s := deadline - time.monotonic()) > 0:
+            if str(error) not in told:
+                told.add(str(error))
+                self.complain(f"{error}; trying again until it is back")
+            time.sleep(min(left_s, AGAIN_S))
+            try:
+                self.client = Client(self._address, timeout_s=self.timeout_s)
+                self.client.__enter__()
+                self.client.subscribe(topics, qos=qos)
+            except BrokerUnreachableError as again:
+                error = again
+                continue
+            now = datetime.now().astimezone()
+            self.complain(f"the broker is back; what was said from {lost_at:%H:%M:%S} to {now:%H:%M:%S} is missed")
+            return
+
+    def _live(self, device: str, heard: Iterator[Received]) -> Iterator[Availability | Message]:
+        for received in heard:
             message = self.fleet.take(received)
             if message is not None and message.device_id == device:
                 yield message

@@ -83,23 +83,3 @@ def test_ctrl_c_is_a_clean_end(broker: Broker) -> None:
         process.send_signal(signal.SIGINT)
         _out, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, "")
-
-
-def test_a_lost_broker_ends_the_watch(broker: Broker) -> None:
-    """When the broker dies the watch ends with exit 5 and says so."""
-    with (
-        agent(broker),
-        subprocess.Popen(
-            [COMMAND, "watch", "edge-1", "--json", "--broker", f"127.0.0.1:{broker.port}"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment(),
-        ) as process,
-    ):
-        assert process.stdout is not None
-        process.stdout.readline()
-        broker.kill()
-        _out, errors = process.communicate(timeout=30)
-    assert process.returncode == 5
-    assert "the connection broke" in errors
