@@ -35,8 +35,6 @@ REPLIES: Final = DEVICE.reply("forger")
 TRUE_AT_FIRST: Final = 100
 """Signed commands of the first round: more than the agent keeps replies of, so that of the oldest nothing but the
 sequence tells that they were obeyed."""
-ROUNDS: Final = 5
-"""The agent is started so many times; each time the forger begins anew with all he has kept."""
 WAIT_S: Final = 60.0
 
 Message = tuple[str, bytes]
@@ -107,11 +105,12 @@ class Forger:
 class Siege:
     """An agent, and what comes of each kind of forgery."""
 
-    def __init__(self, folder: Path, times: int) -> None:
+    def __init__(self, folder: Path, times: int, rounds: int) -> None:
         self.tried: Counter[str] = Counter()
         self.obeyed: Counter[str] = Counter()
         self._forger = Forger(times)
         self._times = times
+        self._rounds = rounds
         keys = folder / "keys"
         keys.write_bytes(KEY.secret)
         self._variables = small(folder) | {
@@ -124,7 +123,7 @@ class Siege:
 
     def run(self, port: int) -> None:
         """Besiege it, through its restarts."""
-        for number in range(ROUNDS):
+        for number in range(self._rounds):
             with ExitStack() as stack:
                 listener = stack.enter_context(Listener(port, f"{DEVICE.prefix}/{DEVICE.device_id}/#"))
                 process = stack.enter_context(agent(port, **self._variables))
@@ -134,10 +133,9 @@ class Siege:
                     self._obeys(listener)
                 # From here on nothing truly signed may come before the first forgery: its sequence would be the highest
                 # again, whether or not that of before the restart was kept.
+                first, last = (each * self._times // self._rounds for each in (number, number + 1))
                 for kind in self._forger.kinds:
-                    self._try(
-                        listener, kind, range(number * self._times // ROUNDS, (number + 1) * self._times // ROUNDS)
-                    )
+                    self._try(listener, kind, range(first, last))
                 self._obeys(listener)
                 _end(process, kill=number % 2 == 0)
 
@@ -180,16 +178,17 @@ def main() -> int:
     """Besiege an agent; 1 where a forgery was obeyed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=1000, help="forgeries of each kind (1000)")
-    times = parser.parse_args().times
+    parser.add_argument("--rounds", type=int, default=5, help="starts of the agent; he keeps what he has heard (5)")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        siege = Siege(folder, times)
+        siege = Siege(folder, given.times, given.rounds)
         # A flood of one client must not be dropped by the broker: what never came was never refused.
         with Broker(folder, ["allow_anonymous true", "max_queued_messages 0", "max_inflight_messages 0"]) as broker:
             siege.run(broker.port)
     for kind, tried in siege.tried.items():
         print(f"{kind:20} {siege.obeyed[kind]} of {tried} obeyed")
-    print(f"the agent was started {ROUNDS} times, and obeyed what was truly signed each time")
+    print(f"the agent was started {given.rounds} times, and obeyed what was truly signed each time")
     return int(any(siege.obeyed.values()))
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -20,19 +21,19 @@ BESIDE: Final = Path(__file__).parents[2] / ".." / "shared" / "data" / "models" 
 SMALL: Final = "movenet-small"
 
 
-def two_networks(folder: Path, *, int8: bool) -> dict[str, tuple[Precision, ...]]:
+def two_networks(folder: Path, *, short: bool) -> dict[str, tuple[Precision, ...]]:
     """Fill ``folder`` with MoveNet, the sample clip and OpenPose; the networks, and the precisions each has.
 
     Where OpenPose's file is not at hand the second is MoveNet at another, fixed input size. MoveNet's INT8 variant is
-    made where it is not there, which takes two minutes.
+    made where it is not there, which takes two minutes. When ``short``, the second is the small one, without INT8.
     """
     home = Store(models_dir())
     for name in (FIRST, "vtest"):
         fetch(catalogue.card(name), home)
         shutil.copytree(home.folder / name, folder / name, copy_function=os.link)
     store = Store(folder)
-    second = OPENPOSE if _openpose(home, store) else _small(store)
-    if int8 and "INT8" not in store.precisions(FIRST):
+    second = OPENPOSE if not short and _openpose(home, store) else _small(store)
+    if not short and "INT8" not in store.precisions(FIRST):
         _quantize(FIRST, store)
     return {name: store.precisions(name) for name in (FIRST, second)}
 
@@ -46,13 +47,13 @@ def _openpose(home: Store, store: Store) -> bool:
 
 
 def _small(store: Store) -> str:
-    card = (Path(catalogue.__file__).parent / "cards" / f"{FIRST}.toml").read_text(encoding="utf-8")
+    card = (files("models") / "cards" / f"{FIRST}.toml").read_text(encoding="utf-8")
     head = card.split("[[files]]")[0].replace(f'name = "{FIRST}"', f'name = "{SMALL}"', 1)
     head = head.replace("height = 256", "height = 192").replace("width = 256", "width = 192")
-    files = {precision: store.variant(FIRST, precision) for precision in store.precisions(FIRST)}
+    variants = {precision: store.variant(FIRST, precision) for precision in store.precisions(FIRST)}
     origin = store.folder / ".own"
-    lines = [f'{precision} = "{precision}/{path.name}"' for precision, path in files.items()]
-    for precision, path in files.items():
+    lines = [f'{precision} = "{precision}/{path.name}"' for precision, path in variants.items()]
+    for precision, path in variants.items():
         shutil.copytree(path.parent, origin / precision, dirs_exist_ok=True)
     toml = origin / "card.toml"
     toml.write_text(head + '[conversion]\nkind = "own"\n[conversion.network]\n' + "\n".join(lines) + "\n")

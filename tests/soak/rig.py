@@ -92,7 +92,7 @@ def pictures(store: Store) -> Callable[[int], bytes]:
 
 
 @contextmanager
-def rig(window_s: float, outage_s: tuple[float, float], frozen_after_s: float) -> Iterator[Rig]:
+def rig(window_s: float, outage_s: tuple[float, float], frozen_after_s: float, long_side: int = 512) -> Iterator[Rig]:
     """Start it all; at the end of the block the agent is killed if it still runs."""
     store = Store(models_dir())
     for name in ("movenet-multipose", "vtest"):
@@ -108,6 +108,7 @@ def rig(window_s: float, outage_s: tuple[float, float], frozen_after_s: float) -
             "EDGEPOSE_CAMERA__LOOP": "false",
             "EDGEPOSE_CAMERA__FROZEN_AFTER_S": f"{frozen_after_s}",
             "EDGEPOSE_METRICS__WINDOW_S": f"{window_s}",
+            "EDGEPOSE_MODEL__INPUT__LONG_SIDE": f"{long_side}",
             "EDGEPOSE_SWITCH__MEASURE_S": "1",
             # What a precision loses is judged elsewhere; here it is to run.
             "EDGEPOSE_SWITCH__MISSED_MAX": "1",

@@ -20,7 +20,7 @@ BEGIN = datetime(2026, 1, 31, 6, 0, tzinfo=UTC)
 @pytest.mark.usefixtures("store")
 def test_half_a_minute_with_two_faults(tmp_path: Path) -> None:
     """After a killed broker and a lost camera poses flow again, and the log says nothing the two do not explain."""
-    with rig(window_s=1.0, outage_s=(0.5, 1.0), frozen_after_s=10.0) as running:
+    with rig(window_s=1.0, outage_s=(0.5, 1.0), frozen_after_s=10.0, long_side=128) as running:
         done = soak(running, 26.0, (CAMERA, KILLED), period_s=6.0)
     assert list(dict.fromkeys(fault.name for fault in done.happened)) == [CAMERA.name, KILLED.name]
     assert not [fault for fault in done.happened if fault.back_s is None or fault.wrong], done.happened
