@@ -1,11 +1,14 @@
-"""How the tests themselves are run: what goes wrong with one tells where, and leaves the others alone."""
+"""How the tests themselves are run: what goes wrong with one is told, and what they start is what a user starts."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.system.process import ROOT
+import pytest
+
+from tests.system.process import ROOT, Born, Process
 
 TESTS = """
 import ctypes, threading, time
@@ -55,3 +58,32 @@ def test_what_ends_a_test_is_told(tmp_path: Path) -> None:
     assert "Segmentation fault" in said
     assert "in test_falls" in said
     assert "in never_tidied" in said
+
+
+PROGRAM = """
+import os, signal, sys, threading
+print(sys.argv[1:], os.getcwd(), os.getsid(0) == os.getpid(), os.environ["EDGEPOSE_X"], "HOME" in os.environ)
+print(sorted(int(fd) for fd in os.listdir("/proc/self/fd"))[:-1], len(os.listdir("/proc/self/task")))
+print("an error", file=sys.stderr, flush=True)
+if sys.argv[1] == "wait":
+    print("waits", flush=True)
+    threading.Event().wait()
+sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("kind", [Process, Born])
+def test_who_is_born_is_as_who_was_started(kind: type[Process]) -> None:
+    """Arguments, folder, session, environment, outputs, descriptors, threads, exit codes and signals are the same."""
+    command = [sys.executable, "-c", PROGRAM]
+    with kind([*command, "3", "more"], EDGEPOSE_X="y") as process, kind([*command, "wait"], EDGEPOSE_X="z") as other:
+        assert process.end() == 3
+        assert process.out == [f"['3', 'more'] {ROOT} True y True", "[0, 1, 2] 1"]
+        assert process.errors == ["an error"]
+        other.wait_out("waits")
+        assert other.popen.poll() is None
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.popen.wait(0)
+        other.signal(signal.SIGKILL)
+        assert other.end() == -signal.SIGKILL
+        other.signal(signal.SIGTERM)

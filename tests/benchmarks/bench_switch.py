@@ -24,7 +24,7 @@ from agent.wire.topics import Topics
 from tests.benchmarks.bench import report
 from tests.broker import Broker
 from tests.commander import Commander
-from tests.system.process import agent
+from tests.system.process import started
 
 TOPICS: Final = Topics("demo")
 MEASURE_S: Final = 1.0
@@ -85,10 +85,11 @@ def main() -> int:
         broker = stack.enter_context(Broker(folder))
         commander = stack.enter_context(Commander(broker.port, TOPICS))
         variables = {
+            "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "512",
             "EDGEPOSE_PATHS__CACHE": str(folder / "cache"),
             "EDGEPOSE_SWITCH__MEASURE_S": str(MEASURE_S),
         }
-        stack.enter_context(agent(broker.port, **variables))
+        stack.enter_context(started(broker.port, **variables))
         commander.wait(_is_result)
         figures: dict[str, list[float]] = {}
         for found in rounds(commander, folder / "cache", count):

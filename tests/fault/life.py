@@ -161,8 +161,8 @@ def service(port: int, variables: dict[str, str]) -> Iterator[list[int]]:
             with driven(port, **variables) as process:
                 while process.popen.poll() is None and not ending.is_set():
                     pause(0.05)
-                if process.popen.poll() is not None:
-                    codes.append(process.popen.returncode)
+                if (code := process.popen.poll()) is not None:
+                    codes.append(code)
             ending.wait(restart_s)
 
     thread = threading.Thread(target=keep, daemon=True)

@@ -17,7 +17,7 @@ from tests.broker import Broker, Listener, free_port
 from tests.capture.mjpeg import MjpegCamera
 from tests.controller.conftest import controller, run_inside
 from tests.security.small import small
-from tests.system.process import BIN, DEMO, Process, agent, finished
+from tests.system.process import DEMO, Process, agent, told
 
 CAMERA: Final = "c4m/era+sécret%7vQ"
 TOKEN: Final = "t0ken+sécret/Xw9"
@@ -66,10 +66,10 @@ class Box:
     def run(self, *words: str, **variables: str) -> str:
         """Run a command of the agent to its end, with the configuration of the box; what it prints."""
         place = {"EDGEPOSE_MQTT__HOST": "127.0.0.1", "EDGEPOSE_MQTT__PORT": str(self.broker.port)}
-        done = finished(BIN / "agent", *words, **(self.variables | place | variables))
-        told = "\n".join([*done.out, *done.errors])
-        self.told[f"{len(self.told)} agent {' '.join(words)}"] = told
-        return told
+        done = told(*words, **(self.variables | place | variables))
+        said = "\n".join([*done.out, *done.errors])
+        self.told[f"{len(self.told)} agent {' '.join(words)}"] = said
+        return said
 
 
 @pytest.fixture(scope="module")

@@ -44,6 +44,8 @@ CHOICES: Final = {
     "set-hint": ("hint", ("latency", "throughput")),
 }
 ANSWER_S: Final = 60.0
+LOOK_S: Final = 0.0002
+"""A save takes some milliseconds: so often it is looked whether it is there, and the agent gets the processor."""
 LOG_LINES: Final = 20
 EARLY_S: Final = 0.2
 """A kill comes at most so long before the command is sent."""
@@ -75,7 +77,6 @@ class Rig:
         self._variables = {
             "EDGEPOSE_PATHS__STATE": str(folder / "state"),
             "EDGEPOSE_PATHS__CACHE": str(folder / "cache"),
-            "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "256",
             "EDGEPOSE_SWITCH__MEASURE_S": "0.2",
             "EDGEPOSE_SWITCH__GOOD_AFTER_S": "3600",
         }
@@ -185,6 +186,7 @@ class Rig:
                     return
                 if (now := _inode(path)) != known:
                     known, left = now, left - 1
+                time.sleep(LOOK_S)
             assert left == 0, f"save {number} did not come"
 
         return wait

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, Self
+
+from tests.nursery import Child, Nursery
 
 ROOT: Final = Path(__file__).parents[2]
 DEMO: Final = ROOT / "configs" / "demo.toml"
@@ -18,6 +20,7 @@ BIN: Final = Path(sys.executable).parent
 Entry = dict[str, Any]
 
 
+NURSERY: Final = Nursery()
 STATES: Final = tempfile.TemporaryDirectory(prefix="edgepose-states-")
 
 
@@ -38,31 +41,32 @@ class Process:
     Both outputs are read as they come. A line of standard error that is a JSON object is an entry of the log.
     """
 
-    def __init__(self, command: list[str | Path], **variables: str) -> None:
+    def __init__(self, command: Sequence[str | Path], **variables: str) -> None:
         self._command = command
         self._environment = environment(**variables)
         self._news = threading.Condition()
         self.out: list[str] = []
         self.errors: list[str] = []
-        self._popen: subprocess.Popen[str] | None = None
+        self._popen: subprocess.Popen[bytes] | Child | None = None
         self._readers: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
-        self._popen = subprocess.Popen(
-            self._command,
-            env=self._environment,
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        for pipe, lines in ((self._popen.stdout, self.out), (self._popen.stderr, self.errors)):
-            assert pipe is not None
-            reader = threading.Thread(target=self._read, args=(pipe, lines), daemon=True)
+        (our_out, out), (our_errors, errors) = os.pipe(), os.pipe()
+        try:
+            self._popen = self._start(out, errors)
+        finally:
+            os.close(out)
+            os.close(errors)
+        for pipe, lines in ((our_out, self.out), (our_errors, self.errors)):
+            reader = threading.Thread(target=self._read, args=(os.fdopen(pipe), lines), daemon=True)
             reader.start()
             self._readers.append(reader)
         return self
+
+    def _start(self, out: int, errors: int) -> subprocess.Popen[bytes] | Child:
+        return subprocess.Popen(
+            self._command, env=self._environment, cwd=ROOT, stdout=out, stderr=errors, start_new_session=True
+        )
 
     def __exit__(self, *_: object) -> None:
         if self.popen.poll() is None:
@@ -72,7 +76,7 @@ class Process:
             reader.join(10)
 
     @property
-    def popen(self) -> subprocess.Popen[str]:
+    def popen(self) -> subprocess.Popen[bytes] | Child:
         assert self._popen is not None
         return self._popen
 
@@ -123,15 +127,47 @@ class Process:
         return code
 
 
+class Born(Process):
+    """The same of ``python -m`` or ``python -c`` that is an agent: born in the nursery, with its imports done."""
+
+    def _start(self, out: int, errors: int) -> Child:
+        return NURSERY.bear([str(word) for word in self._command[1:]], self._environment, out, errors)
+
+
+SMALL: Final = {"EDGEPOSE_MODEL__INPUT__LONG_SIDE": "128"}
+"""An input of the demo's network that costs little, and shows nobody."""
+SEEING: Final = {"EDGEPOSE_MODEL__INPUT__LONG_SIDE": "320"}
+"""One that shows the people of the clip."""
+
+
+RUN: Final = (sys.executable, "-m", "agent", "run", "--config", DEMO)
+
+
 def agent(port: int, **variables: str) -> Process:
-    """`agent run` on the demo's configuration, against a broker on loopback."""
-    given = {"EDGEPOSE_MQTT__HOST": "127.0.0.1", "EDGEPOSE_MQTT__PORT": str(port)} | variables
-    return Process([sys.executable, "-m", "agent", "run", "--config", DEMO], **given)
+    """`agent run` on the demo's configuration, against a broker on loopback; on a small input unless told otherwise."""
+    return Born(RUN, **SMALL | at(port) | variables)
+
+
+def started(port: int, **variables: str) -> Process:
+    """The same as a user starts it, from nothing."""
+    return Process(RUN, **SMALL | at(port) | variables)
+
+
+def at(port: int) -> dict[str, str]:
+    """Environment of an agent whose broker listens on a port of this machine."""
+    return {"EDGEPOSE_MQTT__HOST": "127.0.0.1", "EDGEPOSE_MQTT__PORT": str(port)}
 
 
 def finished(*command: str | Path, **variables: str) -> Process:
     """Run a command to its end."""
-    with Process(list(command), **variables) as process:
+    with Process(command, **variables) as process:
+        process.end(60)
+    return process
+
+
+def told(*words: str | Path, **variables: str) -> Process:
+    """Run a command of the agent to its end."""
+    with Born([sys.executable, "-m", "agent", *words], **variables) as process:
         process.end(60)
     return process
 

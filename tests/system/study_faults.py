@@ -30,7 +30,7 @@ from models.shelf.store import Store, models_dir
 from tests.broker import Broker, Listener
 from tests.capture.mjpeg import MjpegCamera
 from tests.commander import Commander
-from tests.system.process import DEMO, Process
+from tests.system.process import DEMO, Born, Process
 
 TOPICS: Final = Topics("demo")
 MODEL: Final = "movenet-multipose"
@@ -46,6 +46,8 @@ FIVE: Final[dict[str, Any]] = {
     "frames": 10,
 }
 """What a sweep of five rows is asked for."""
+FOUR: Final[dict[str, Any]] = FIVE | {"baseline_runs": 0}
+"""The same without the original network, which takes longest."""
 TWELVE: Final[dict[str, Any]] = FIVE | {
     "devices": ("CPU", "SIMCPU", "MULTI:SIMCPU,CPU", "HETERO:SIMCPU,CPU"),
     "precisions": ("FP32", "FP16", "INT8"),
@@ -56,11 +58,13 @@ BRIEF: Final = """
 import signal
 signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))  # threads that imports start inherit it
 import agent.benchmark.limit, agent.benchmark.sweep
-agent.benchmark.sweep.LIMIT_S = agent.benchmark.limit.PEAK_ROUND_S = 0.1
+agent.benchmark.sweep.LIMIT_S = agent.benchmark.limit.PEAK_ROUND_S = 0.02
+import agent.control.quantizing
+{also}
 from agent.cli import main
 main()
 """
-"""The agent, but for how long it measures each row's limit."""
+"""The agent, but for how long it measures each row's limit, and what else a test changes."""
 
 
 class Rig:
@@ -69,7 +73,8 @@ class Rig:
     What is waited for is what was said since the last start.
     """
 
-    def __init__(self, folder: Path, broker: Broker, **variables: str) -> None:
+    def __init__(self, folder: Path, broker: Broker, *, also: str = "", **variables: str) -> None:
+        self._program = BRIEF.format(also=also)
         self.folder = folder
         self.state_folder = folder / "state"
         self.broker = broker
@@ -105,7 +110,8 @@ class Rig:
         self.heard.client.publish(mark, str(time.monotonic_ns()), 1)
         self.heard.wait(lambda seen: seen.topic == mark)
         self.heard.messages.clear()
-        self.process = Process([sys.executable, "-c", BRIEF, "run", "--config", DEMO], **self._variables).__enter__()
+        agent = Born([sys.executable, "-c", self._program, "run", "--config", DEMO], **self._variables)
+        self.process = agent.__enter__()
         self.told("agent.started")
 
     def end(self, number: signal.Signals, timeout_s: float = 10.0) -> int:

@@ -20,7 +20,7 @@ class Box:
     def __init__(self, port: int, listener: Listener, folder: Path) -> None:
         self._port = port
         self._listener = listener
-        self._variables = {"EDGEPOSE_PATHS__STATE": str(folder), "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "256"}
+        self._variables = {"EDGEPOSE_PATHS__STATE": str(folder), "EDGEPOSE_SWITCH__MEASURE_S": "0.3"}
 
     def start(self) -> Process:
         self._began = datetime.now(UTC)

@@ -11,7 +11,7 @@ from agent.wire.messages import Event, State, Status
 from models.shelf.store import Store
 from tests.broker import Broker, Listener, publish
 from tests.system.conftest import TOPICS
-from tests.system.process import DEMO, Process, agent
+from tests.system.process import DEMO, SMALL, Born, Process, agent
 
 END_S = 5.0
 
@@ -146,12 +146,11 @@ agent.app.metrics_message = seam
 
 
 @pytest.mark.parametrize("seam", SEAMS)
-def test_a_defect_ends_the_process(broker: Broker, tmp_path: Path, seam: str) -> None:
+def test_a_defect_ends_the_process(broker: Broker, seam: str) -> None:
     """An exception nobody expected, in whatever thread, ends the agent at once, with its traceback in the log."""
-    driver = tmp_path / "driver.py"
-    driver.write_text(f"import agent.app\nfrom agent.cli import main\n{SEAMS[seam]}\nmain()\n")
-    variables = {"EDGEPOSE_MQTT__PORT": str(broker.port), "EDGEPOSE_METRICS__WINDOW_S": "1"}
-    said = failure(broker, Process([sys.executable, driver, "run", "--config", DEMO], **variables))
+    program = f"import agent.app\nfrom agent.cli import main\n{SEAMS[seam]}\nmain()\n"
+    variables = SMALL | {"EDGEPOSE_MQTT__PORT": str(broker.port), "EDGEPOSE_METRICS__WINDOW_S": "1"}
+    said = failure(broker, Born([sys.executable, "-c", program, "run", "--config", DEMO], **variables))
     assert "Traceback" in said
     assert "in seam" in said or "in decode" in said
     assert "ValueError: injected" in said

@@ -15,15 +15,23 @@ from tests.system.study_faults import PROMISED_S, Rig
 RECORDING = "recording frames"
 READING = "reading frames"
 """The first that the quantiser tells."""
+PRIORITY = 1
+"""As `nice` counts."""
 
 
 @pytest.fixture
-def rig(broker: Broker, tmp_path: Path) -> Iterator[Rig]:
-    """An agent that sees people at the clip's own pace: it leaves the quantiser, to which nobody gives way, a core."""
+def rig(broker: Broker, tmp_path: Path, ten_frames: Path) -> Iterator[Rig]:
+    """An agent that sees people in every picture, and takes each for a scene of its own.
+
+    Its quantiser gives way to others too, but not to all the tests that run beside it.
+    """
     feed = {
-        "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "320",
+        "EDGEPOSE_CAMERA__SOURCE": str(ten_frames),
+        "EDGEPOSE_CAMERA__FOLDER_FPS": "10",
+        "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "256",
     }
-    with Rig(tmp_path, broker, **feed) as running:
+    changed = f"agent.control.quantizing.EVERY_S, agent.control.quantizing.LOWEST = 0.0, {PRIORITY}"
+    with Rig(tmp_path, broker, also=changed, **feed) as running:
         yield running
 
 
@@ -42,22 +50,23 @@ def until(rig: Rig, step: str) -> psutil.Process | None:
     assert pictures(rig).stat().st_mode & 0o777 == 0o700
     assert rig.process is not None
     children = psutil.Process(rig.process.popen.pid).children()
+    assert [child.nice() for child in children] == [PRIORITY] * len(children)
     return children[0] if children else None
 
 
-@pytest.mark.parametrize("step", [RECORDING, READING])
-def test_cancelled(rig: Rig, step: str) -> None:
+def test_cancelled(rig: Rig) -> None:
     """A cancel ends the recording or the quantiser; frames flow as if nothing had been asked."""
-    job = begin(rig, frames=2000 if step == RECORDING else 60)
-    quantiser = until(rig, step)
-    assert (quantiser is None) == (step == RECORDING)
-    assert rig.heard.ask("cancel", id=job).status is ReplyStatus.SUCCEEDED
-    ended = rig.ended(job)
-    assert (ended.status, ended.error and ended.error.code) == (JobStatus.CANCELLED, ErrorCode.CANCELLED)
-    assert not pictures(rig).exists()
-    assert quantiser is None or not quantiser.is_running()
-    rig.state(Status.RUNNING)
-    rig.flows()
+    for step in (RECORDING, READING):
+        job = begin(rig, frames=2000 if step == RECORDING else 60)
+        quantiser = until(rig, step)
+        assert (quantiser is None) == (step == RECORDING)
+        assert rig.heard.ask("cancel", id=job).status is ReplyStatus.SUCCEEDED
+        ended = rig.ended(job)
+        assert (ended.status, ended.error and ended.error.code) == (JobStatus.CANCELLED, ErrorCode.CANCELLED)
+        assert not pictures(rig).exists()
+        assert quantiser is None or not quantiser.is_running()
+        rig.state(Status.RUNNING)
+        rig.flows()
 
 
 def test_nobody_in_view(broker: Broker, tmp_path: Path) -> None:
@@ -71,20 +80,20 @@ def test_nobody_in_view(broker: Broker, tmp_path: Path) -> None:
         assert not pictures(rig).exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_the_agent_ends_meanwhile(rig: Rig, number: signal.Signals) -> None:
+def test_the_agent_ends_meanwhile(rig: Rig) -> None:
     """A stop cancels it and leaves nothing; after a kill the next start tells that it failed and leaves nothing."""
-    job = begin(rig)
-    quantiser = until(rig, READING)
-    assert quantiser is not None
-    code = rig.end(number, PROMISED_S)
-    assert code == (0 if number is signal.SIGTERM else -number)
-    assert not psutil.wait_procs([quantiser], timeout=20)[1], "the quantiser goes on without its agent"
-    if number is signal.SIGTERM:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        job = begin(rig)
+        quantiser = until(rig, READING)
+        assert quantiser is not None
+        code = rig.end(number, PROMISED_S)
+        assert code == (0 if number is signal.SIGTERM else -number)
+        assert not psutil.wait_procs([quantiser], timeout=20)[1], "the quantiser goes on without its agent"
+        if number is signal.SIGTERM:
+            assert not pictures(rig).exists()
+        rig.start()
         assert not pictures(rig).exists()
-    rig.start()
-    assert not pictures(rig).exists()
-    ended = rig.ended(job)
-    assert ended.status is (JobStatus.CANCELLED if number is signal.SIGTERM else JobStatus.FAILED)
-    assert ended.error is not None
-    assert ended.error.hint
+        ended = rig.ended(job)
+        assert ended.status is (JobStatus.CANCELLED if number is signal.SIGTERM else JobStatus.FAILED)
+        assert ended.error is not None
+        assert ended.error.hint

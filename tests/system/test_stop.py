@@ -13,7 +13,7 @@ from agent.wire.messages import State, Status
 from tests.broker import Broker, Listener, free_port
 from tests.link.proxy import Proxy
 from tests.system.conftest import TOPICS
-from tests.system.process import Process, agent
+from tests.system.process import Process, agent, started
 
 PROMISED_S = 2.0
 
@@ -105,7 +105,7 @@ def test_while_the_broker_is_a_black_hole(broker: Broker) -> None:
 
 def test_before_there_is_an_agent() -> None:
     """A stop that comes while the program is still being loaded is no failure either."""
-    with agent(free_port(), EDGEPOSE_LOG__LEVEL="error") as process:
+    with started(free_port(), EDGEPOSE_LOG__LEVEL="error") as process:
         proc, pause = Path(f"/proc/{process.popen.pid}"), threading.Event()
         while not takes(proc, signal.SIGTERM):
             pause.wait(0.005)

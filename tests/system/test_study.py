@@ -12,7 +12,7 @@ from agent.wire.messages import Status
 from tests.broker import Broker
 from tests.capture.mjpeg import MjpegCamera
 from tests.system import study_faults
-from tests.system.study_faults import FIVE, TOPICS, Rig, back, each_once, live_from
+from tests.system.study_faults import FIVE, FOUR, TOPICS, Rig, back, each_once, live_from
 
 REFUSED: dict[str, dict[str, Any]] = {
     "set-device": {"device": "SIMCPU"},
@@ -119,16 +119,16 @@ def test_a_sweep_that_applies_the_best(rig: Rig) -> None:
 
 
 def test_kills(rig: Rig) -> None:
-    """Kill -9 in row 3 of 5: it goes on there, with nothing measured twice; row 4, killed twice, is given up."""
-    study_faults.killed(rig, FIVE, 3)
-    study_faults.killed_again(rig, FIVE, 4)
+    """Kill -9 in row 2 of 4: it goes on there, with nothing measured twice; row 3, killed twice, is given up."""
+    study_faults.killed(rig, FOUR, 2)
+    study_faults.killed_again(rig, FOUR, 3)
 
 
 def test_stop_and_cancel(rig: Rig) -> None:
-    """A stop in row 2 of 5 ends the agent at once and the row is measured later; a cancel ends the sweep for good."""
-    study_faults.stopped(rig, FIVE, 2)
-    study_faults.cancelled(rig, FIVE, 2)
-    study_faults.cancelled_and_killed(rig, FIVE, 2)
+    """A stop in row 2 of 4 ends the agent at once and the row is measured later; a cancel ends the sweep for good."""
+    study_faults.stopped(rig, FOUR, 2)
+    study_faults.cancelled(rig, FOUR, 2)
+    study_faults.cancelled_and_killed(rig, FOUR, 2)
 
 
 def test_outages(broker: Broker, tmp_path: Path, cache: Path) -> None:
@@ -138,7 +138,7 @@ def test_outages(broker: Broker, tmp_path: Path, cache: Path) -> None:
         Rig(tmp_path, broker, EDGEPOSE_PATHS__CACHE=str(cache), **live_from(camera)) as rig,
     ):
         rig.flows()
-        study_faults.outages(rig, FIVE, 2, camera)
+        study_faults.outages(rig, FOUR, 2, camera)
 
 
 def test_a_clip_of_the_camera(broker: Broker, tmp_path: Path, cache: Path) -> None:

@@ -10,7 +10,7 @@ from paho.mqtt.client import MQTTMessage
 from agent.wire.messages import Event, Info, Keypoints, Message, Metrics, State, Status
 from tests.broker import Broker, Listener
 from tests.system.conftest import TOPICS
-from tests.system.process import BIN, Process, agent, finished
+from tests.system.process import BIN, SEEING, Process, agent, finished, started
 
 WINDOWS = 3
 WINDOW_S = 2.0
@@ -29,7 +29,7 @@ def heard(module_broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> It
     cold = str(tmp_path_factory.mktemp("cold"))
     with (
         Listener(module_broker.port) as listener,
-        agent(module_broker.port, EDGEPOSE_PATHS__CACHE=cold, EDGEPOSE_METRICS__WINDOW_S=str(WINDOW_S)),
+        started(module_broker.port, **SEEING, EDGEPOSE_PATHS__CACHE=cold, EDGEPOSE_METRICS__WINDOW_S=str(WINDOW_S)),
     ):
         listener.wait(
             lambda seen: seen.topic == TOPICS.metrics and len(listener.payloads(TOPICS.metrics)) >= WINDOWS,

@@ -5,14 +5,14 @@ from agent.wire.messages import Metrics, State, ZoneMessage
 from tests.broker import Broker
 from tests.commander import Commander
 from tests.system.conftest import TOPICS
-from tests.system.process import agent
+from tests.system.process import SEEING, agent
 
 EVERYWHERE = {"polygon": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]}
 
 
 def test_zones_are_set_and_taken_away_live(broker: Broker) -> None:
     """A zone over the whole picture is counted in from the next frame on, expires, and is cleared; a mask hides all."""
-    with Commander(broker.port, TOPICS) as commander, agent(broker.port, EDGEPOSE_METRICS__WINDOW_S="1"):
+    with Commander(broker.port, TOPICS) as commander, agent(broker.port, **SEEING, EDGEPOSE_METRICS__WINDOW_S="1"):
         commander.wait(lambda seen: seen.topic == TOPICS.keypoints, timeout_s=60)
         reply = commander.ask("set-zones", zones={"hall": EVERYWHERE})
         assert (reply.status, reply.result) == (ReplyStatus.SUCCEEDED, {"zones": ["hall"]})
