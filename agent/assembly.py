@@ -164,7 +164,8 @@ class Assembly:
             try:
                 # What commands asked for has been judged when it was accepted.
                 judged = settings.requested() != record.base.requested()
-                checked = workshop.build(settings, frames, self._stopping, judged=judged)
+                # What it names itself is somebody's choice: that nobody is in view yet speaks not against it.
+                checked = workshop.build(settings, frames, self._stopping, judged=judged, named=not judged)
             except EdgeposeError as error:
                 log.warning("engine.failed", device=settings.device, model=settings.model, error=str(error))
                 first_error = first_error or error

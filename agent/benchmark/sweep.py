@@ -190,9 +190,10 @@ class Studying:
             )
 
     def _reference(self) -> Sequence[Poses]:
-        """What FP32 finds on the CPU in each frame of the clip; looked at once."""
+        """What the best precision here finds on the CPU in each frame of the clip; looked at once."""
         if self._found is None:
-            plain = Settings(model=self._study.model, device="CPU", precision="FP32", hint="throughput")
+            best = self._bench.store.precisions(self._study.model)[0]
+            plain = Settings(model=self._study.model, device="CPU", precision=best, hint="throughput")
             with self._engine(plain) as engine:
                 self._found = self._run(engine, POSSIBLE, keep_poses=True).poses
         return self._found

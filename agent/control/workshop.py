@@ -66,13 +66,15 @@ class Workshop:
         cancelled: threading.Event,
         *,
         judged: bool = False,
+        named: bool = False,
         tell: Tell = lambda _step, _share: None,
     ) -> CheckedLane:
         """Build and check an engine, and try it on ``frames``, which should show people.
 
         The input size follows the last of the frames. A precision that has been ``judged`` before needs no people in
-        view now. ``tell`` hears what is being measured. Raises ModelError, ConfigError, EngineError, TrialError,
-        AccuracyError, and CancelledError between two steps once ``cancelled`` is set.
+        view now, nor does one that the configuration has ``named``. ``tell`` hears what is being measured. Raises
+        ModelError, ConfigError, EngineError, TrialError, AccuracyError, and CancelledError between two steps once
+        ``cancelled`` is set.
         """
         card = self._store.card(settings.model)
         size = self.size(settings.model, frames[-1] if frames else None)
@@ -80,7 +82,7 @@ class Workshop:
         decoder = self._decoder(card, self._config.model.person_score_min)
         try:
             _stop_if(cancelled)
-            agreement = self._try_on(engine, card, frames, cancelled, judged=judged)
+            agreement = self._try_on(engine, card, frames, cancelled, judged=judged, named=named)
         except BaseException:
             engine.close()
             raise
@@ -155,6 +157,7 @@ class Workshop:
         cancelled: threading.Event,
         *,
         judged: bool,
+        named: bool,
     ) -> Agreement | None:
         decoder = self._decoder(card, POSSIBLE)
         compared = not is_reference(engine) and not (judged and exact(engine))
@@ -171,17 +174,18 @@ class Workshop:
         for reference, poses in zip(self._reference(engine.spec, card, frames), found, strict=True):
             tally.add(reference, poses)
         agreement = tally.agreement()
-        self._judge(engine.spec, agreement, judged=judged)
+        self._judge(engine.spec, agreement, judged=judged or named)
         return agreement
 
     def _reference(self, spec: EngineSpec, card: NetworkCard, frames: Sequence[Frame]) -> list[Poses]:
-        """What FP32 finds at the same input size."""
+        """What is found at the same input size by the processor, in f32, with the best weights that are here."""
         wanted = EngineSpec(spec.model, REFERENCE_DEVICE, "FP32", spec.height, spec.width)
         decoder = self._decoder(card, POSSIBLE)
 
         def make(each: NetworkCard, spec: EngineSpec) -> Engine:
-            self._store.verify_variant(each.name, "FP32")  # a damaged judge would let anything pass
-            xml = self._store.variant(each.name, "FP32")
+            best = self._store.precisions(each.name)[0]
+            self._store.verify_variant(each.name, best)  # a damaged judge would let anything pass
+            xml = self._store.variant(each.name, best)
             return build_engine(self._core, each, xml, spec, roles_of(each), cache=None)
 
         with build(self._store, card, wanted, self._stages(), make) as reference:
@@ -191,7 +195,8 @@ class Workshop:
         """Raises AccuracyError for a precision that loses too much, or that nothing speaks for."""
         bar = {"missed_max": self._config.switch.missed_max, "oks_min": self._config.switch.oks_min}
         found = verdict(agreement, **bar)
-        if found.outcome is Outcome.UNJUDGED and spec.precision == "INT8" and not judged:
+        only = spec.precision == self._store.precisions(spec.model)[0]  # there is nothing better to choose
+        if found.outcome is Outcome.UNJUDGED and spec.precision == "INT8" and not (judged or only):
             # With nobody in view, what was measured when it was made has to speak for it.
             certificate = self._store.certificate(spec.model, "INT8")
             if certificate:

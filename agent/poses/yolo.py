@@ -4,7 +4,9 @@ The graph ends in one output (1, 56, N): N guesses, one per anchor, each 4 + 1 +
 and height of the box and x and y of the joints are pixels of the input; the score and the joints' visibility are
 already 0..1 (the layout: Ultralytics' class Pose, ``ultralytics/nn/modules/head.py``). Many guesses are of the same
 person: greedy non-maximum suppression keeps the best of those whose boxes overlap, as Ultralytics' own does.
-Exports with suppression inside (``nms=True``, the end-to-end head of YOLO26) have another output and are not this.
+
+An end-to-end export (``nms=False`` of today's Ultralytics, YOLO26 as it comes) has chosen its people itself and has
+another output, (1, N, 57): N rows, best first, each x1, y1, x2, y2, a score, a class, and the joints as above.
 """
 
 import cv2
@@ -18,6 +20,9 @@ Floats = NDArray[np.float32]
 
 SCORE_ROW = 4
 JOINTS_FROM = 5
+CHOSEN = 57
+"""Numbers of a person in an end-to-end export: the class stands between score and joints."""
+CHOSEN_JOINTS_FROM = 6
 CANDIDATES = 512
 """So many of the best guesses are compared with each other; a person is guessed by about ten anchors."""
 
@@ -37,6 +42,8 @@ class YoloDecoder:
 
     def decode(self, raw: tuple[Floats, ...], letterbox: Letterbox) -> Poses:
         """Poses in pixels of the original frame, best first."""
+        if raw[0].shape[-1] == CHOSEN and raw[0].shape[1] != JOINTS_FROM + 51:
+            return self._chosen(raw[0][0], letterbox)
         guesses = raw[0][0]
         likely = np.flatnonzero(guesses[SCORE_ROW] >= self._score_min)
         if not len(likely):
@@ -52,4 +59,15 @@ class YoloDecoder:
         keypoints[..., 2].clip(0, 1, out=keypoints[..., 2])  # a quantised sigmoid can round past its end
         corner = letterbox.to_frame(people[:, :2])
         boxes = np.concatenate((corner, people[:, 2:SCORE_ROW] / letterbox.scale), axis=1)
+        return Poses(keypoints, boxes, people[:, SCORE_ROW].clip(0, 1))
+
+    def _chosen(self, rows: Floats, letterbox: Letterbox) -> Poses:
+        """People of (N, 57) rows: the network has left one for each, and nobody's rows score next to nothing."""
+        best = (-rows[:, SCORE_ROW]).argsort(kind="stable")[: self._persons_max]
+        people = rows[best[rows[best, SCORE_ROW] >= self._score_min]]
+        keypoints = people[:, CHOSEN_JOINTS_FROM:].reshape(-1, 17, 3).copy()
+        keypoints[..., :2] = letterbox.to_frame(keypoints[..., :2])
+        keypoints[..., 2].clip(0, 1, out=keypoints[..., 2])
+        corners = letterbox.to_frame(people[:, :SCORE_ROW].reshape(-1, 2, 2)).reshape(-1, 4)
+        boxes = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), axis=1)
         return Poses(keypoints, boxes, people[:, SCORE_ROW].clip(0, 1))

@@ -120,6 +120,10 @@ class Output(Part):
     """Where the channels stand; None is where the input has them."""
 
 
+END_TO_END = 57
+"""Numbers of a person in a YOLO-pose export that has chosen its people itself."""
+
+
 class Decoder(Part):
     """How the outputs become poses."""
 
@@ -141,7 +145,8 @@ class Decoder(Part):
     @property
     def selects(self) -> bool:
         """Whether the network selects the people itself: its outputs have as many rows as it found."""
-        return self.family == "rtmo"
+        end_to_end = self.family == "yolo" and any(head.channels == END_TO_END for head in self.heads.values())
+        return self.family == "rtmo" or end_to_end
 
     @property
     def detects(self) -> bool:

@@ -44,6 +44,9 @@ class Summary:
     original_bytes: int | None
 
 
+WORKING = ("Convolution", "GroupConvolution", "MatMul")
+
+
 def inspect(card: NetworkCard, store: Store, height: int | None = None, width: int | None = None) -> Summary:
     """Describe an installed network at an input size, by default the card's. Raises ModelError."""
     manifest = store.manifest(card.name)
@@ -85,18 +88,26 @@ def resized(model: ov.Model, card: NetworkCard, height: int, width: int) -> ov.M
 
 def _tensors(ports: list[ov.Output]) -> tuple[TensorInfo, ...]:
     return tuple(
-        TensorInfo(port.get_any_name(), str(port.get_partial_shape()), port.get_element_type().get_type_name())
+        TensorInfo(_name(port), str(port.get_partial_shape()), port.get_element_type().get_type_name())
         for port in ports
     )
 
 
+def _name(port: ov.Output) -> str:
+    return port.get_any_name() if port.get_names() else str(port.get_node().get_friendly_name())
+
+
 def multiply_accumulates(model: ov.Model) -> int:
-    """Count the multiply-accumulates of a network of static shape."""
+    """Count the multiply-accumulates of a network, but for what has no size before it runs, behind a selection."""
     return sum(work_of(op) for op in model.get_ops())
 
 
 def work_of(op: ov.Node) -> int:
-    """Multiply-accumulates of one operation of static shape; 0 of all but convolutions and matrix products."""
+    """Multiply-accumulates of one operation; 0 of all but convolutions and matrix products of known sizes."""
+    if op.get_type_name() not in WORKING:
+        return 0
+    if any(port.get_partial_shape().is_dynamic for port in (*op.inputs(), *op.outputs())):
+        return 0
     per_output: int
     match op.get_type_name():
         case "Convolution":

@@ -40,6 +40,17 @@ def write_yolo(xml: Path, *, size: int | None = SIZE, rows: int = 56, half: bool
     _save([answer], data, xml, half=half)
 
 
+def write_chosen(xml: Path) -> None:
+    """Save an end-to-end export: input "x", takes 0..1, one output (1, 300, 57), the people first."""
+    data, brightness = _first_channel(SIZE, "x")
+    rows, scored = np.zeros((2, 1, 300, 57), np.float32)
+    rows[0, :3, :4] = corners_of(people())
+    rows[0, :3, 6:] = people().reshape(3, 51)
+    rows[0, 3:, 5] = 1  # another class, of score 0
+    scored[0, :3, 4] = SCORES
+    _save([ops.add(ops.constant(rows), ops.multiply(ops.constant(scored), brightness))], data, xml, half=False)
+
+
 def write_rtmo(xml: Path) -> None:
     """Save an export: input "input", takes 0..255, non-maximum suppression inside, as many rows as there are people."""
     data, brightness = _first_channel(SIZE, "input")

@@ -50,3 +50,14 @@ def test_impossible_size_is_refused(height: int, width: int, store: Store) -> No
     """A size that is no multiple of the stride is refused with the stride."""
     with pytest.raises(ModelError, match="multiples of 32"):
         inspect(CARD, store, height, width)
+
+
+def test_what_has_no_size_before_it_runs_counts_nothing() -> None:
+    """Behind a selection of people rows have no number: a matrix product there is no error, and the rest is counted."""
+    data = ops.parameter([1, 3, 8, 8], np.float32)
+    plain = ops.convolution(data, np.ones((2, 3, 1, 1), np.float32), [1, 1], [0, 0], [0, 0], [1, 1])
+    rows = ops.reshape(plain, np.array([-1, 4], np.int64), special_zero=False)
+    kept = ops.non_zero(ops.greater(ops.reduce_mean(rows, np.array([1]), keep_dims=False), np.float32(0)))
+    chosen = ops.gather(rows, ops.squeeze(kept, np.array([0])), np.int64(0))
+    product = ops.matmul(chosen, np.ones((4, 7), np.float32), transpose_a=False, transpose_b=False)
+    assert multiply_accumulates(ov.Model([product], [data], "selects")) == 2 * 3 * 64

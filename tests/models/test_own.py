@@ -1,6 +1,7 @@
 """Networks of the user's own: from a card and its files to poses."""
 
 import json
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -13,8 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 from agent.capture.frame import Frame
-from agent.config.tree import InputSize
-from agent.errors import EdgeposeError, ModelError
+from agent.config.tree import Config, Inference, InputSize, Model
+from agent.control.settings import Settings
+from agent.control.workshop import CheckedLane, Workshop
+from agent.errors import AccuracyError, EdgeposeError, ModelError
+from agent.inference.devices import open_core
+from agent.pipeline import infer
 from agent.poses.decoders import roles_of
 from models.cli import cli
 from models.getting.own import add
@@ -22,7 +27,7 @@ from models.judging.run import Runner
 from models.shelf import golden
 from models.shelf.catalogue import Precision
 from models.shelf.store import Store
-from tests.models.own_networks import SCORES, SIZE, people, write_rtmo, write_yolo
+from tests.models.own_networks import SCORES, SIZE, people, write_chosen, write_rtmo, write_yolo
 
 EXAMPLES = {"my-yolo": ("yolo11n-pose.xml", write_yolo), "my-rtmo": ("end2end.onnx", write_rtmo)}
 RED, BLUE = 2, 0
@@ -207,3 +212,51 @@ def test_catalogue_card_is_not_yours(tmp_path: Path) -> None:
     card.write_bytes((files("models") / "cards" / "movenet-multipose.toml").read_bytes())
     with pytest.raises(ModelError, match="is not the card of a network of your own"):
         add(card, tmp_path, Store(tmp_path / "store"), roles_of)
+
+
+def test_end_to_end_export(tmp_path: Path) -> None:
+    """What has chosen its people itself is read as it is: everybody in their place, nobody from rows of nothing."""
+    write_chosen(tmp_path / "export" / "yolo11n-pose.xml")
+    card = example("my-yolo", tmp_path, changes={"channels = 56": "channels = 57, axis = 2"})
+    store = Store(tmp_path / "store")
+    add(card, tmp_path / "export", store, roles_of)
+    with Runner("my-yolo", store, precision="FP32", device="CPU", size=InputSize(), score_min=0.2) as runner:
+        poses = runner.poses(picture(RED, 255))
+        assert len(runner.poses(picture(RED, 70))) == 2
+    np.testing.assert_allclose(poses.scores, SCORES, rtol=1e-3)
+    np.testing.assert_allclose(poses.keypoints[..., :2], people()[..., :2] * 2 + 0.5, atol=0.2)
+    np.testing.assert_allclose(poses.boxes[:, :2], people()[..., :2].min(axis=1) * 2 + 0.5, atol=0.2)
+
+
+def checked(store: Store, precision: Precision, *, named: bool = False) -> CheckedLane:
+    """The engine of my-yolo, tried on one frame with three people."""
+    config = Config(model=Model(name="my-yolo"), inference=Inference(cache=False, device="CPU", precision=precision))
+    workshop = Workshop(config, open_core({}), store)
+    return workshop.build(Settings.of(config), [picture(RED, 255)], threading.Event(), named=named)
+
+
+@pytest.mark.parametrize("precision", ["FP16", "INT8"])
+def test_a_network_of_one_precision_runs(tmp_path: Path, precision: Precision) -> None:
+    """Without FP32 the best there is judges: the network starts, and finds the people."""
+    write_yolo(tmp_path / "export" / "yolo11n-pose.xml", half=precision == "FP16")
+    store = Store(tmp_path / "store")
+    add(example("my-yolo", tmp_path, changes={"FP32 = ": f"{precision} = "}), tmp_path / "export", store, roles_of)
+    assert store.precisions("my-yolo") == (precision,)
+    lane = checked(store, precision).lane
+    assert len(infer(lane.engine, lane.decoder, picture(RED, 255))) == 3
+    lane.engine.close()
+
+
+def test_int8_that_the_configuration_names_starts(tmp_path: Path) -> None:
+    """One frame has too few people to judge by: that stops a command, and not what somebody has chosen at home."""
+    write_yolo(tmp_path / "export" / "yolo11n-pose.xml")
+    both = 'FP32 = "yolo11n-pose.xml"\nINT8 = "yolo11n-pose.xml"'
+    store = Store(tmp_path / "store")
+    card = example("my-yolo", tmp_path, changes={'FP32 = "yolo11n-pose.xml"': both})
+    add(card, tmp_path / "export", store, roles_of)
+    with pytest.raises(AccuracyError, match="too few to judge"):
+        checked(store, "INT8")
+    lane = checked(store, "INT8", named=True)
+    assert lane.agreement is not None
+    assert lane.agreement.people == 3
+    lane.lane.engine.close()
