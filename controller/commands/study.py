@@ -190,8 +190,8 @@ def _print(given: Given, started: Started, out: Path | None) -> None:
 def report(file: Path, html: Path | None, csv: Path | None, md: Path | None, svg: Path | None, *, force: bool) -> None:
     """Show a study that --out of `controller sweep` or `benchmark` has written; no broker is needed.
 
-    Without an option its table and what it found are printed. --html and --svg draw charts, which needs the extra
-    `report`.
+    Without an option its table and what it found are printed. --svg draws charts into files, which needs the extra
+    `report`; the page of --html has its own.
     """
     for path, suffix in ((html, ".html"), (csv, ".csv"), (md, ".md")):
         if path is not None:

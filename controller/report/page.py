@@ -1,33 +1,35 @@
 """A study as one HTML page that fetches nothing: its charts are in it, there is no script, no font, no style sheet."""
 
-import base64
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Final
 
 from agent.wire.study import Study
-from controller.report.charts import Chart, charts
+from controller.report.charts import charts
 from controller.report.compare import Finding
-from controller.report.drawing import svg
 from controller.report.facts import RUN_HEADINGS, RUN_MEANING, facts, reasons, run_cells, title
+from controller.report.inline import STYLE as CHARTS_STYLE
+from controller.report.inline import figure
 from controller.report.rows import COLUMNS, entries, runs_of
 from controller.report.words import conclusion
 
 STYLE: Final = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8882; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 0 auto; padding: 1rem 1.5rem 4rem; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 100rem; margin: 0 auto; }
+body { padding: 1rem clamp(.7rem, 2vw, 1.5rem) 4rem; }
+p, dl { max-width: 70rem; }
 h1, h2 { line-height: 1.2; }
 h2 { margin-top: 2.5rem; }
 dt { font-weight: 600; margin-top: .7rem; }
 dd { margin: 0 0 0 1.2rem; }
 figure { margin: 1.5rem 0; }
-figure img { display: block; width: 100%; background: #fff; border: 1px solid var(--line); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-th { white-space: nowrap; }
-td.figure, th.figure { text-align: right; white-space: nowrap; }
+th, td { padding: .3rem .45rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
+td.figure, th.figure { text-align: right; }
+td.figure { white-space: nowrap; }
+@media (max-width: 85rem) { table { font-size: 12px; } td.figure { white-space: normal; } }
 tr.set { font-weight: 600; background: var(--soft); }
 tr.not td { opacity: .65; }
 @media print {
@@ -42,15 +44,15 @@ tr.not td { opacity: .65; }
 
 
 def as_html(study: Study) -> str:
-    """Make the page; it is XML as well. Raises :class:`ControllerError` without Matplotlib."""
+    """Make the page; it is XML as well."""
     name = escape(title(study))
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en" xmlns="http://www.w3.org/1999/xhtml">\n<head>\n<meta charset="utf-8" />',
             '<meta name="viewport" content="width=device-width, initial-scale=1" />',
-            f"<title>{name}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>",
+            f"<title>{name}</title>\n<style>{STYLE}{CHARTS_STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>",
             *_section("What it found", _findings(conclusion(study))),
-            *_section("Charts", (_figure(chart) for chart in charts(study))),
+            *_section("Charts", map(figure, charts(study))),
             *_section("Every configuration", _rows(study)),
             *_section("Rows without figures", _reasons(study)),
             *_section("What was measured, on what", _pairs((fact.name, escape(fact.value)) for fact in facts(study))),
@@ -83,12 +85,6 @@ def _code(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
-def _figure(chart: Chart) -> str:
-    # As a picture and not as elements: the ids inside the four drawings are the same.
-    data = base64.b64encode(svg(chart)).decode()
-    return f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{escape(chart.words)}" /></figure>'
-
-
 def _rows(study: Study) -> Iterator[str]:
     best = {study.best_throughput, study.best_latency}
     lines = []
@@ -111,7 +107,9 @@ def _runs(study: Study) -> Iterator[str]:
     lines = [("", run_cells(*each)) for each in runs_of(study)]
     if lines:
         table = _table(RUN_HEADINGS, lines, [False, *[True] * (len(RUN_HEADINGS) - 2), False])
-        yield f"<p>{escape(RUN_MEANING)}</p>\n<details><summary>{len(lines)} runs</summary>\n{table}\n</details>"
+        # Open: what is folded is not printed.
+        yield f"<p>{escape(RUN_MEANING)}</p>"
+        yield f'<details open="open"><summary>{len(lines)} runs</summary>\n{table}\n</details>'
 
 
 def _table(headings: Sequence[str], lines: Iterable[tuple[str, list[str]]], figures: Sequence[bool]) -> str:

@@ -18,6 +18,7 @@ from controller.report.facts import reasons
 from controller.report.files import as_csv, as_markdown
 from controller.report.page import as_html
 from controller.report.rows import COLUMNS, entries
+from controller.report.rows import number as figure
 from tests.controller.conftest import controller, run_inside
 from tests.controller.studies import ORIGINAL, Told, measured, recipe, rows, study, unmeasured
 
@@ -38,7 +39,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.fetched += [value or "" for name, value in attrs if name in FETCHING]
-        self.alternatives += [value or "" for name, value in attrs if name == "alt"]
+        self.alternatives += [value or "" for name, value in attrs if name == "aria-label"]
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +68,40 @@ def flat(place: str, value: Any) -> dict[str, Any]:
 
 
 def test_the_page_stands_alone(page: str) -> None:
-    """The page is well-formed, has no script, and fetches nothing: its four pictures are in it, each told in words."""
+    """The page is well-formed, has no script, and fetches nothing: its four charts are in it, each told in words."""
     root = ET.fromstring(page.partition("\n")[2])
     assert root.tag.endswith("html")
     seen = Page(page)
     assert not seen.tags & {"script", "link", "iframe", "object", "embed"}
-    assert len(seen.fetched) == 4
-    assert all(address.startswith("data:image/svg+xml;base64,") for address in seen.fetched)
+    assert not seen.fetched
     assert "url(" not in page
     assert "@import" not in page
     assert len(seen.alternatives) == 4
     assert "CPU INT8 140.6 and 14.2" in " ".join(seen.alternatives)
+
+
+def test_the_charts_fit_any_window_and_both_themes(page: str) -> None:
+    """Along a bar everything is a share of the width, text keeps its size, and colours are those of the theme."""
+    root = ET.fromstring(page.partition("\n")[2])
+    svg = [each for each in root.iter() if each.tag.endswith("}svg")]
+    assert svg
+    assert not [each for each in svg if each.get("viewBox") or each.get("width")]
+    for each in (inner for outer in svg for inner in outer.iter()):
+        assert all(value.endswith("%") for name in ("width", "x", "x1", "x2") if (value := each.get(name)))
+        assert "#" not in each.get("style", "") + each.get("fill", "")
+    bars = [float(each.get("width", "")[:-1]) for each in root.iter() if each.tag.endswith("}rect")]
+    assert len(bars) == 2 * sum(len(chart.bars) for chart in charts_of(study()))
+    assert 0 < min(bars) < max(bars) <= 74
+    assert "prefers-color-scheme: dark" in page
+    texts = {text for each in root.iter() if each.tag.endswith("}text") for text in each.itertext()}
+    for bar in (bar for chart in charts_of(study()) for bar in chart.bars):
+        assert set(bar.label.split("\n")) <= texts
+        assert figure(bar.entry.fps.mean) in {text.removesuffix(" *") for text in texts}
+
+
+def test_nothing_is_folded_in_print(page: str) -> None:
+    """The runs are open: what is closed is not printed."""
+    assert page.count("<details") == page.count('<details open="open"') == 1
 
 
 def test_the_page_has_every_row_and_every_cell(page: str) -> None:
