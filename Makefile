@@ -122,6 +122,11 @@ bundle: $(STAMP)  ## Everything a box without a network needs, in one tar below 
 
 install-trial: bundle  ## The installer in a clean Debian root, up to a running agent, upgraded and removed (as root)
 	unshare --mount $(BIN)/python -m tests.systemd.trial dist/edgepose-*.tar
+	$(MAKE) install-trial-next
+
+.PHONY: install-trial-next
+install-trial-next: bundle  ## The same in Debian 13: its Python, its broker, a bundle made there (as root)
+	unshare --mount $(BIN)/python -m tests.systemd.trial --suite trixie
 
 .PHONY: boot-trial
 boot-trial: bundle  ## The same with the root's own systemd, booted in systemd-nspawn: what confines the service, reboot (as root)

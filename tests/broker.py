@@ -42,6 +42,7 @@ class Broker:
         account = ["user root"] if os.geteuid() == 0 else []
         self._config.write_text("\n".join([f"listener {self.port} {self.host}", *account, *lines]) + "\n")
         self._log = folder / f"mosquitto-{self.port}.log"
+        self._command: list[str | Path] = [MOSQUITTO, "-c", self._config]
         self._process: subprocess.Popen[bytes] | None = None
         self._start_on_entry = start
 
@@ -55,9 +56,8 @@ class Broker:
 
     def start(self) -> None:
         """Start and wait until it accepts connections; again after :meth:`kill`, on the same port."""
-        assert MOSQUITTO is not None
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([MOSQUITTO, "-c", str(self._config)], stdout=log, stderr=log)
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
         for _ in range(round(START_TIMEOUT_S / 0.02)):
             with suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
                 return

@@ -46,13 +46,13 @@ class Box(Protocol):
         ...
 
 
-def debian(kept: Path) -> Path:
-    """A tar of a fresh minimal Debian or Ubuntu, of this machine's release; made with debootstrap where it is missing.
+def debian(kept: Path, suite: str, more: Sequence[str] = ()) -> Path:
+    """A tar of a fresh minimal Debian or Ubuntu with a few packages more; made with debootstrap where it is missing.
 
-    SUITE and MIRROR name another release and where it comes from.
+    MIRROR names where it comes from.
     """
-    suite = os.environ.get("SUITE") or _codename()
-    archive = kept / f"root-{suite}-{PACKAGES.replace(',', '-')}.tar"
+    packages = ",".join((PACKAGES, *more))
+    archive = kept / f"root-{suite}-{packages.replace(',', '-')}.tar"
     if archive.exists():
         return archive
     kept.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def debian(kept: Path) -> Path:
         root = Path(scratch) / "root"
         mirror = [os.environ["MIRROR"]] if os.environ.get("MIRROR") else []
         subprocess.run(
-            ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(root), *mirror],
+            ["debootstrap", "--variant=minbase", f"--include={packages}", suite, str(root), *mirror],
             check=True,
             stdout=subprocess.DEVNULL,
         )
@@ -71,11 +71,10 @@ def debian(kept: Path) -> Path:
     return archive
 
 
-def _codename() -> str:
-    release = dict(
-        line.partition("=")[::2] for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
-    )
-    return release["VERSION_CODENAME"].strip('"')
+def release() -> str:
+    """This machine's, by its name."""
+    told = dict(line.partition("=")[::2] for line in Path("/etc/os-release").read_text(encoding="utf-8").splitlines())
+    return told["VERSION_CODENAME"].strip('"')
 
 
 def unpack(archive: Path, path: Path) -> Path:
