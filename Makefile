@@ -25,7 +25,7 @@ $(STAMP): requirements.lock pyproject.toml
 venv: $(STAMP)  ## Make the virtual environment .venv with the locked dependencies
 
 demo: $(STAMP)  ## People's poses over a real broker, no camera needed (SECONDS=30 to stop by itself)
-	$(BIN)/agent demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(MODEL),--model $(MODEL))
+	$(BIN)/agent demo --page $(if $(SECONDS),--seconds $(SECONDS)) $(if $(MODEL),--model $(MODEL))
 
 test: lint  ## Lint, types and every test
 	$(BIN)/models fetch movenet-multipose rtmpose-s vtest
@@ -53,6 +53,11 @@ gpu-table: $(STAMP)  ## What each device string is on the GPU plugin: the table 
 test-homeassistant: $(STAMP)  ## The box in the real Home Assistant, which is installed for it once; ARGS go to pytest
 	$(BIN)/models fetch movenet-multipose vtest
 	$(BIN)/python -m tests.homeassistant $(ARGS)
+
+.PHONY: test-browser
+test-browser: $(STAMP)  ## The controller's page in Debian's Chromium; ARGS go to pytest, --write renews the pictures
+	$(BIN)/models fetch movenet-multipose vtest
+	$(BIN)/python -m tests.browser $(ARGS)
 
 kill-switch: $(STAMP)  ## 200 times kill -9 around a command: old or new settings, nothing lost, nothing twice
 	$(BIN)/python -m tests.system.kill_switch --times 200

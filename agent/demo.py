@@ -7,6 +7,7 @@ import logging
 import queue
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -30,6 +31,7 @@ from agent.app import Agent
 from agent.config.file import load
 from agent.config.tree import Config, InputSize
 from agent.errors import EdgeposeError
+from agent.extras import require
 from agent.observe import logs
 from agent.wire.messages import Keypoints, MessageError, Metrics, State
 from agent.wire.topics import Topics
@@ -67,6 +69,8 @@ dynamic_filters = true
 """
 DRAW_EVERY_S = 0.25
 AGENT_END_S = 5.0
+PAGE_PORT = 8420
+PAGE_END_S = 3.0
 FIRST_NEWS_S = 60.0
 """How long the first pose may take before the demo gives up: a slow machine compiles for many seconds."""
 
@@ -99,8 +103,8 @@ class Seen:
         return False
 
 
-def run_demo(*, seconds: float | None, model: str | None, port: int, video: Path | None) -> int:
-    """Run until ``seconds`` are over or Ctrl-C; 0 when people were found."""
+def run_demo(*, seconds: float | None, model: str | None, port: int, video: Path | None, page: bool = False) -> int:
+    """Run until ``seconds`` are over or Ctrl-C; 0 when people were found. ``page``: `controller dashboard` too."""
     with ExitStack() as stack:
         mqtt5, mqtt311 = stack.enter_context(embedded_broker(port))
         # What is tried out on a demo is forgotten with it.
@@ -120,7 +124,8 @@ def run_demo(*, seconds: float | None, model: str | None, port: int, video: Path
         threading.Thread(target=_run, args=(agent, ended), name="agent", daemon=True).start()
         console = Console()
         try:
-            seen = _watch(config, console, seconds, ended, (mqtt5, mqtt311))
+            address = stack.enter_context(_page(mqtt5)) if page else None
+            seen = _watch(config, console, seconds, ended, (mqtt5, mqtt311), address)
         except ControllerError as error:
             raise EdgeposeError(str(error), hint=error.hint) from error
         finally:
@@ -156,6 +161,27 @@ def embedded_broker(wanted: int) -> Iterator[tuple[int, int]]:
             yield mqtt5, mqtt311
         finally:
             broker.stop()
+
+
+@contextmanager
+def _page(broker_port: int) -> Iterator[str]:
+    """The controller's page in a process of its own, as everybody else starts it; yields its address."""
+    require("nicegui")
+    listen = f"{LOOPBACK}:{_free_port(PAGE_PORT)}"
+    start = "from controller.cli import main; main()"
+    command = [sys.executable, "-c", start, "--broker", f"{LOOPBACK}:{broker_port}", "dashboard", "--listen", listen]
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield f"http://{listen}/"
+    finally:
+        process.terminate()
+        try:
+            process.wait(PAGE_END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _start(broker: Broker) -> None:
@@ -194,7 +220,12 @@ def _configuration(port: int, model: str | None, video: Path | None, state: str)
 
 
 def _watch(
-    config: Config, console: Console, seconds: float | None, ended: "queue.SimpleQueue[int]", ports: tuple[int, int]
+    config: Config,
+    console: Console,
+    seconds: float | None,
+    ended: "queue.SimpleQueue[int]",
+    ports: tuple[int, int],
+    page: str | None,
 ) -> Seen:
     """Show what comes over the wire until the time is over, Ctrl-C, or the agent ends."""
     topics = Topics(config.device_id, config.mqtt.prefix)
@@ -206,11 +237,13 @@ def _watch(
         Live(console=console, auto_refresh=False, redirect_stderr=sys.stderr.isatty()) as live,
     ):
         _log_above_the_table()
+        if page is not None and not console.is_terminal:
+            console.print(f"The page: {page}", soft_wrap=True)
         client.subscribe([topics.keypoints, topics.metrics, topics.state])
         while time.monotonic() < deadline and ended.empty() and not seen.interrupted:
             news = [_understood(seen, message, topics) for message in client.messages(time.monotonic() + DRAW_EVERY_S)]
             if console.is_terminal:
-                live.update(_table(seen, ports), refresh=True)
+                live.update(_table(seen, ports, page), refresh=True)
             elif any(news) and seen.metrics is not None:
                 console.print(_line(seen.metrics, seen), soft_wrap=True)
             if not seen.frames and time.monotonic() - seen.began_s > FIRST_NEWS_S:
@@ -251,7 +284,7 @@ def _line(metrics: Metrics, seen: Seen) -> str:
     )
 
 
-def _table(seen: Seen, ports: tuple[int, int]) -> Group:
+def _table(seen: Seen, ports: tuple[int, int], page: str | None) -> Group:
     table = Table(title="edgepose demo: poses over MQTT", title_justify="left", show_header=False)
     metrics, state = seen.metrics, seen.state
     table.add_row("status", state.status if state else "starting")
@@ -267,15 +300,16 @@ def _table(seen: Seen, ports: tuple[int, int]) -> Group:
         table.add_row("persons now", str(len(seen.latest.persons)))
         table.add_row("persons at most", str(seen.persons_max))
         table.add_row("frames received", f"{seen.frames}, {seen.frames_with_people} with people")
-    return Group(table, Text(_to_try(ports), style="dim"))
+    return Group(table, Text(_to_try(ports, page), style="dim"))
 
 
 def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _to_try(ports: tuple[int, int]) -> str:
-    return (
+def _to_try(ports: tuple[int, int], page: str | None) -> str:
+    shown = f"In a browser: {page}\n" if page else ""
+    return shown + (
         "In another terminal (Ctrl-C ends the demo):\n"
         f"  .venv/bin/controller --broker localhost:{ports[0]} list\n"
         f"  .venv/bin/controller --broker localhost:{ports[0]} watch demo\n"

@@ -8,7 +8,7 @@ from typing import Final
 
 from agent.errors import EdgeposeError
 
-EXTRA_OF: Final = {"iotcore": "demo", "nncf": "quantize", "pycocotools": "evaluate"}
+EXTRA_OF: Final = {"iotcore": "demo", "nicegui": "dashboard", "nncf": "quantize", "pycocotools": "evaluate"}
 """Which of the project's extras brings a package alone; a box's own, `agent`, brings the others together."""
 
 

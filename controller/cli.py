@@ -37,6 +37,11 @@ STUDY: Final = "controller.commands.study"
 COMMANDS: Final = {
     "benchmark": Place(STUDY, "benchmark", "Measure one configuration of DEVICE; what is left out is as it runs now."),
     "cancel": Place(JOBS, "cancel", "End a job or a command, by its ID."),
+    "dashboard": Place(
+        "controller.commands.dashboard",
+        "dashboard",
+        "Show every box on a page of this machine, and change what it runs.",
+    ),
     "describe": Place(LOOK, "describe", "Show what DEVICE is and what it can do."),
     "events": Place("controller.commands.events", "events", "Follow what happens on a device, until Ctrl-C."),
     "forget": Place(

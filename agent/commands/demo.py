@@ -21,7 +21,8 @@ from agent.console import leave
 @click.option(
     "--video", type=click.Path(dir_okay=False, path_type=Path), help="Also write the annotated clip to this file."
 )
-def demo(seconds: float | None, model: str | None, port: int, video: Path | None) -> None:
+@click.option("--page", is_flag=True, help="Also serve `controller dashboard` for a browser on this machine.")
+def demo(seconds: float | None, model: str | None, port: int, video: Path | None, *, page: bool) -> None:
     """Show poses flowing, with nothing but this machine.
 
     Runs an agent on the sample clip and a broker of its own, and shows live what comes over it. Needs no camera, GPU
@@ -31,7 +32,7 @@ def demo(seconds: float | None, model: str | None, port: int, video: Path | None
     try:
         from agent.demo import run_demo  # noqa: PLC0415 - Ctrl-C while it is imported is an end like any other
 
-        code = run_demo(seconds=seconds, model=model, port=port, video=video)
+        code = run_demo(seconds=seconds, model=model, port=port, video=video, page=page)
     except KeyboardInterrupt:  # while it starts or ends
         code = 0
     leave(code)

@@ -105,6 +105,10 @@ class Client:
             raise self._unreachable(broker.refused(refusals[0].value))
         self._quiet_s = max(QUIET_MIN_S, QUIET_ROUND_TRIPS * (time.monotonic() - began))
 
+    def unsubscribe(self, topics: Sequence[str]) -> None:
+        """Ask the broker for no more of these; what is under way may still come."""
+        self._paho.unsubscribe(list(topics))
+
     def announce(self, topic: str, payload: bytes) -> None:
         """Publish retained with QoS 1 and wait until the broker has it."""
         self._deliver(topic, payload, retain=True)

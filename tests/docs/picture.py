@@ -95,12 +95,12 @@ def table() -> str:
         ended: queue.SimpleQueue[int] = queue.SimpleQueue()
         threading.Thread(target=lambda: ended.put(agent.run()), name="agent", daemon=True).start()
         try:
-            seen = _watch(config, Console(file=io.StringIO()), DEMO_S, ended, ports)
+            seen = _watch(config, Console(file=io.StringIO()), DEMO_S, ended, ports, None)
         finally:
             agent.stop("the picture is taken")
             ended.get(timeout=10)
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
-    console.print(_table(seen, ports), "")
+    console.print(_table(seen, ports, None), "")
     return NEEDLESS.sub("", console.export_svg(title="make demo"))
 
 

@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import threading
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -112,3 +113,24 @@ def test_a_demo_that_cannot_start(tmp_path: Path) -> None:
     assert process.errors[0].startswith("error: ")
     assert "nope" in process.errors[0]
     assert "Traceback" not in process.plain_errors
+
+
+def test_the_demo_serves_the_page_too() -> None:
+    """With --page it tells an address at which a browser finds the page, which ends with it."""
+    command = ["env", "-u", "PYTEST_CURRENT_TEST", *demo("--page", "--port", str(free_port()))]
+    with Process(command) as process:
+        process.wait_out("The page: http://")
+        (address,) = re.findall(r"The page: (http://127.0.0.1:(\d+)/)", "\n".join(process.out))
+        opened = ended = False
+        for _ in range(300):
+            try:
+                opened = urllib.request.urlopen(address[0], timeout=30).status == 200
+                break
+            except OSError:  # it is still starting
+                threading.Event().wait(0.1)
+        assert opened
+        process.signal(signal.SIGINT)
+        assert process.end(60) == 0, process.errors
+    with socket.socket() as probe:
+        ended = probe.connect_ex(("127.0.0.1", int(address[1]))) != 0
+    assert ended

@@ -1,0 +1,1 @@
+"""One local web page over the broker: the fleet, and each box with its people as they move."""
