@@ -1,6 +1,6 @@
-"""Where the tests' agents are born: a process that has imported what an agent imports, and forks itself.
+"""Where the tests' agents and commands are born: a process that has imported what they import, and forks itself.
 
-What a program imports takes most of an agent's start, a second of the processor, and the tests start hundreds of them.
+What a program imports takes most of its start, of an agent a second of the processor, and the tests start hundreds.
 One that is born here is otherwise as one that was started: a session of its own, its own arguments, environment, folder
 and outputs, and nothing before it but imports. What is promised of a start itself is tried on one that was started.
 """
@@ -19,13 +19,19 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
+from agent.lazy import Place
+
 ROOT: Final = Path(__file__).parents[1]
+BIN: Final = Path(sys.executable).parent
 REQUEST_BYTES_MAX: Final = 1 << 20
-WANTED: Final = ("agent.app", "agent.cli", *(f"agent.commands.{name}" for name in ("check_config", "doctor", "run")))
-"""What is imported beforehand."""
+PROGRAMS: Final = ("agent", "controller", "models")
+ELSE: Final = ("agent.app", "models.getting.fetch")
+"""What is imported beforehand, beside the programs and their commands."""
 
 
 class Child:
@@ -76,10 +82,51 @@ class Nursery:
         self._lock = threading.Lock()
         self._server: tuple[socket.socket, subprocess.Popen[bytes]] | None = None
 
-    def bear(self, words: Sequence[str], environment: dict[str, str], out: int, errors: int) -> Child:
-        """Have ``python`` run the words, ``-m`` and a module or ``-c`` and a program first, with these outputs."""
+    def run(
+        self,
+        words: Sequence[str | Path],
+        environment: dict[str, str],
+        *,
+        cwd: Path | None = None,
+        timeout_s: float = 60,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the words as :meth:`bear` does, to the end. Raises TimeoutExpired."""
+        (our_out, out), (our_errors, errors) = os.pipe(), os.pipe()
+        try:
+            child = self.bear(words, environment, out, errors, cwd=cwd)
+        finally:
+            os.close(out)
+            os.close(errors)
+        said = ["", ""]
+
+        def read(place: int, pipe: int) -> None:
+            with os.fdopen(pipe) as file:
+                said[place] = file.read()
+
+        readers = [threading.Thread(target=read, args=each) for each in enumerate((our_out, our_errors))]
+        for reader in readers:
+            reader.start()
+        try:
+            code = child.wait(timeout_s)
+        finally:
+            child.kill()
+            for reader in readers:
+                reader.join()
+        return subprocess.CompletedProcess(words, code, *said)
+
+    def bear(
+        self,
+        words: Sequence[str | Path],
+        environment: dict[str, str],
+        out: int,
+        errors: int,
+        *,
+        cwd: Path | None = None,
+    ) -> Child:
+        """Start one of our programs by its name, or what ``python`` is told: ``-m`` or ``-c``, then what to run."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        request = json.dumps({"words": words, "environment": environment}).encode()
+        wanted = {"words": list(map(str, words)), "environment": environment, "folder": str(cwd or ROOT)}
+        request = json.dumps(wanted).encode()
         with theirs, self._lock:
             if self._server is None:
                 self._server = self._open()
@@ -109,12 +156,16 @@ class Nursery:
         server.wait(10)
 
 
+NURSERY: Final = Nursery()
+
+
 @dataclass(frozen=True, slots=True)
 class Birth:
     """What becomes of a child."""
 
     words: list[str]
     environment: dict[str, str]
+    folder: str
     out: int
     errors: int
 
@@ -126,12 +177,17 @@ class Birth:
         os.close(self.errors)
         os.environ.clear()
         os.environ.update(self.environment)
-        kind, program, *arguments = self.words
-        sys.argv = [kind, *arguments]
-        if kind == "-m":
-            runpy.run_module(program, run_name="__main__", alter_sys=True)
+        os.chdir(self.folder)
+        sys.modules["__main__"] = own = ModuleType("__main__")
+        first, *others = self.words
+        if first in PROGRAMS:
+            sys.argv = [str(BIN / first), *others]
+            sys.exit(import_module(f"{first}.cli").main())
+        sys.argv = [first, *others[1:]]
+        if first == "-m":
+            runpy.run_module(others[0], run_name="__main__", alter_sys=True)
         else:
-            exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})
+            exec(compile(others[0], "<string>", "exec"), vars(own))
 
 
 def serve(control: socket.socket) -> Birth | None:
@@ -176,8 +232,10 @@ def serve(control: socket.socket) -> Birth | None:
 
 def main() -> None:
     """Entry point."""
-    for name in WANTED:
-        __import__(name)
+    for module in (*ELSE, *(f"{name}.cli" for name in PROGRAMS)):
+        commands: dict[str, Place] = getattr(import_module(module), "COMMANDS", {})
+        for place in commands.values():
+            import_module(place.module)
     gc.collect()
     gc.freeze()  # so that no collection in a child writes to all it shares with us
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a thread would not survive the fork"

@@ -14,6 +14,7 @@ from agent.wire.topics import Topics
 from controller.cli import main
 from tests import samples
 from tests.broker import Broker, publish_all
+from tests.nursery import NURSERY
 
 COMMAND = Path(sys.executable).with_name("controller")
 
@@ -26,9 +27,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 def controller(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
-    return subprocess.run(
-        [COMMAND, *arguments], capture_output=True, text=True, env=environment(**variables), timeout=60, check=False
-    )
+    return NURSERY.run(["controller", *arguments], environment(**variables), cwd=Path.cwd())
 
 
 def run_inside(*arguments: str) -> tuple[object, str]:

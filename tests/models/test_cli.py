@@ -10,19 +10,13 @@ from pathlib import Path
 import pytest
 
 from models.shelf.store import Store
+from tests.nursery import NURSERY
 
 MODELS = [sys.executable, "-m", "models.cli"]
 
 
 def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [*MODELS, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, **environment},
-        check=False,
-    )
+    return NURSERY.run(["models", *arguments], {**os.environ, **environment})
 
 
 def test_list(store: Store) -> None:

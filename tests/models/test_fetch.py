@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from models.shelf.catalogue import ClipCard
 from models.shelf.store import Store
 from tests.models.samples import CONTENT, clip_card
 from tests.models.server import Fault, FileServer, serving
+from tests.system.process import Born, Process
 
 QUIET = Reporter(Console(quiet=True))
 PATH = "/a/sample.avi"
@@ -245,10 +245,9 @@ fetch(card, store.Store(Path(sys.argv[2])))
 """
 
 
-def start_fetch(card: ClipCard, store: Store, steps: int = -1) -> "subprocess.Popen[bytes]":
+def start_fetch(card: ClipCard, store: Store, steps: int = -1) -> Process:
     """Fetch in another process, which kills itself before its durable step number ``steps``."""
-    command = [sys.executable, "-c", RUN, card.model_dump_json(), str(store.folder), str(steps)]
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    return Born([sys.executable, "-c", RUN, card.model_dump_json(), str(store.folder), str(steps)])
 
 
 def test_killed_during_download(server: FileServer, cache: Store) -> None:
@@ -257,7 +256,7 @@ def test_killed_during_download(server: FileServer, cache: Store) -> None:
     card = clip_card(server.url(PATH))
     with start_fetch(card, cache) as process:
         assert server.stalling.wait(30)
-        process.send_signal(signal.SIGKILL)
+        process.signal(signal.SIGKILL)
     assert cache.names() == ()
     assert fetch(card, cache, reporter=QUIET)
     assert content(cache) == CONTENT
@@ -274,10 +273,10 @@ def test_killed_at_any_step_of_the_installation(damaged: bool, server: FileServe
             fetch(card, cache, reporter=QUIET)
             cache.clip("sample").write_bytes(b"damaged")
         with start_fetch(card, cache, step) as process:
-            pass
-        if process.returncode == 0:
+            code = process.end()
+        if code == 0:
             break
-        assert process.returncode == -signal.SIGKILL
+        assert code == -signal.SIGKILL
         if cache.names() and not damaged:
             cache.verify("sample")
         installed_again = fetch(card, cache, reporter=QUIET)

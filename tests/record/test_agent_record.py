@@ -21,6 +21,7 @@ from agent.wire.messages import Message
 from models.shelf.store import Store
 from tests.broker import Broker, Listener
 from tests.controller.conftest import environment
+from tests.nursery import NURSERY
 from tests.record.conftest import messages
 
 COMMAND = str(Path(sys.executable).with_name("agent"))
@@ -37,15 +38,7 @@ def agent(folder: Path, *arguments: str, **variables: str) -> subprocess.Complet
         "EDGEPOSE_INFERENCE__CACHE": "false",
         "TMPDIR": str(folder / "scratch"),
     }
-    return subprocess.run(
-        [COMMAND, *arguments],
-        cwd=folder,
-        env=environment(**settings | variables),
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    return NURSERY.run(["agent", *arguments], environment(**settings | variables), cwd=folder)
 
 
 @pytest.mark.usefixtures("store")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
-from tests.nursery import Child, Nursery
+from tests.nursery import NURSERY, Child
 
 ROOT: Final = Path(__file__).parents[2]
 DEMO: Final = ROOT / "configs" / "demo.toml"
@@ -20,7 +20,6 @@ BIN: Final = Path(sys.executable).parent
 Entry = dict[str, Any]
 
 
-NURSERY: Final = Nursery()
 STATES: Final = tempfile.TemporaryDirectory(prefix="edgepose-states-")
 
 
@@ -131,7 +130,7 @@ class Born(Process):
     """The same of ``python -m`` or ``python -c`` that is an agent: born in the nursery, with its imports done."""
 
     def _start(self, out: int, errors: int) -> Child:
-        return NURSERY.bear([str(word) for word in self._command[1:]], self._environment, out, errors)
+        return NURSERY.bear(self._command[1:], self._environment, out, errors)
 
 
 SMALL: Final = {"EDGEPOSE_MODEL__INPUT__LONG_SIDE": "128"}
