@@ -63,6 +63,8 @@ METRICS_WINDOWS = 4
 """So many windows after the last summary the broker forgets it: a box that died has no people in view."""
 QUIET_S = 0.4
 """How long the goodbye waits for the last keypoints, so that none follows `offline`."""
+SIGN_OF_LIFE_S = 60.0
+"""The state is said again after so long: of a box that is gone, the broker then knows since when."""
 ENGINE_LOGGED = ("execution_devices", "inference_precision", "infer_requests", "compile_ms", "from_cache")
 
 
@@ -86,7 +88,10 @@ class Agent:
         self._expiry_s = math.ceil(METRICS_WINDOWS * config.metrics.window_s)
         self._source: Source | None = None
         self._known: Known | None = None
-        self._told: tuple[object, ...] = (None, None, None, None)
+        self._told: tuple[object, ...] = (None,) * 5
+        self._announced_s = -math.inf
+        self._frozen: str | None = None
+        """What was told of a picture that stands still, which is why the camera is lost."""
         self._outlet = outlet or Link(
             config.mqtt,
             self._topics,
@@ -269,7 +274,7 @@ class Agent:
             self._fail(error)
             return 1
         log.info("source.ended", frames=self._telemetry.frames_total)
-        self._standing.camera = "ended"
+        self._standing.see("ended")
         self._publish_metrics()
         self._control.happened(events.Stopped())
         return 0
@@ -310,8 +315,13 @@ class Agent:
     def _on_camera(self, event: CaptureEvent) -> None:
         # A frozen picture is only the reason: the loss is told right after it.
         warning = event.code in {"camera.lost", "camera.frozen"}
-        if event.code != "camera.frozen":
-            self._standing.camera = "lost" if event.code == "camera.lost" else "live"
+        if event.code == "camera.frozen":
+            self._frozen = event.message
+        elif event.code == "camera.lost":
+            self._standing.see("lost", self._frozen or event.message)
+        else:
+            self._frozen = None
+            self._standing.see("live")
         self._control.flowing(yes=self._standing.camera == "live")
         self._event(event.code, Severity.WARNING if warning else Severity.INFO, event.message, event.facts)
 
@@ -389,8 +399,9 @@ class Agent:
         """Announce the state when it is another one."""
         standing, state = self._standing, self._control.state
         late = self._answering is not Answering.YES
-        told = (state.record, state.phase, standing.camera, standing.last_error)
-        if all(now is before for now, before in zip(told, self._told, strict=True)):
+        told = (state.record, state.phase, standing.camera, standing.camera_cause, standing.last_error)
+        same = all(now is before for now, before in zip(told, self._told, strict=True))
+        if same and time.monotonic() - self._announced_s < SIGN_OF_LIFE_S:
             return
         self._told = told
         running = self._control.running
@@ -414,6 +425,7 @@ class Agent:
         last_s = self._telemetry.last_frame_s
         if last_s is not None:
             self._standing.last_frame_at = datetime.now(UTC) - timedelta(seconds=time.perf_counter() - last_s)
+        self._announced_s = time.monotonic()
         self._outlet.announce(self._topics.state, self._standing.message().encode())
 
     def _publish_metrics(self) -> None:

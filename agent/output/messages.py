@@ -70,6 +70,8 @@ class Standing:
     """What is asked for; None is what the configuration asks for."""
     status: Status = Status.STARTING
     camera: CameraStatus = "opening"
+    camera_cause: str | None = None
+    camera_since: datetime = field(default_factory=lambda: datetime.now(UTC))
     engine: Network | None = None
     last_error: str | None = None
     last_frame_at: datetime | None = None
@@ -82,6 +84,12 @@ class Standing:
             self.status = status
             self.since = datetime.now(UTC)
 
+    def see(self, camera: CameraStatus, cause: str | None = None) -> None:
+        """Take on a status of the camera, and why it is lost; since when moves only when it is another one."""
+        if camera != self.camera:
+            self.camera_since = datetime.now(UTC)
+        self.camera, self.camera_cause = camera, cause
+
     def message(self) -> State:
         """The state message."""
         return State(
@@ -92,7 +100,11 @@ class Standing:
             requested=self.requested or Settings.of(self.config).requested(),
             effective=effective(self.engine) if self.engine else None,
             camera=CameraState(
-                status=self.camera, source=redact(self.config.camera.source), last_frame_at=self.last_frame_at
+                status=self.camera,
+                source=redact(self.config.camera.source),
+                last_frame_at=self.last_frame_at,
+                cause=self.camera_cause,
+                since=self.camera_since,
             ),
             last_error=self.last_error,
             zones=self.zones,

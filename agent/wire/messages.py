@@ -161,6 +161,10 @@ class CameraState(Part):
     status: CameraStatus
     source: str
     last_frame_at: Timestamp | None = None
+    cause: str | None = None
+    """Why it is lost, while it is."""
+    since: Timestamp | None = None
+    """When it came to be as it is."""
 
 
 class State(Message):

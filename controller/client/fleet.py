@@ -4,9 +4,21 @@ import difflib
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
-from agent.wire.messages import OFFLINE, ONLINE, Event, Info, Keypoints, Message, MessageError, Metrics, State
+from agent.wire.messages import (
+    OFFLINE,
+    ONLINE,
+    Event,
+    Info,
+    Keypoints,
+    Message,
+    MessageError,
+    Metrics,
+    State,
+    rfc3339,
+)
 from agent.wire.topics import parse
 from controller.client.connection import Received
 from controller.errors import NoAnswerError
@@ -48,6 +60,12 @@ class Agent:
         if state.instance != metrics.instance and metrics.sent_at < state.sent_at:
             self.metrics = None
 
+    @property
+    def last_seen(self) -> datetime | None:
+        """When it said the newest of what is known of it; of an agent that runs, that is a minute ago at most."""
+        said = [each.sent_at for each in (self.info, self.state, self.metrics, self.keypoints, self.event) if each]
+        return max(said, default=None)
+
     def row(self) -> dict[str, Any]:
         """One line of `controller list`. Of an agent that is not online, what it last did is not told as current."""
         online = self.availability == "online"
@@ -63,6 +81,7 @@ class Agent:
             "fps": metrics.fps_mean if metrics else None,
             "latency_ms_p50": metrics.latency_ms_p50 if metrics else None,
             "persons": metrics.persons_mean if metrics else None,
+            "last_seen": rfc3339(self.last_seen) if self.last_seen else None,
             "agent_version": self.info.agent_version if self.info else None,
         }
 

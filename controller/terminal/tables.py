@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -77,7 +78,16 @@ def _without(table: Table, heading: str) -> Table:
     return narrower
 
 
-AGENTS_SPARED: Final = ("agent version", "persons", "latency ms p50", "precision", "model", "device", "status")
+AGENTS_SPARED: Final = (
+    "agent version",
+    "persons",
+    "last seen",
+    "latency ms p50",
+    "precision",
+    "model",
+    "device",
+    "status",
+)
 
 
 def agents(found: Iterable[Agent]) -> Table:
@@ -87,8 +97,21 @@ def agents(found: Iterable[Agent]) -> Table:
         if not number:
             for name in row:
                 table.add_column(name.replace("_", " "), justify="right" if name in _NUMBERS else "left", no_wrap=True)
+        row["last_seen"] = "now" if row["availability"] == "online" else ago(row["last_seen"])
         table.add_row(*(cell(value) for value in row.values()))
     return table
+
+
+def ago(moment: str | datetime | None, now: datetime | None = None) -> str | None:
+    """How long ago something was, by this machine's clock, in the largest unit of which there are two."""
+    if moment is None:
+        return None
+    then = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    past_s = max(0.0, ((now or datetime.now(UTC)) - then).total_seconds())
+    for unit, seconds in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if past_s >= 2 * seconds:
+            return f"{past_s // seconds:.0f} {unit} ago"
+    return f"{past_s // 1:.0f} s ago"
 
 
 def facts(agent: Agent, *parts: BaseModel | None) -> Table:
@@ -96,6 +119,9 @@ def facts(agent: Agent, *parts: BaseModel | None) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_row(Text("device_id", style="dim"), Text(agent.device_id, style="bold"))
     table.add_row(Text("availability", style="dim"), cell(agent.availability))
+    if agent.availability != "online" and agent.last_seen is not None:
+        seen = f"{agent.last_seen.astimezone():%Y-%m-%d %H:%M:%S}, {ago(agent.last_seen)}"
+        table.add_row(Text("last seen", style="dim"), cell(seen))
     for part in parts:
         if part is not None:
             add_facts(table, "", part.model_dump(mode="json", exclude={"schema_", "device_id"}))
@@ -112,6 +138,9 @@ def live(agent: Agent) -> Table:
     table.add_row(Text("frame", style="dim"), cell(agent.keypoints.seq if agent.keypoints else None))
     for name in WATCHED_METRICS:
         table.add_row(Text(name, style="dim"), cell(getattr(agent.metrics, name) if agent.metrics else None))
+    if agent.state is not None and agent.state.camera.cause is not None:
+        lost = f"{agent.state.camera.status}: {agent.state.camera.cause}"
+        table.add_row(Text("camera", style="dim"), cell(lost))
     if agent.event is not None:
         table.add_row(Text("last event", style="dim"), cell(f"{agent.event.code}: {agent.event.message}"))
     return table

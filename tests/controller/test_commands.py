@@ -4,12 +4,14 @@ import json
 import re
 import socket
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from agent.wire.messages import Info, Metrics, State
 from agent.wire.topics import Topics
+from controller.terminal.tables import ago
 from tests import samples
 from tests.authority import make_authority, tls_lines
 from tests.broker import Broker, free_port, publish, publish_all
@@ -25,6 +27,7 @@ LISTED = {
     "fps": 29.7,
     "latency_ms_p50": 12.4,
     "persons": 2.5,
+    "last_seen": "2026-01-31T06:30:00.125Z",
     "agent_version": "0.1.0",
 }
 
@@ -42,8 +45,28 @@ def test_list_as_a_table(fleet: str) -> None:
     done = controller("list", "--broker", fleet)
     header, first, second = (re.split(r"\s{2,}", line.strip()) for line in done.stdout.splitlines())
     assert header[:3] == ["device id", "availability", "status"]
-    assert first == ["edge-1", "online", "running", "movenet-multipose", "CPU", "FP32", "29.7", "12.4", "2.5", "0.1.0"]
+    assert first[:6] == ["edge-1", "online", "running", "movenet-multipose", "CPU", "FP32"]
+    assert first[6:] == ["29.7", "12.4", "2.5", "now", "0.1.0"]
     assert second[:3] == ["edge-2", "offline", "-"]
+    assert second[-2].endswith(" d ago")
+
+
+def test_an_offline_box_is_told_with_when_it_was_last_seen(fleet: str) -> None:
+    """Its status begins with the time of the newest that is known of it; one that is online has no such line."""
+    gone, there = controller("status", "edge-2", "--broker", fleet), controller("status", "edge-1", "--broker", fleet)
+    (line,) = [line for line in gone.stdout.splitlines() if line.startswith("last seen")]
+    assert f"{samples.NOW.astimezone():%Y-%m-%d %H:%M:%S}" in line
+    assert "last seen" not in there.stdout
+
+
+PAST = [(-5, "0 s ago"), (119, "119 s ago"), (170, "2 min ago"), (7200, "2 h ago"), (1e6, "11 d ago")]
+
+
+@pytest.mark.parametrize(("past_s", "told"), PAST)
+def test_how_long_ago(past_s: float, told: str) -> None:
+    """In the largest unit of which there are two; what a clock that is ahead says was just now."""
+    now = datetime.now(UTC)
+    assert ago(now - timedelta(seconds=past_s), now) == told
 
 
 def test_list_of_an_empty_broker(broker: Broker) -> None:

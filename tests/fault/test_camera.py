@@ -19,5 +19,9 @@ def test_the_state_says_when_the_last_frame_came(tmp_path: Path) -> None:
         state = next(state for state in ear.states() if state.status is Status.CAMERA_LOST)
         last = Keypoints.decode([seen for seen in ear.heard if seen.topic == TOPICS.keypoints][-1].payload)
     assert state.camera.last_frame_at is not None
+    assert state.camera.cause is not None
+    assert "no frame" in state.camera.cause
+    assert state.camera.since is not None
+    assert state.camera.last_frame_at < state.camera.since <= state.sent_at
     silent = timedelta(seconds=1)  # half of what it takes to be noticed
     assert last.captured_at <= state.camera.last_frame_at <= state.sent_at - silent

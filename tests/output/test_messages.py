@@ -121,3 +121,20 @@ def test_events_are_valid() -> None:
     event = Event.model_validate_json(message.encode())
     assert (event.device_id, event.code, event.severity) == ("edge-1", "camera.lost", Severity.WARNING)
     assert event.facts == facts
+
+
+def test_the_camera_is_told_with_why_and_since_when() -> None:
+    """A cause goes with the loss; the time moves with the status alone, not with another cause."""
+    standing = Standing(CONFIG)
+    opened = standing.message().camera
+    assert (opened.status, opened.cause, opened.since) == ("opening", None, standing.camera_since)
+    standing.see("lost", "no frame for 2 s")
+    lost = standing.message().camera
+    standing.see("lost", "the host cannot be reached")
+    again = standing.message().camera
+    assert (lost.cause, again.cause) == ("no frame for 2 s", "the host cannot be reached")
+    assert opened.since is not None
+    assert lost.since is not None
+    assert opened.since < lost.since == again.since
+    standing.see("live")
+    assert standing.message().camera.cause is None
