@@ -4,6 +4,7 @@ import os
 import shutil
 import ssl
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +32,12 @@ def context(folder: Path, name: str | None) -> ssl.SSLContext:
 def certify(folder: Path, name: str, days: int = 1) -> None:
     """Make <name>.pem of its key again, good for 127.0.0.1; with -1 day it expired yesterday."""
     request = ("req", "-new", "-key", f"{name}.key", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1")
-    sign = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", str(days), "-copy_extensions", "copy")
+    good: tuple[str, ...] = ("-days", str(days))
+    known = subprocess.run(["openssl", "x509", "-help"], capture_output=True, text=True, check=True).stderr
+    if days < 0 and "-not_after" in known:
+        past = datetime.now(UTC) + timedelta(days=days)
+        good = ("-not_before", "20000101000000Z", "-not_after", f"{past:%Y%m%d%H%M%SZ}")
+    sign = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", *good, "-copy_extensions", "copy")
     for step in ((*request, "-out", "again.csr"), ("x509", "-req", "-in", "again.csr", *sign, "-out", f"{name}.pem")):
         subprocess.run(["openssl", *step], cwd=folder, check=True, capture_output=True)
 

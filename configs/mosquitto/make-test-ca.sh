@@ -28,10 +28,18 @@ authority() { # FILE
     -addext keyUsage=critical,keyCertSign,cRLSign
 }
 
-certificate() { # FILE COMMON-NAME USAGE DAYS AUTHORITY
+# Openssl 3.5 makes nothing that is good for less than no days, those before 3.4 know no dates.
+yesterday=(-days -1)
+if openssl x509 -help 2>&1 | grep -q -- -not_after; then
+  yesterday=(-not_before 20000101000000Z -not_after "$(date -u -d yesterday +%Y%m%d%H%M%SZ)")
+fi
+
+certificate() { # FILE COMMON-NAME USAGE DAYS|past AUTHORITY
+  local good=(-days "$4")
+  [[ $4 != past ]] || good=("${yesterday[@]}")
   openssl req "${new_key[@]}" -keyout "$1.key" -out "$1.csr" -subj "/CN=$2"
   # What is not said to be a server's cannot play the broker to the other devices.
-  openssl x509 -req -in "$1.csr" -CA "$5.pem" -CAkey "$5.key" -CAcreateserial -days "$4" -out "$1.pem" \
+  openssl x509 -req -in "$1.csr" -CA "$5.pem" -CAkey "$5.key" -CAcreateserial "${good[@]}" -out "$1.pem" \
     -extfile <(printf '%s\n' "extendedKeyUsage=$3" ${6:+"subjectAltName=$6"})
   rm "$1.csr"
 }
@@ -57,7 +65,7 @@ for name in "$@" operator viewer; do
     certificate "$name" "$name" clientAuth "$days" ca
   fi
 done
-there expired || certificate expired "$1" clientAuth -1 ca
+there expired || certificate expired "$1" clientAuth past ca
 there foreign || { authority elsewhere && certificate foreign "$1" clientAuth "$days" elsewhere; }
 rm -f elsewhere.* ca.srl openssl.log
 # Certificates are for everybody to read, keys for their owner alone.

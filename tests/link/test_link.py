@@ -15,7 +15,6 @@ from agent.config.tree import Mqtt
 from agent.errors import LinkError
 from agent.link import Dropped, Link, link
 from agent.policies import RECONNECT_TAKEN_OVER
-from agent.wire import broker as broker_words
 from agent.wire.broker import BrokerError
 from agent.wire.messages import CameraState, Requested, State, Status
 from tests.broker import Broker, Listener, free_port, publish
@@ -257,7 +256,7 @@ def a_state(instance: str | None) -> bytes:
 def test_another_client_with_our_id_is_told_and_given_time(
     broker: Broker, states: States, logs: Logs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two links with one id notice it, though this broker gives no reason; it is told once, and they wait."""
+    """Two links with one id notice it, though mosquitto 2.0.11 gives no reason; it is told once, and they wait."""
     monkeypatch.setattr(link, "pause_s", pauses := Pauses())
     told: list[BrokerError | Dropped] = []
     mqtt = Mqtt(host=broker.host, port=broker.port)
@@ -267,8 +266,9 @@ def test_another_client_with_our_id_is_told_and_given_time(
     with twins[0]:
         logs.wait("broker.connected")
         with twins[1]:
-            logs.wait("broker.lost", lambda entry: "another agent" in entry["cause"])
-    assert [str(error) for error in told][:1] == [broker_words.thrown_out().cause]
+            logs.wait("broker.lost", lambda entry: entry["cause"] in link.TAKEN_OVER_CAUSES)
+    assert {str(error) for error in told[:1]} <= link.TAKEN_OVER_CAUSES
+    assert told
     assert RECONNECT_TAKEN_OVER in pauses.seen
 
 
