@@ -59,6 +59,10 @@ test-browser: $(STAMP)  ## The controller's page in Debian's Chromium; ARGS go t
 	$(BIN)/models fetch movenet-multipose vtest
 	$(BIN)/python -m tests.browser $(ARGS)
 
+.PHONY: test-node
+test-node: $(STAMP)  ## The contract in AsyncAPI's own parser, the flow in Node-RED; both are installed for it once
+	$(BIN)/python -m tests.node $(ARGS)
+
 kill-switch: $(STAMP)  ## 200 times kill -9 around a command: old or new settings, nothing lost, nothing twice
 	$(BIN)/python -m tests.system.kill_switch --times 200
 

@@ -1,44 +1,41 @@
-"""`agent schema`: the messages of the wire for machines."""
+"""`agent schema`: the contract of the wire for machines."""
 
 import json
-from typing import Any
+from pathlib import Path
 
 import click
-from pydantic import BaseModel
 
-from agent.wire import messages
-from agent.wire.commands import ARGS
+from agent import __version__
+from agent.wire import schema as contract
 
 
 @click.command()
-def schema() -> None:
+@click.option("--asyncapi", is_flag=True, help="Print the AsyncAPI 3 document of all topics instead.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write both into this folder, a file for each message and command.",
+)
+def schema(out: Path | None, *, asyncapi: bool) -> None:
     """Print the JSON Schemas of all messages and commands.
 
     Keys that a schema does not name are to be ignored: a later agent may add some.
     """
-    found = {_name(kind): _of(kind) for kind in sorted(messages.Message.__subclasses__(), key=_name)}
-    found |= {f"command/{name}": _of(args, closed=True) for name, args in sorted(ARGS.items())}
-    click.echo(json.dumps(found, indent=2))
+    if out is None:
+        click.echo(text(contract.asyncapi(__version__) if asyncapi else contract.schemas()), nl=False)
+        return
+    for name, document in files().items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(document, encoding="utf-8")
 
 
-def _name(kind: type[messages.Message]) -> str:
-    """What the message calls itself, `state` of `edgepose.state/1`."""
-    return str(kind.model_fields["schema_"].default).removeprefix("edgepose.").partition("/")[0]
+def files() -> dict[str, str]:
+    """Every file of the contract, by its path below a folder."""
+    found = {f"{name}.schema.json": text(made) for name, made in contract.schemas().items()}
+    return found | {"asyncapi.json": text(contract.asyncapi(__version__))}
 
 
-def _of(kind: type[BaseModel], *, closed: bool = False) -> Any:  # noqa: ANN401 - JSON
-    made = kind.model_json_schema()
-    return made if closed else _open(made)
-
-
-def _open(schema: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return it without "no other keys", which the agent holds itself to and readers must not hold it to."""
-    match schema:
-        case dict():
-            return {
-                key: _open(value) for key, value in schema.items() if (key, value) != ("additionalProperties", False)
-            }
-        case list():
-            return [_open(each) for each in schema]
-        case _:
-            return schema
+def text(document: object) -> str:
+    """The document as it is printed and written."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

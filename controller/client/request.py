@@ -235,3 +235,19 @@ class Request:
         if device not in self._online and self.target.group is None:
             raise MessageError("this device was not asked")
         return reply
+
+
+def command(
+    session: Session, device: str, name: str, args: Mapping[str, JsonValue] | None = None, *, answer_s: float = 180.0
+) -> Outcome:
+    """Have one box carry out a command, and wait for its reply, for at most ``answer_s`` seconds.
+
+    What a box refuses or fails at is no exception: ``outcome.status`` and ``outcome.reply.error`` say so. Raises
+    :class:`NoAnswerError` for a box nobody knows, :class:`UsageError` for arguments no box would read, and
+    :class:`BrokerUnreachableError`.
+    """
+    request = Request(session, Target(device=device), Order(name, args or {}, answer_s))
+    request.send()
+    request.collect()
+    (outcome,) = request.outcomes()
+    return outcome

@@ -22,9 +22,9 @@ from controller.client.address import Address
 from controller.client.connection import Client, Received
 from controller.client.fleet import Agent, Availability, Fleet
 from controller.client.following import read_job
-from controller.client.request import Order, Outcome, Request
+from controller.client.request import Outcome
+from controller.client.request import command as ask
 from controller.client.session import Session
-from controller.client.target import Target
 from controller.errors import ControllerError
 
 HISTORY_S: Final = 600.0
@@ -105,13 +105,8 @@ class Hub:
 
     def command(self, device: str, command: str, args: Mapping[str, JsonValue]) -> Outcome:
         """Send a command on a connection of its own and wait for its reply. Raises :class:`ControllerError`."""
-        order = Order(command, args, ANSWER_S)
         with Session(self._address, prefix=self._prefix, timeout_s=self._timeout_s, key=self._key) as session:
-            request = Request(session, Target(device=device), order)
-            request.send()
-            request.collect()
-            (outcome,) = request.outcomes()
-        return outcome
+            return ask(session, device, command, args, answer_s=ANSWER_S)
 
     def _run(self) -> None:
         while not self._stop.is_set():

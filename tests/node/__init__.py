@@ -1,0 +1,1 @@
+"""What others build with, in their own programs: AsyncAPI's parser and Node-RED. `make test-node`."""
