@@ -69,6 +69,7 @@ COMMANDS: Final = {
     "set-device": Place(CHANGE, "set_device", "Run on another processor, or on several."),
     "set-zones": Place("controller.commands.zones", "set_zones", "Count people in other zones, live."),
     "set-hint": Place(CHANGE, "set_hint", "Optimise for the time of a frame, or for frames a second."),
+    "set-input": Place(CHANGE, "set_input", "Look at the picture at another size."),
     "set-model": Place(CHANGE, "set_model", "Run another network, one that is installed on the box."),
     "set-precision": Place(CHANGE, "set_precision", "Compute in another precision."),
     "snapshot": Place("controller.commands.snapshot", "snapshot", "Write what the camera sees now to a file."),

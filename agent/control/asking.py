@@ -14,6 +14,7 @@ from agent.wire.commands import (
     SetAffinity,
     SetDevice,
     SetHint,
+    SetInput,
     SetModel,
     SetPrecision,
 )
@@ -47,9 +48,12 @@ def asked(settings: Settings, args: AnyArgs, box: Box) -> Settings:
         case SetModel(model=model):
             require_model(model, box)
             require_precision(model, settings.precision, box)
-            return settings.model_copy(update={"model": model})
+            # A size that was chosen for one network says nothing of another.
+            return settings.model_copy(update={"model": model, "long_side": None})
         case SetHint(hint=hint, streams=streams, requests=requests):
             return settings.model_copy(update={"hint": hint, "streams": streams, "requests": requests})
+        case SetInput(long_side=long_side):
+            return settings.model_copy(update={"long_side": long_side})
         case SetAffinity():
             return placed(settings, args, box)
     raise CommandError(ErrorCode.INTERNAL, f"{type(args).__name__} asks for no other settings")

@@ -23,6 +23,8 @@ class Settings(BaseModel):
     hint: Literal["latency", "throughput"] = "latency"
     streams: int | None = None
     requests: int | None = None
+    long_side: int | None = Field(default=None, exclude_if=lambda side: side is None)
+    """Pixels of the network's input, by command; None is the configuration's. Left out of the file as the zones are."""
     paused: bool = False
     zones: Zones = Field(default_factory=dict, exclude_if=lambda zones: not zones)
     """Left out of the file where there are none, so that a version before zones reads it."""
@@ -51,4 +53,5 @@ class Settings(BaseModel):
             hint=self.hint,
             streams=self.streams,
             requests=self.requests,
+            long_side=self.long_side,
         )

@@ -155,7 +155,7 @@ class Studies:
         if first is None:
             raise CaptureError(f"{footage.clip.name} gave no frame within {FRAME_S:g} s")
         model = work.settings.model
-        size = parts.workshop.size(model, first)
+        size = parts.workshop.size(work.settings, first)
         card = parts.store.card(model)
         gflops = inspect(parts.store.seeing(card), parts.store, *size).gflops
         if card.detector is not None:  # of one detection and one person

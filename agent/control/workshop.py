@@ -77,7 +77,7 @@ class Workshop:
         ``cancelled`` is set.
         """
         card = self._store.card(settings.model)
-        size = self.size(settings.model, frames[-1] if frames else None)
+        size = self.size(settings, frames[-1] if frames else None)
         engine = self.engine(settings, size, self._conduct(cancelled, tell))
         decoder = self._decoder(card, self._config.model.person_score_min)
         try:
@@ -94,7 +94,7 @@ class Workshop:
         Raises ModelError, ConfigError, EngineError, CommandError, and CancelledError once ``cancelled`` is set.
         """
         card = self._store.card(settings.model)
-        spec = self._spec(settings, self.size(settings.model, frames[-1] if frames else None))
+        spec = self._spec(settings, self.size(settings, frames[-1] if frames else None))
         if card.detector is not None:
             spec = replace(spec, height=card.input.height, width=card.input.width)
         network = self._core.read_model(self._store.variant(card.name, spec.precision))
@@ -125,11 +125,13 @@ class Workshop:
         until_s = time.perf_counter() + MEASURING_SHARE * self._config.switch.timeout_s
         return Conduct(self._measured(), until_s, tell, lambda: _stop_if(cancelled))
 
-    def size(self, model: str, frame: Frame | None) -> tuple[int, int]:
+    def size(self, settings: Settings, frame: Frame | None) -> tuple[int, int]:
         """Height and width of a network's input; without a frame it is square. Raises ConfigError."""
-        size, card = self._config.model.input, self._store.seeing(self._store.card(model))
-        if model != self._config.model.name and not card.input.resizable:
+        size, card = self._config.model.input, self._store.seeing(self._store.card(settings.model))
+        if settings.model != self._config.model.name and not card.input.resizable:
             size = InputSize()  # the configured size was meant for the configured network
+        if settings.long_side is not None:
+            size = InputSize(long_side=settings.long_side)
         return input_size(size, card, frame)
 
     def _spec(self, settings: Settings, size: tuple[int, int]) -> EngineSpec:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from agent import __version__
 from agent.capture.address import redact
@@ -25,6 +25,7 @@ from agent.wire.messages import (
     Effective,
     Event,
     Info,
+    InputState,
     Metrics,
     ModelInfo,
     Requested,
@@ -99,6 +100,7 @@ class Standing:
             status=self.status,
             requested=self.requested or Settings.of(self.config).requested(),
             effective=effective(self.engine) if self.engine else None,
+            input=self._input(),
             camera=CameraState(
                 status=self.camera,
                 source=redact(self.config.camera.source),
@@ -111,6 +113,19 @@ class Standing:
             since=self.since,
             instance=INSTANCE,
         )
+
+    def _input(self) -> InputState | None:
+        if self.engine is None:
+            return None
+        spec = self.engine.spec
+        return InputState(width=spec.width, height=spec.height, chosen_by=_chosen_by(self.config, self.requested))
+
+
+def _chosen_by(config: Config, requested: Requested | None) -> Literal["command", "configuration", "network"]:
+    if requested is not None and requested.long_side is not None:
+        return "command"
+    size = config.model.input
+    return "network" if size.long_side is None and size.height is None else "configuration"
 
 
 def effective(engine: Network) -> Effective:

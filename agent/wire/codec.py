@@ -56,6 +56,7 @@ EXAMPLES: Final = {
     "set-affinity": '{"args": {"rules": [{"match": {"type": "Convolution"}, "device": "GPU"}], "default": "CPU"}}',
     "plan-affinity": '{"args": {"preset": "split"}}',
     "set-hint": '{"args": {"hint": "throughput"}}',
+    "set-input": '{"args": {"long_side": 512}}',
     "set-zones": '{"args": {"zones": {"hall": {"polygon": [[0.1, 0.4], [0.6, 0.4], [0.6, 1.0]]}}}}',
     "set-paused": '{"args": {"paused": true}}',
     "quantize": '{"args": {"frames": 300}}',

@@ -105,6 +105,13 @@ class SetHint(Args):
     requests: Annotated[int, Field(ge=1, le=1024)] | None = None
 
 
+class SetInput(Args):
+    """The long side of the network's input in pixels; the short one follows the camera."""
+
+    long_side: Annotated[int, Field(ge=32, le=4096)] | None = None
+    """None is the size of the configuration."""
+
+
 class SetZones(Args):
     """Zones and masks, all of them: who is not named is gone."""
 
@@ -188,6 +195,7 @@ AnyArgs = (
     | SetAffinity
     | PlanAffinity
     | SetHint
+    | SetInput
     | SetZones
     | SetPaused
     | Benchmark
@@ -202,6 +210,7 @@ ARGS: dict[str, type[AnyArgs]] = {
     "set-model": SetModel,
     "set-affinity": SetAffinity,
     "set-hint": SetHint,
+    "set-input": SetInput,
     "plan-affinity": PlanAffinity,
     "set-zones": SetZones,
     "set-paused": SetPaused,

@@ -132,6 +132,16 @@ class Requested(Part):
     hint: str | None = None
     streams: int | None = None
     requests: int | None = None
+    long_side: int | None = None
+    """Of the network's input, pixels; None is what the configuration says of it."""
+
+
+class InputState(Part):
+    """What the network sees the picture at, and who wants it so."""
+
+    width: int
+    height: int
+    chosen_by: Literal["command", "configuration", "network"]
 
 
 class Effective(Part):
@@ -176,6 +186,8 @@ class State(Message):
     status: Status
     requested: Requested
     effective: Effective | None
+    input: InputState | None = None
+    """None until an engine runs."""
     camera: CameraState
     last_error: str | None = None
     zones: Zones = Field(default_factory=dict)

@@ -221,6 +221,24 @@ def set_hint(given: Given, hint: str, streams: int | None, requests: int | None)
 
 
 @click.command(cls=FleetCommand)
+@click.option(
+    "--long-side",
+    type=click.IntRange(32, 4096),
+    metavar="PIXELS",
+    help="Of the input; the short side follows the camera. Default: what the box's configuration says.",
+)
+@addressed(changes=True, answer_s=SLOW_S)
+@click.pass_obj
+def set_input(given: Given, long_side: int | None) -> None:
+    """Look at the picture at another size.
+
+    A larger input finds smaller people and takes longer. It is of the network that runs: another one begins with the
+    size of the configuration. Of a network of two stages it is the detector's.
+    """
+    carry_out(given, "set-input", {"long_side": long_side}, answer_s=SLOW_S)
+
+
+@click.command(cls=FleetCommand)
 @addressed(changes=True)
 @click.pass_obj
 def pause(given: Given) -> None:

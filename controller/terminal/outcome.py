@@ -17,7 +17,7 @@ from controller.terminal.tables import add_facts, cell, console, print_fitting
 
 LINES_SPARED: Final = ("compile ms", "gap ms", "lost", "latency ms", "version", "precision", "camera", "fps")
 BOUNDARIES_SHOWN: Final = 5
-SWITCHES: Final = frozenset({"set-device", "set-precision", "set-model", "set-affinity", "set-hint"})
+SWITCHES: Final = frozenset({"set-device", "set-precision", "set-model", "set-affinity", "set-hint", "set-input"})
 
 
 def show(outcomes: Sequence[Outcome], *, single: bool) -> None:
@@ -159,6 +159,7 @@ def requested_and_effective(switch: SwitchResult) -> Table:
             _affinity(asked.affinity),
             None if runs.submodels is None else _many(runs.submodels, "submodel", "submodels"),
         ),
+        ("long side", asked.long_side, None),
         ("hint", asked.hint, None),
         ("streams", asked.streams, runs.streams),
         ("threads", None, runs.threads),

@@ -18,6 +18,7 @@ from agent.wire.commands import (
     SetAffinity,
     SetDevice,
     SetHint,
+    SetInput,
     SetModel,
     SetPrecision,
 )
@@ -45,12 +46,21 @@ def refused(settings: Settings, args: AnyArgs, box: Box = BOX) -> CommandError:
         (SetPrecision(precision="INT8"), {"precision": "INT8"}),
         (SetModel(model="human-pose-estimation-0001"), {"model": "human-pose-estimation-0001"}),
         (SetHint(hint="throughput", streams=2), {"hint": "throughput", "streams": 2}),
+        (SetInput(long_side=512), {"long_side": 512}),
     ],
 )
 def test_a_command_changes_what_it_names_and_nothing_else(args: AnyArgs, changed: dict[str, object]) -> None:
     """Of the settings only what the command is about is another, written as OpenVINO knows it."""
     paused = CPU.model_copy(update={"paused": True})
     assert asked(paused, args, BOX) == paused.model_copy(update=changed)
+
+
+def test_a_size_is_of_one_network() -> None:
+    """Another network begins with the size of the configuration, and that can be asked for by itself."""
+    large = asked(CPU, SetInput(long_side=512), BOX)
+    assert asked(large, SetModel(model="human-pose-estimation-0001"), BOX).long_side is None
+    assert asked(large, SetInput(), BOX) == CPU
+    assert "long_side" not in CPU.model_dump()  # a version before it reads what is kept
 
 
 def test_a_hint_is_given_whole() -> None:

@@ -10,7 +10,7 @@ from agent.capture.frame import Frame
 from agent.config.tree import Config, Inference, InputSize, Model
 from agent.control.settings import Settings
 from agent.control.workshop import Workshop
-from agent.errors import CancelledError, EdgeposeError, TrialError
+from agent.errors import CancelledError, ConfigError, EdgeposeError, TrialError
 from models.shelf.store import Store
 from tests import broken_networks
 from tests.footage import as_frame
@@ -54,6 +54,15 @@ def test_the_input_follows_the_shape_of_the_camera(workshop: Workshop) -> None:
         engine = workshop.build(settings("tiny-sound"), frames, threading.Event()).lane.engine
         assert (engine.spec.height, engine.spec.width) == size
         engine.close()
+
+
+def test_a_commanded_size_wins_over_the_configured_one(workshop: Workshop) -> None:
+    """The long side of a command is that of the input, and one the network cannot take is told with the nearest."""
+    frame = as_frame(np.full((128, 64, 3), 120, np.uint8))
+    assert workshop.size(settings("tiny-sound"), frame) == (64, 32)
+    assert workshop.size(settings("tiny-sound").model_copy(update={"long_side": 128}), frame) == (128, 64)
+    with pytest.raises(ConfigError, match="long_side 100 is not a multiple of 32"):
+        workshop.size(settings("tiny-sound").model_copy(update={"long_side": 100}), frame)
 
 
 @pytest.mark.parametrize(

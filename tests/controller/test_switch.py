@@ -38,6 +38,8 @@ SWITCHES = [
         },
     ),
     (["set-hint", "gym-1", "throughput", "--streams", "4"], {"hint": "throughput", "streams": 4}),
+    (["set-input", "gym-1", "--long-side", "512"], {"long_side": 512}),
+    (["set-input", "gym-1"], {"long_side": None}),
     (["pause", "gym-1"], {}),
     (["resume", "gym-1"], {}),
     (["cancel", "gym-1", "quantize-1"], {"id": "quantize-1"}),

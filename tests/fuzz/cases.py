@@ -28,6 +28,7 @@ NAMES: Final = (
     "set-affinity",
     "plan-affinity",
     "set-hint",
+    "set-input",
     "quantize",
     "cancel",
     "pause",
@@ -162,6 +163,7 @@ def args(random: Chance, name: str) -> dict[str, Any] | None:
         "set-affinity": placed,
         "plan-affinity": placed,
         "set-hint": {"hint": random.choice(("latency", "throughput")), **counts},
+        "set-input": random.choice((None, {}, {"long_side": 512}, {"long_side": None})),
         "quantize": random.choice((None, {}, {"frames": 60}, {"frames": 2000, "seconds": 0.5, "model": None})),
         "cancel": {"id": word(random)},
     }
@@ -333,6 +335,7 @@ WRONG_ARGS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         *({"rules": [{"match": {"first": wrong}, "device": "X"}]} for wrong in (0, 1.1, "1", float("nan"))),
     ),
     "set-hint": ({}, {"hint": "speed"}, {"hint": "latency", "streams": 0}, {"hint": ["latency"]}),
+    "set-input": ({"long_side": 31}, {"long_side": 4097}, {"long_side": "512"}, {"height": 512}),
     "quantize": (
         *({"frames": wrong} for wrong in (59, 2001, "300", True, 60.5)),
         *({"seconds": wrong} for wrong in (float("nan"), float("inf"), float("-inf"), -1, 0, 10**400, "1")),

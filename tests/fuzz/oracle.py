@@ -20,6 +20,7 @@ from agent.wire.commands import (
     ReplyStatus,
     SetDevice,
     SetHint,
+    SetInput,
     SetModel,
     SetPrecision,
 )
@@ -123,7 +124,7 @@ class Oracle:
         if isinstance(command, Refused):
             return False
         match command.args:
-            case SetHint():
+            case SetHint() | SetInput():
                 return True
             case SetDevice(device=device):
                 return any(name in device.upper() for name in (*self._devices, *MODES))
