@@ -13,7 +13,7 @@ from agent.capture.frame import Frame
 from agent.poses.decoders import roles_of
 from models.getting.own import add
 from models.shelf.store import Store
-from tests.models.own_networks import SCORES, people
+from tests.models.own_networks import SCORES, SIZE, people
 from tests.models.test_own import RED, example
 from tests.poses.yolo_guesses import draw_guesses
 
@@ -37,7 +37,7 @@ def write(xml: Path, *, gain: float = 1.0) -> None:
     both = ops.concat([red, ops.multiply(ops.add(red, np.float32(1)), np.float32(1e5))], 1)
     fragile = _convolution(both, np.array([1, 0], np.float32).reshape(1, 2, 1, 1), FRAGILE)
     brightness = ops.squeeze(ops.reduce_mean(fragile, np.array([2, 3]), keep_dims=True), np.array([3]))
-    guesses = draw_guesses(people(), SCORES, repeats=1)
+    guesses = draw_guesses(people() * (SIDE / SIZE, SIDE / SIZE, 1), SCORES, repeats=1)
     scored = np.zeros_like(guesses)
     scored[:, 4] = guesses[:, 4]
     guesses[:, 4] = 0
