@@ -158,6 +158,7 @@ class Figures(Collector):
         if last is None:
             return
         yield from (gauge.family(last) for gauge in GAUGES)
+        yield from self._zones(last)
         yield self._gauge("summary_timestamp_seconds", "When the figures were made", last.sent_at.timestamp())
         yield from (self._counter(f"frames_{name}", text, {(): counted[name]}) for name, text in FRAMES.items())
 
@@ -173,6 +174,16 @@ class Figures(Collector):
         yield self._gauge("last_frame_age_seconds", "Since the last frame was finished", age_s)
         if (engine := standing.engine) is not None:
             yield self._gauge("engine_info", "What runs; always 1", 1, _about(engine))
+
+    def _zones(self, last: Metrics) -> Iterator[Metric]:
+        """People in each zone; one in which nobody could be counted has no sample."""
+        for field, text in (("persons_mean", "mean"), ("persons_max", "most")):
+            help_ = f"People in a zone, {text} over the window"
+            family = GaugeMetricFamily(f"edgepose_zone_{field}", help_, labels=[*BOX, "zone"])
+            for zone, persons in last.zones.items():
+                if (figure := getattr(persons, field)) is not None:
+                    family.add_metric([*self._box, zone], figure)
+            yield family
 
     def _connection(self, stats: LinkStats) -> Iterator[Metric]:
         yield self._gauge("broker_connected", "Whether the broker is connected", float(stats.connected))

@@ -20,7 +20,7 @@ from agent.observe.telemetry import Telemetry, Timing
 from agent.output.messages import Standing
 from agent.output.prometheus import Figures
 from agent.wire.commands import ReplyStatus
-from agent.wire.messages import Metrics, State, Status
+from agent.wire.messages import Metrics, State, Status, ZonePersons
 from models.shelf.store import Store
 from tests import samples
 from tests.broker import Broker, Listener, free_port
@@ -59,7 +59,7 @@ def figures(store: Store, telemetry: Telemetry) -> Iterator[Figures]:
 def everything(figures: Figures, telemetry: Telemetry) -> Figures:
     """Those of a box that knows every figure."""
     telemetry.add(Timing(0.5, 0.5, 9.0, 0.5, 0.5, 0.5, 12.0, finished_s=time.perf_counter(), persons=1))
-    figures.take(samples.metrics(gpu_busy_percent=5.0))
+    figures.take(samples.metrics(gpu_busy_percent=5.0, zones={"hall": ZonePersons(persons_mean=1.5, persons_max=2)}))
     return figures
 
 
