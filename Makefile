@@ -27,12 +27,22 @@ venv: $(STAMP)  ## Make the virtual environment .venv with the locked dependenci
 demo: $(STAMP)  ## People's poses over a real broker, no camera needed (SECONDS=30 to stop by itself)
 	$(BIN)/agent demo --page $(if $(SECONDS),--seconds $(SECONDS)) $(if $(MODEL),--model $(MODEL))
 
-test: lint  ## Lint, types and every test
-	$(BIN)/models fetch movenet-multipose rtmpose-s vtest
+# Types are checked on one core. On another the tests are found meanwhile, and their modules compiled, once for all of
+# the processes that run them; what is wrong with one is told by the run.
+FIRST := $(MAKE) --no-print-directory --jobs 2 --output-sync lint ready
+NETWORKS := movenet-multipose rtmpose-s vtest
+
+.PHONY: ready
+ready: $(STAMP)
+	$(BIN)/models fetch $(NETWORKS)
+	@$(BIN)/python -m pytest --collect-only --quiet >/dev/null 2>&1 || true
+
+test: $(STAMP)  ## Lint, types and every test
+	+@$(FIRST)
 	$(PYTEST)
 
-check: lint  ## The quick loop: lint, types, and the tests that start no agent and no broker
-	$(BIN)/models fetch movenet-multipose vtest
+check: $(STAMP)  ## The quick loop: lint, types, and the tests that start no agent and no broker
+	+@$(FIRST) NETWORKS="movenet-multipose vtest"
 	$(PYTEST) -m "not slow" --hypothesis-profile quick
 
 .PHONY: test-gpu

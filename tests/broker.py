@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 MOSQUITTO: Final = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-START_TIMEOUT_S: Final = 10.0
+START_TIMEOUT_S: Final = 60.0
 
 
 def free_port() -> int:
@@ -98,7 +98,7 @@ class Listener:
     def __enter__(self) -> Self:
         self.client.connect(*self._address)
         self.client.loop_start()
-        assert self._subscribed.wait(10), "the listener could not subscribe"
+        assert self._subscribed.wait(60), "the listener could not subscribe"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,7 +110,7 @@ class Listener:
             self.messages.append(message)
             self._news.notify_all()
 
-    def wait(self, wanted: Callable[[MQTTMessage], bool], *, timeout_s: float = 15.0) -> MQTTMessage:
+    def wait(self, wanted: Callable[[MQTTMessage], bool], *, timeout_s: float = 60.0) -> MQTTMessage:
         """Return the first message, past or future, that is wanted."""
 
         def found() -> MQTTMessage | None:
@@ -122,12 +122,12 @@ class Listener:
         assert message is not None, f"not among {[(seen.topic, seen.payload[:80]) for seen in self.messages]}"
         return message
 
-    def wait_count(self, count: int, *, timeout_s: float = 15.0) -> None:
+    def wait_count(self, count: int, *, timeout_s: float = 60.0) -> None:
         """Wait until so many messages have come."""
         with self._news:
             assert self._news.wait_for(lambda: len(self.messages) >= count, timeout_s), len(self.messages)
 
-    def wait_for(self, topic: str, payload: bytes, *, timeout_s: float = 15.0) -> MQTTMessage:
+    def wait_for(self, topic: str, payload: bytes, *, timeout_s: float = 60.0) -> MQTTMessage:
         """Return the first message with this topic and payload."""
         return self.wait(lambda seen: seen.topic == topic and seen.payload == payload, timeout_s=timeout_s)
 
@@ -148,7 +148,7 @@ def publish_all(port: int, messages: Mapping[str, bytes], *, retain: bool = Fals
     client.connect("127.0.0.1", port)
     client.loop_start()
     for topic, sent in [(topic, client.publish(topic, payload, 1, retain)) for topic, payload in messages.items()]:
-        sent.wait_for_publish(10)
+        sent.wait_for_publish(60)
         assert sent.is_published(), f"the broker did not take {topic}"
     client.disconnect()
     client.loop_stop()

@@ -10,7 +10,7 @@ from typing import Any
 from agent.capture import CaptureEvent, Frame, Image, Source, open_source
 from agent.config.tree import Camera
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 class Listener:

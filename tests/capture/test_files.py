@@ -92,7 +92,7 @@ def test_folder_has_a_pace(tmp_path: Path) -> None:
 
 def test_close_ends_the_wait_for_a_frame(tmp_path: Path) -> None:
     """A read that waits for its due time returns when the source is closed."""
-    video = write_video(tmp_path / "a.avi", 3, fps=0.2)
+    video = write_video(tmp_path / "a.avi", 3, fps=0.02)
     with opened(source=str(video), lossless=True) as source:
         next_frame(source)
         results: list[Frame | None] = []

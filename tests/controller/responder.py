@@ -29,7 +29,7 @@ from agent.wire.topics import Topics
 from tests import samples
 from tests.broker import publish_all
 
-TIMEOUT_S: Final = 20.0
+TIMEOUT_S: Final = 60.0
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class States:
             self.seen.append(connected)
             self._news.notify_all()
 
-    def wait(self, *expected: bool, timeout_s: float = 20.0) -> None:
+    def wait(self, *expected: bool, timeout_s: float = 60.0) -> None:
         """Wait until exactly these have been seen."""
         with self._news:
             assert self._news.wait_for(lambda: self.seen == list(expected), timeout_s), self.seen

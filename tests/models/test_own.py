@@ -84,7 +84,7 @@ def test_golden_outputs_are_what_the_engine_gives(tmp_path: Path) -> None:
     frame = Frame(golden.golden_input(card), 0, datetime.now(UTC), 0.0, 0.0)
     size = InputSize()
     with Runner("my-yolo", store, precision="FP32", device="CPU", size=size, score_min=0.2) as runner:
-        slot = runner.engine(frame).acquire(1)
+        slot = runner.engine(frame).acquire(30)
         assert slot is not None
         slot.take(frame)
         slot.start()

@@ -29,7 +29,7 @@ from tests.capture.helpers import opened
 from tests.footage import clip_frames
 from tests.inference.engines import CORE, Floats, heads_of, movenet
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 SIZES = ((96, 128), (64, 96))
 DECODERS = tuple(MoveNetDecoder(person_score_min=0.02, persons_max=most) for most in (20, 2))
 DARK: Image = np.zeros((64, 64, 3), np.uint8)

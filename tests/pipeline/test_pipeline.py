@@ -27,7 +27,7 @@ from tests.inference.engines import heads_of, movenet
 
 FRAMES = 60
 SIZE = (96, 128)
-WAIT_S = 20.0
+WAIT_S = 60.0
 EVERYBODY = MoveNetDecoder(person_score_min=0.02, persons_max=20)
 
 

@@ -171,7 +171,7 @@ def asked_for_all(box: Box) -> None:
         box.controller(*words, "--json")
     assert "record_from_camera" in "".join(box.told.values()), "the benchmark was not refused"
     port = box.variables["EDGEPOSE_PROMETHEUS__PORT"]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         box.told["prometheus"] = answer.read().decode()
     box.run("doctor", "--json", "--config", str(DEMO))
 

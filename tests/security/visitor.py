@@ -11,7 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-WAIT_S: Final = 10.0
+WAIT_S: Final = 60.0
 
 
 class TurnedAwayError(Exception):

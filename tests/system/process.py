@@ -70,7 +70,7 @@ class Process:
     def __exit__(self, *_: object) -> None:
         if self.popen.poll() is None:
             os.killpg(self.popen.pid, signal.SIGKILL)
-            self.popen.wait(10)
+            self.popen.wait(60)
         for reader in self._readers:
             reader.join(10)
 
@@ -96,7 +96,7 @@ class Process:
         """What standard error holds beside the log."""
         return "\n".join(line for line in list(self.errors) if not line.startswith("{"))
 
-    def wait_log(self, event: str, wanted: Callable[[Entry], bool] = lambda _: True, timeout_s: float = 30.0) -> Entry:
+    def wait_log(self, event: str, wanted: Callable[[Entry], bool] = lambda _: True, timeout_s: float = 60.0) -> Entry:
         """Return the first such entry of the log, past or future."""
 
         def found() -> Entry | None:
@@ -118,7 +118,7 @@ class Process:
         """Send a signal to the process alone."""
         self.popen.send_signal(number)
 
-    def end(self, timeout_s: float = 30.0) -> int:
+    def end(self, timeout_s: float = 60.0) -> int:
         """Wait for the exit code and for the last line."""
         code = self.popen.wait(timeout_s)
         for reader in self._readers:

@@ -13,7 +13,7 @@ from tests.broker import Broker, Listener, publish
 from tests.system.conftest import TOPICS
 from tests.system.process import DEMO, SMALL, Born, Process, agent
 
-END_S = 5.0
+END_S = 30.0
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def read(figures: Figures) -> dict[str, Metric]:
 
 
 def scrape(port: int) -> dict[str, Metric]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain")
         return {family.name: family for family in text_string_to_metric_families(answer.read().decode())}
 

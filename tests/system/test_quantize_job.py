@@ -10,7 +10,7 @@ import pytest
 from agent.wire.commands import ErrorCode, JobStatus, ReplyStatus
 from agent.wire.messages import Status
 from tests.broker import Broker
-from tests.system.study_faults import PROMISED_S, Rig
+from tests.system.study_faults import STOPPED_S, Rig
 
 RECORDING = "recording frames"
 READING = "reading frames"
@@ -86,7 +86,7 @@ def test_the_agent_ends_meanwhile(rig: Rig) -> None:
         job = begin(rig)
         quantiser = until(rig, READING)
         assert quantiser is not None
-        code = rig.end(number, PROMISED_S)
+        code = rig.end(number, STOPPED_S)
         assert code == (0 if number is signal.SIGTERM else -number)
         assert not psutil.wait_procs([quantiser], timeout=20)[1], "the quantiser goes on without its agent"
         if number is signal.SIGTERM:

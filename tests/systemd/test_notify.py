@@ -18,7 +18,7 @@ def listening(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[
     name = str(tmp_path / "notify") if request.param == "path" else f"@edgepose-notify-{os.getpid()}"
     with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as listener:
         listener.bind(name.replace("@", "\0"))
-        listener.settimeout(5)
+        listener.settimeout(60)
         yield listener, name
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from agent.wire.topics import Topics
 from tests.broker import Broker, Listener, free_port
+from tests.capture.pictures import write_folder
 from tests.commander import Commander
 from tests.systemd.conftest import Service
 from tests.systemd.stand_in import StandIn
@@ -43,9 +44,14 @@ def test_ready_when_the_engine_is_built(service: Service, *, abstract: bool) -> 
     assert [event for _s, event in running.events[-3:]] == ["STOPPING=1", "STATUS=stopping", "exit 0"]
 
 
-def test_without_systemd_nothing_is_told(service: Service) -> None:
+def test_without_systemd_nothing_is_told(service: Service, tmp_path: Path) -> None:
     """An agent that is not told of a socket starts and stops as ever."""
-    running = service(NOTIFY_SOCKET="", EDGEPOSE_CAMERA__LOOP="false", EDGEPOSE_CAMERA__PACE="fast")
+    running = service(
+        NOTIFY_SOCKET="",
+        EDGEPOSE_CAMERA__SOURCE=str(write_folder(tmp_path / "pictures", 3)),
+        EDGEPOSE_CAMERA__LOOP="false",
+        EDGEPOSE_CAMERA__PACE="fast",
+    )
     running.wait("exit 0")
     assert [event.split()[0] for _s, event in running.events[:2]] == ["start", "exit"]
 
