@@ -20,10 +20,15 @@ class Place(NamedTuple):
     """Of the command in its module."""
     summary: str
     """The first sentence of its help."""
+    section: str = "Commands"
+    """Of the list of all."""
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands by ``places``: what they are called, and where they are found."""
+    """A group that knows its commands by ``places``: what they are called, and where they are found.
+
+    Sections of the list stand in the order in which ``places`` first names them.
+    """
 
     def __init__(self, *args: Any, places: Mapping[str, Place], **settings: Any) -> None:  # noqa: ANN401 - click's
         super().__init__(*args, **settings)
@@ -43,14 +48,14 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List all commands without importing one."""
-        room = formatter.width - 6 - max(map(len, self.places))
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [
-                    (name, click.Command(name, help=self.places[name].summary).get_short_help_str(room))
-                    for name in self.list_commands(ctx)
-                ]
-            )
+        widest = max(map(len, self.places))
+        room = formatter.width - 6 - widest
+        for section in dict.fromkeys(place.section for place in self.places.values()):
+            names = [name for name in self.list_commands(ctx) if self.places[name].section == section]
+            lines = [click.Command(name, help=self.places[name].summary).get_short_help_str(room) for name in names]
+            with formatter.section(section):
+                # As wide as the widest of all sections, so that they stand in line.
+                formatter.write_dl([(name.ljust(widest), line) for name, line in zip(names, lines, strict=True)])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete to names without importing a command."""

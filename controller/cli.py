@@ -8,6 +8,7 @@ import click
 from agent.lazy import LazyGroup, Place
 from controller.commands.options import connection
 from controller.errors import ControllerError
+from controller.terminal.surroundings import tell_error
 
 EPILOG: Final = """
 \b
@@ -15,13 +16,16 @@ Exit codes:
   0  done, or a job started            4  rejected by the device
   1  failed, cancelled or timed out    5  broker unreachable, or it refuses us
   2  wrong usage                     130  Ctrl-C while waiting; the device goes on
-  3  no such device, offline, or no answer in time
-Of several devices the worst counts, in the order 1, 4, 3, 0. '*' is whoever is online, and says whom it left out.
+  3  no such device, job or command, offline, or no answer in time
+Of several devices the worst counts, in the order 1, 4, 3, 0.
+'*' is whoever is online, and says whom it left out.
 
 \b
 Environment:
-  EDGEPOSE_BROKER            HOST, HOST:PORT, mqtt://..., mqtts://..., ws://... or wss://...
+  EDGEPOSE_BROKER            HOST, HOST:PORT, mqtt://, mqtts://, ws:// or wss://
   EDGEPOSE_BROKER_PASSWORD   the password, where no file holds it
+  EDGEPOSE_BROKER_USERNAME, _PASSWORD_FILE, _CAFILE, _CERT, _KEY, _PREFIX and
+  _TIMEOUT, EDGEPOSE_SIGNING_KEY, EDGEPOSE_PROFILE: the options of that name
 
 \b
 Completion (bash; zsh and fish alike):
@@ -30,52 +34,88 @@ Completion (bash; zsh and fish alike):
 Every option may also stand after the command. A device's id is what `controller list` shows.
 """
 
+LOOKING: Final = "Look"
+CHANGING: Final = "Change what runs"
+MEASURING: Final = "Measure, and what takes minutes"
+KEEPING: Final = "Record and retire"
 CHANGE: Final = "controller.commands.change"
 JOBS: Final = "controller.commands.jobs"
 LOOK: Final = "controller.commands.look"
 STUDY: Final = "controller.commands.study"
 COMMANDS: Final = {
-    "benchmark": Place(STUDY, "benchmark", "Measure one configuration of DEVICE; what is left out is as it runs now."),
-    "cancel": Place(JOBS, "cancel", "End a job or a command, by its ID."),
+    "list": Place(LOOK, "list_", "Show every agent on the broker.", LOOKING),
+    "status": Place(LOOK, "status", "Show what DEVICE runs and how fast.", LOOKING),
+    "describe": Place(LOOK, "describe", "Show what DEVICE is and what it can do.", LOOKING),
+    "watch": Place(LOOK, "watch", "Follow DEVICE live, until Ctrl-C.", LOOKING),
+    "events": Place("controller.commands.events", "events", "Follow what happens on a device, until Ctrl-C.", LOOKING),
     "dashboard": Place(
         "controller.commands.dashboard",
         "dashboard",
         "Show every box on a page of this machine, and change what it runs.",
+        LOOKING,
     ),
-    "describe": Place(LOOK, "describe", "Show what DEVICE is and what it can do."),
-    "events": Place("controller.commands.events", "events", "Follow what happens on a device, until Ctrl-C."),
-    "forget": Place(
-        "controller.commands.forget", "forget", "Clear what the broker keeps of DEVICE, a box that is gone for good."
+    "snapshot": Place("controller.commands.snapshot", "snapshot", "Write what the camera sees now to a file.", LOOKING),
+    "set-device": Place(CHANGE, "set_device", "Run on another processor, or on several.", CHANGING),
+    "set-precision": Place(CHANGE, "set_precision", "Compute in another precision.", CHANGING),
+    "set-model": Place(CHANGE, "set_model", "Run another network, one that is installed on the box.", CHANGING),
+    "set-input": Place(CHANGE, "set_input", "Look at the picture at another size.", CHANGING),
+    "set-hint": Place(CHANGE, "set_hint", "Optimise for the time of a frame, or for frames a second.", CHANGING),
+    "set-affinity": Place(CHANGE, "set_affinity", "Choose which layers run on which device.", CHANGING),
+    "plan-affinity": Place(CHANGE, "plan_affinity", "Ask what set-affinity would do, changing nothing.", CHANGING),
+    "set-zones": Place("controller.commands.zones", "set_zones", "Count people in other zones, live.", CHANGING),
+    "pause": Place(CHANGE, "pause", "Stop looking at frames; engine and camera stay ready.", CHANGING),
+    "resume": Place(CHANGE, "resume", "Go on after a pause.", CHANGING),
+    "benchmark": Place(
+        STUDY, "benchmark", "Measure one configuration of DEVICE; what is left out is as it runs now.", MEASURING
     ),
-    "job": Place(JOBS, "job", "Show how far the job ID of DEVICE is."),
-    "jobs": Place(JOBS, "jobs", "List the jobs that run, or ended within a day."),
-    "list": Place(LOOK, "list_", "Show every agent on the broker."),
-    "pause": Place(CHANGE, "pause", "Stop looking at frames; engine and camera stay ready."),
-    "plan-affinity": Place(CHANGE, "plan_affinity", "Ask what set-affinity would do, changing nothing."),
-    "quantize": Place(JOBS, "quantize", "Make a network's INT8 variant from what the camera sees."),
-    "record": Place("controller.commands.record", "record", "Write the keypoints of DEVICE to a file, until Ctrl-C."),
-    "replay": Place(
-        "controller.commands.replay",
-        "replay",
-        "Publish the recording FILE.jsonl as its device would, until its end or Ctrl-C.",
+    "sweep": Place(
+        STUDY, "sweep", "Repeat the whole study on DEVICE: the original model, and every combination.", MEASURING
     ),
     "report": Place(
         STUDY,
         "report",
         "Show a study that --out of `controller sweep` or `benchmark` has written; no broker is needed.",
+        MEASURING,
     ),
-    "resume": Place(CHANGE, "resume", "Go on after a pause."),
-    "set-affinity": Place(CHANGE, "set_affinity", "Choose which layers run on which device."),
-    "set-device": Place(CHANGE, "set_device", "Run on another processor, or on several."),
-    "set-zones": Place("controller.commands.zones", "set_zones", "Count people in other zones, live."),
-    "set-hint": Place(CHANGE, "set_hint", "Optimise for the time of a frame, or for frames a second."),
-    "set-input": Place(CHANGE, "set_input", "Look at the picture at another size."),
-    "set-model": Place(CHANGE, "set_model", "Run another network, one that is installed on the box."),
-    "set-precision": Place(CHANGE, "set_precision", "Compute in another precision."),
-    "snapshot": Place("controller.commands.snapshot", "snapshot", "Write what the camera sees now to a file."),
-    "status": Place(LOOK, "status", "Show what DEVICE runs and how fast."),
-    "sweep": Place(STUDY, "sweep", "Repeat the whole study on DEVICE: the original model, and every combination."),
-    "watch": Place(LOOK, "watch", "Follow DEVICE live, until Ctrl-C."),
+    "quantize": Place(
+        JOBS,
+        "quantize",
+        "Make a network's INT8 variant from what the camera sees.",
+        MEASURING,
+    ),
+    "jobs": Place(
+        JOBS,
+        "jobs",
+        "List the jobs that run, or ended within a day.",
+        MEASURING,
+    ),
+    "job": Place(
+        JOBS,
+        "job",
+        "Show how far the job ID of DEVICE is.",
+        MEASURING,
+    ),
+    "cancel": Place(
+        JOBS,
+        "cancel",
+        "End a job or a command, by its ID.",
+        MEASURING,
+    ),
+    "record": Place(
+        "controller.commands.record", "record", "Write the keypoints of DEVICE to a file, until Ctrl-C.", KEEPING
+    ),
+    "replay": Place(
+        "controller.commands.replay",
+        "replay",
+        "Publish the recording FILE.jsonl as its device would, until its end or Ctrl-C.",
+        KEEPING,
+    ),
+    "forget": Place(
+        "controller.commands.forget",
+        "forget",
+        "Clear what the broker keeps of DEVICE, a box that is gone for good.",
+        KEEPING,
+    ),
 }
 
 
@@ -93,10 +133,18 @@ def cli() -> None:
 
 def main() -> None:
     """Run `controller`."""
+    as_json = "--json" in sys.argv[1:]
     try:
-        cli()
+        if not as_json:
+            cli()
+        code = cli.main(standalone_mode=False)
     except ControllerError as error:
-        click.echo(f"Error: {error}", err=True)
-        if error.hint:
-            click.echo(f"Hint: {error.hint}", err=True)
+        tell_error(str(error), hint=error.hint, code=error.exit_code, as_json=as_json)
         sys.exit(error.exit_code)
+    except click.Abort:
+        tell_error("ended before it was done", as_json=as_json)
+        sys.exit(1)
+    except click.ClickException as error:
+        tell_error(error.format_message(), code=error.exit_code, as_json=as_json)
+        sys.exit(error.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)

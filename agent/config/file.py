@@ -22,7 +22,20 @@ from agent.errors import ConfigError
 ENV_PREFIX: Final = "EDGEPOSE_"
 # Variables of the same prefix that belong to other programs of the project.
 FOREIGN_VARIABLES: Final = frozenset(
-    {"EDGEPOSE_BROKER", "EDGEPOSE_BROKER_PASSWORD", "EDGEPOSE_CONFIG", "EDGEPOSE_SIGNING_KEY"}
+    {
+        "EDGEPOSE_BROKER",
+        "EDGEPOSE_BROKER_CAFILE",
+        "EDGEPOSE_BROKER_CERT",
+        "EDGEPOSE_BROKER_KEY",
+        "EDGEPOSE_BROKER_PASSWORD",
+        "EDGEPOSE_BROKER_PASSWORD_FILE",
+        "EDGEPOSE_BROKER_PREFIX",
+        "EDGEPOSE_BROKER_TIMEOUT",
+        "EDGEPOSE_BROKER_USERNAME",
+        "EDGEPOSE_CONFIG",
+        "EDGEPOSE_PROFILE",
+        "EDGEPOSE_SIGNING_KEY",
+    }
 )
 CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
 COMMAND_LINE: Final = "command line"

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import JsonValue, ValidationError
 
-from agent.wire.commands import ARGS, COMMAND_BYTES_MAX, Reply, ReplyStatus
+from agent.wire.commands import ARGS, COMMAND_BYTES_MAX, ErrorCode, Reply, ReplyStatus
 from agent.wire.messages import MessageError, rfc3339
 from agent.wire.topics import Topics, every_device, group_command, group_reply, parse
 from agent.wire.trust import sign
@@ -26,6 +26,7 @@ SIGNED_FOR_MIN_S: Final = 60.0
 SENT: Final = "sent"
 """Status of a command whose reply is not waited for."""
 NO_ANSWER: Final = "no_answer"
+SCHEMA: Final = "edgepose.reply/1"
 OFFLINE: Final = "offline"
 EXIT_CODES: Final = {
     SENT: 0,
@@ -98,6 +99,8 @@ class Outcome:
     @property
     def exit_code(self) -> int:
         """What the controller ends with."""
+        if self.reply is not None and self.reply.error is not None and self.reply.error.code is ErrorCode.NOT_FOUND:
+            return EXIT_CODES[NO_ANSWER]
         return 0 if self.left_out else EXIT_CODES.get(self.status, FAILED)
 
     def as_json(self) -> dict[str, Any]:
@@ -105,7 +108,13 @@ class Outcome:
         if self.reply is not None:
             return self.reply.model_dump(mode="json", by_alias=True)
         error = {"code": self.status, "message": self.silence, "hint": ""} if self.silence else None
-        known = {"device_id": self.device_id, "id": self.id, "command": self.command, "status": self.status}
+        known = {
+            "schema": SCHEMA,
+            "device_id": self.device_id,
+            "id": self.id,
+            "command": self.command,
+            "status": self.status,
+        }
         return known | {"error": error, "result": None, "state_version": None}
 
 

@@ -225,5 +225,6 @@ class Session:
 def as_json(message: Availability | Message) -> dict[str, Any]:
     """Return a message as JSON values, as it stood on the wire."""
     if isinstance(message, Availability):
-        return {"device_id": message.device_id, "availability": message.availability}
+        known = {"device_id": message.device_id, "availability": message.availability}
+        return {"schema": "edgepose.availability/1", **known}
     return message.model_dump(mode="json", by_alias=True)

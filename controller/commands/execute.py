@@ -11,7 +11,7 @@ from controller.client.target import Target
 from controller.commands.access import open_session
 from controller.commands.options import Given
 from controller.terminal import outcome, progress
-from controller.terminal.surroundings import UntilEnded, print_json, tell
+from controller.terminal.surroundings import UntilEnded, print_devices, print_json, tell
 
 INTERRUPTED: Final = 130
 
@@ -90,9 +90,16 @@ def leave(codes: list[int], *, complete: bool) -> None:
 
 
 def print_outcomes(outcomes: list[Outcome], given: Given) -> None:
-    """Print the reply of a device, or a list of those of several."""
-    found = [each.as_json() for each in outcomes]
-    print_json(found[0] if target_of(given).single else found)
+    """Print the reply of a device, or those of several."""
+    print_answers([each.as_json() for each in outcomes], given)
+
+
+def print_answers(found: list[dict[str, Any]], given: Given) -> None:
+    """Print what a device gave as an object, what several gave as an object that holds theirs."""
+    if target_of(given).single:
+        print_json(found[0])
+    else:
+        print_devices(found)
 
 
 def print_tables(outcomes: list[Outcome], given: Given) -> None:

@@ -8,11 +8,11 @@ import click
 from agent.wire.topics import Topics
 from controller.client.session import Session
 from controller.commands.access import open_session
-from controller.commands.execute import leave, target_of
+from controller.commands.execute import leave, print_answers, target_of
 from controller.commands.options import Given, connection
 from controller.commands.targets import TargetType
 from controller.errors import BrokerUnreachableError, ControllerError, UsageError
-from controller.terminal.surroundings import print_json, tell
+from controller.terminal.surroundings import tell
 
 HELP: Final = """Clear what the broker keeps of DEVICE, a box that is gone for good.
 
@@ -91,7 +91,7 @@ def _be_sure(kept: dict[str, list[str]], *, yes: bool) -> None:
 def _print(given: Given, kept: dict[str, list[str]]) -> None:
     if given.json:
         found: list[dict[str, Any]] = [{"device_id": device, "cleared": topics} for device, topics in kept.items()]
-        print_json(found[0] if target_of(given).single else found)
+        print_answers([{"schema": "edgepose.forgotten/1", **each} for each in found], given)
     else:
         for device, topics in kept.items():
             click.echo(f"{device}: forgotten, {_topics(topics)} cleared")

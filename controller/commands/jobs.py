@@ -8,7 +8,7 @@ from controller.client.following import Followed
 from controller.client.request import Outcome
 from controller.commands.access import open_session
 from controller.commands.completion import from_info
-from controller.commands.execute import carry_out, given_ones, leave, order_of, print_tables, target_of
+from controller.commands.execute import carry_out, given_ones, leave, order_of, print_answers, print_tables, target_of
 from controller.commands.execute_job import (
     BEGIN_S,
     Started,
@@ -24,7 +24,7 @@ from controller.commands.options import Given, connection
 from controller.commands.targets import DeviceType, FleetCommand, addressed
 from controller.errors import ControllerError, NoAnswerError
 from controller.terminal import jobs as job_tables
-from controller.terminal.surroundings import print_json, tell
+from controller.terminal.surroundings import tell_error
 
 
 @click.command(cls=FleetCommand)
@@ -56,8 +56,7 @@ def _print_started(given: Given, started: Started) -> None:
     """Print what came of a command that starts jobs: of each device the reply, and the job as far as it was seen."""
     followed = started.followed
     if given.json:
-        found = [started.as_json(each) for each in started.outcomes]
-        print_json(found[0] if target_of(given).single else found)
+        print_answers([started.as_json(each) for each in started.outcomes], given)
         return
     print_tables([each for each in started.outcomes if each.device_id not in followed.known], given)
     for device in followed.known:
@@ -110,7 +109,7 @@ def job(given: Given, device: str, job_id: str, out: Path | None, *, follow: boo
     elif not given.json:
         print_end(followed, device)
     elif why := followed.missing(device):
-        tell(f"Error: {why}")
+        tell_error(why, code=3, as_json=True)
     if out is not None and not saved and not (follow and followed.missing(device)):
         hint = "with --follow it is written when the job has ended"
         raise ControllerError(f"{job_id} has no study to write to {out}", hint=hint)

@@ -1,16 +1,20 @@
 """Commands that look: `list`, `status`, `describe`, `watch`."""
 
 import itertools
+from typing import Any
 
 import click
 from rich.live import Live
 
+from agent.wire.topics import every_device
+from controller.client.fleet import Agent
 from controller.client.session import as_json
 from controller.commands.access import open_session
+from controller.commands.execute import print_answers, target_of
 from controller.commands.options import Given, bounded, connection
-from controller.commands.targets import DeviceType
+from controller.commands.targets import DeviceType, FleetCommand, addressed
 from controller.terminal import tables
-from controller.terminal.surroundings import UntilEnded, print_json
+from controller.terminal.surroundings import UntilEnded, print_devices, print_json
 
 
 @click.command("list")
@@ -21,29 +25,27 @@ def list_(given: Given) -> None:
     with open_session(given) as session:
         found = session.all_agents()
     if given.json:
-        print_json([agent.row() for agent in found])
+        print_devices([agent.row() for agent in found])
     elif not found:
         click.echo(f"No agent below {given.prefix!r} on this broker.", err=True)
     else:
         tables.print_fitting(tables.agents(found), tables.AGENTS_SPARED)
 
 
-@click.command()
-@click.argument("device", type=DeviceType())
-@connection()
+@click.command(cls=FleetCommand)
+@addressed(changes=False)
 @click.pass_obj
-def status(given: Given, device: str) -> None:
+def status(given: Given) -> None:
     """Show what DEVICE runs and how fast."""
-    _show(given, device, "state", "metrics")
+    _show(given, "state", "metrics")
 
 
-@click.command()
-@click.argument("device", type=DeviceType())
-@connection()
+@click.command(cls=FleetCommand)
+@addressed(changes=False)
 @click.pass_obj
-def describe(given: Given, device: str) -> None:
+def describe(given: Given) -> None:
     """Show what DEVICE is and what it can do."""
-    _show(given, device, "info")
+    _show(given, "info")
 
 
 @click.command()
@@ -71,12 +73,26 @@ def watch(given: Given, device: str, count: int | None, seconds: float | None) -
                 pass
 
 
-def _show(given: Given, device: str, *leaves: str) -> None:
+def _show(given: Given, *leaves: str) -> None:
+    target = target_of(given)
     with open_session(given) as session:
-        agent = session.one_agent(device, *leaves)
-    messages = {leaf: getattr(agent, leaf) for leaf in leaves}
+        if target.single:
+            agents = [session.one_agent(str(target.device), *leaves)]
+        else:
+            devices = target.find(session)
+            known = session.snapshot([every_device(leaf, given.prefix) for leaf in leaves]).agents
+            agents = [known[device] for device in devices]
     if given.json:
-        known = {leaf: message and as_json(message) for leaf, message in messages.items()}
-        print_json({"device_id": device, "availability": agent.availability, **known})
-    else:
-        tables.console().print(tables.facts(agent, *messages.values()))
+        print_answers([_as_json(agent, leaves) for agent in agents], given)
+        return
+    for number, agent in enumerate(agents):
+        if number:
+            click.echo()
+        tables.console().print(tables.facts(agent, *(getattr(agent, leaf) for leaf in leaves)))
+
+
+def _as_json(agent: Agent, leaves: tuple[str, ...]) -> dict[str, Any]:
+    said = {leaf: getattr(agent, leaf) for leaf in leaves}
+    messages = {leaf: message and as_json(message) for leaf, message in said.items()}
+    known = {"device_id": agent.device_id, "availability": agent.availability}
+    return {"schema": "edgepose.status/1", **known, **messages}

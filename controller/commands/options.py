@@ -9,6 +9,8 @@ import click
 
 from agent.wire.strings import fault_of_prefix, fault_of_text
 from agent.wire.topics import DEFAULT_PREFIX
+from controller.commands.profiles import profile
+from controller.errors import UsageError
 
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -46,62 +48,91 @@ def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:  # noqa: ANN4
     return click.option(*names, expose_value=False, callback=kept, **settings)
 
 
-def _access(*, environment: bool) -> list[Callable[[Any], Any]]:
-    """Make the options that say who we are."""
-    rare: dict[str, Any] = {"hidden": not environment}
-    return [
-        _option("--username", metavar="NAME", type=AccountType(), help="The broker's user name.", **rare),
-        _option("--password-file", type=FILE, help="A file with the password.", **rare),
-        _option(
-            "--cafile", type=FILE, help="The authority that signed the broker's certificate; turns TLS on.", **rare
-        ),
-        _option("--cert", type=FILE, help="Our certificate, if the broker wants one.", **rare),
-        _option("--key", type=FILE, help="The key of our certificate.", **rare),
-        _option(
-            "--signing-key",
-            type=FILE,
-            envvar="EDGEPOSE_SIGNING_KEY" if environment else None,
-            help="Sign commands with the first key of this file.",
-            **rare,
-        ),
-    ]
+def _profiled(context: click.Context, _parameter: click.Parameter, name: str | None) -> None:
+    """Callback that takes a profile before all other options, each of which replaces what it says."""
+    given = context.ensure_object(Given)
+    try:
+        given.values |= profile(name)
+        if "prefix" in given.values:
+            PrefixType().convert(given.values["prefix"], None, context)
+    except UsageError:
+        if not context.resilient_parsing:
+            raise
 
 
 def connection(*, environment: bool = False, answer_s: float | None = None) -> Callable[[Any], Any]:
     """Decorate a command with the shared options.
 
-    Only the group reads the ``environment``: a variable must not win over what was given before the command's name.
-    And only its help lists them all; that of a command would bury its own options below them. ``answer_s`` is told as
-    the time the command waits for its answer.
+    Only the group reads the ``environment``, and knows profiles: neither must win over what was given before the
+    command's name. And only its help lists all options; that of a command would bury its own below them. ``answer_s``
+    is told as the time the command waits for its answer.
     """
-
-    def variable(name: str) -> str | None:
-        return name if environment else None
-
     patience = "5" if answer_s is None else f"5, then {answer_s:g}"
     rare: dict[str, Any] = {"hidden": not environment}
+
+    def option(name: str, variable: str, **settings: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - click's
+        return _option(name, envvar=variable if environment else None, **settings)
+
     options = [
-        _option("--broker", metavar="HOST[:PORT]|URL", envvar=variable("EDGEPOSE_BROKER"), help="Default: localhost."),
-        *_access(environment=environment),
-        _option(
+        option("--broker", "EDGEPOSE_BROKER", metavar="HOST[:PORT]|URL", help="Default: localhost."),
+        option(
+            "--username",
+            "EDGEPOSE_BROKER_USERNAME",
+            metavar="NAME",
+            type=AccountType(),
+            help="The broker's user name.",
+            **rare,
+        ),
+        option("--password-file", "EDGEPOSE_BROKER_PASSWORD_FILE", type=FILE, help="A file with the password.", **rare),
+        option(
+            "--cafile",
+            "EDGEPOSE_BROKER_CAFILE",
+            type=FILE,
+            help="The authority that signed the broker's certificate; turns TLS on.",
+            **rare,
+        ),
+        option("--cert", "EDGEPOSE_BROKER_CERT", type=FILE, help="Our certificate, if the broker wants one.", **rare),
+        option("--key", "EDGEPOSE_BROKER_KEY", type=FILE, help="The key of our certificate.", **rare),
+        option(
+            "--signing-key",
+            "EDGEPOSE_SIGNING_KEY",
+            type=FILE,
+            help="Sign commands with the first key of this file.",
+            **rare,
+        ),
+        option(
             "--prefix",
+            "EDGEPOSE_BROKER_PREFIX",
             metavar="TOPIC",
             type=PrefixType(),
             help=f"First level of the topics. Default: {DEFAULT_PREFIX}.",
             **rare,
         ),
-        _option(
+        option(
             "--timeout",
+            "EDGEPOSE_BROKER_TIMEOUT",
             metavar="SECONDS",
             type=click.FloatRange(0, 3600, min_open=True),
             help=f"How long to wait, for the broker and then for an answer. Default: {patience}.",
         ),
-        _option("--json", is_flag=True, default=None, help="Print JSON; errors stay text on standard error."),
+        _option("--json", is_flag=True, default=None, help="Print JSON, errors on standard error too."),
     ]
+    if environment:
+        options.append(
+            click.option(
+                "--profile",
+                metavar="NAME",
+                envvar="EDGEPOSE_PROFILE",
+                is_eager=True,
+                expose_value=False,
+                callback=_profiled,
+                help="Options by a name, from ~/.config/edgepose/controller.toml. Default: default, if there is one.",
+            )
+        )
 
     def decorate(command: Any) -> Any:  # noqa: ANN401
-        for option in reversed(options):
-            command = option(command)
+        for each in reversed(options):
+            command = each(command)
         return command
 
     return decorate

@@ -38,7 +38,7 @@ def record(given: Given, device: str, out: Path, count: int | None, seconds: flo
     with UntilEnded(), open_session(given) as session:
         tally = record_into(session, device, recording, seconds=seconds, count=count)
         if given.json:
-            print_json(tally.figures())
+            print_json({"schema": "edgepose.recording/1", "device_id": device, **tally.figures()})
 
 
 @contextlib.contextmanager

@@ -2,9 +2,13 @@
 
 import json
 import signal
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import click
+
+DEVICES: Final = "edgepose.devices/1"
+"""Of what several devices gave: `devices` is a list."""
+ERROR: Final = "edgepose.error/1"
 
 
 def tell(line: str) -> None:
@@ -20,6 +24,22 @@ def complain(line: str) -> None:
 def print_json(value: Any, indent: int | None = 2) -> None:  # noqa: ANN401 - JSON
     """Print the result."""
     click.echo(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
+
+
+def print_devices(devices: list[dict[str, Any]]) -> None:
+    """Print what several devices gave."""
+    print_json({"schema": DEVICES, "devices": devices})
+
+
+def tell_error(message: str, *, hint: str = "", code: int = 1, as_json: bool = False) -> None:
+    """Say why something was not done, and the cure; ``code`` is the exit code."""
+    if as_json:
+        error = {"exit_code": code, "message": message, "hint": hint}
+        tell(json.dumps({"schema": ERROR, "error": error}, ensure_ascii=False))
+        return
+    tell(f"Error: {message}")
+    if hint:
+        tell(f"Hint: {hint}")
 
 
 class UntilEnded:

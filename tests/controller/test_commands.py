@@ -37,7 +37,10 @@ def test_list_shows_every_agent(fleet: str) -> None:
     done = controller("list", "--json", "--broker", fleet)
     assert (done.returncode, done.stderr) == (0, "")
     unknown = dict.fromkeys(("status", "model", "device", "precision", "fps", "latency_ms_p50", "persons"))
-    assert json.loads(done.stdout) == [LISTED, LISTED | unknown | {"device_id": "edge-2", "availability": "offline"}]
+    assert json.loads(done.stdout)["devices"] == [
+        LISTED,
+        LISTED | unknown | {"device_id": "edge-2", "availability": "offline"},
+    ]
 
 
 def test_list_as_a_table(fleet: str) -> None:
@@ -72,7 +75,7 @@ def test_how_long_ago(past_s: float, told: str) -> None:
 def test_list_of_an_empty_broker(broker: Broker) -> None:
     """A broker without agents is not an error: an empty list, or a sentence."""
     address = f"127.0.0.1:{broker.port}"
-    assert json.loads(controller("list", "--json", "--broker", address).stdout) == []
+    assert json.loads(controller("list", "--json", "--broker", address).stdout)["devices"] == []
     done = controller("list", "--broker", address)
     assert done.returncode == 0
     assert "No agent" in done.stderr
@@ -83,7 +86,7 @@ def test_many_agents_are_all_listed(broker: Broker) -> None:
     ids = [f"edge-{number:02}" for number in range(60)]
     messages = {Topics(device_id).info: samples.info(device_id).encode() for device_id in ids}
     publish_all(broker.port, messages | {Topics(device_id).availability: b"online" for device_id in ids}, retain=True)
-    rows = json.loads(controller("list", "--json", "--broker", f"127.0.0.1:{broker.port}").stdout)
+    rows = json.loads(controller("list", "--json", "--broker", f"127.0.0.1:{broker.port}").stdout)["devices"]
     assert [row["device_id"] for row in rows] == ids
     assert all(row["agent_version"] for row in rows)
 
@@ -167,7 +170,7 @@ def test_tls_with_a_client_certificate(tmp_path: Path) -> None:
         files = {"--cafile": "ca.pem", "--cert": "agent.pem", "--key": "agent.key"}
         options = [word for option, name in files.items() for word in (option, str(tmp_path / name))]
         done = controller("list", "--json", "--broker", f"127.0.0.1:{broker.port}", *options)
-        assert (done.returncode, done.stdout) == (0, "[]\n")
+        assert (done.returncode, json.loads(done.stdout)["devices"]) == (0, [])
         untrusted = controller("list", "--broker", f"mqtts://127.0.0.1:{broker.port}")
         uncertified = controller("list", "--broker", f"127.0.0.1:{broker.port}", *options[:2])
     assert (untrusted.returncode, uncertified.returncode) == (5, 5)
@@ -221,7 +224,7 @@ def test_options_before_and_after(fleet: str) -> None:
     after = controller("--broker", "127.0.0.1:1", "list", "--json", "--broker", fleet)
     environment = controller("list", "--json", EDGEPOSE_BROKER=f"mqtt://{fleet}")
     assert before.stdout == after.stdout == environment.stdout
-    assert len(json.loads(after.stdout)) == 2
+    assert len(json.loads(after.stdout)["devices"]) == 2
 
 
 def test_another_prefix_is_another_fleet(broker: Broker) -> None:
@@ -229,8 +232,8 @@ def test_another_prefix_is_another_fleet(broker: Broker) -> None:
     put_agent(broker.port, "edge-1")
     put_agent(broker.port, "plant-1", prefix="plant/hall-2")
     address = f"127.0.0.1:{broker.port}"
-    ours = json.loads(controller("list", "--json", "--broker", address).stdout)
-    theirs = json.loads(controller("list", "--json", "--broker", address, "--prefix", "plant/hall-2").stdout)
+    ours = json.loads(controller("list", "--json", "--broker", address).stdout)["devices"]
+    theirs = json.loads(controller("list", "--json", "--broker", address, "--prefix", "plant/hall-2").stdout)["devices"]
     assert [row["device_id"] for row in ours] == ["edge-1"]
     assert [row["device_id"] for row in theirs] == ["plant-1"]
     assert controller("status", "plant-1", "--broker", address).returncode == 3
@@ -250,7 +253,7 @@ def test_garbage_is_named_and_skipped(fleet: str, broker: Broker) -> None:
     publish_all(broker.port, {topic: payload for topic, (payload, _) in garbage.items()}, retain=True)
     done = controller("list", "--json", "--broker", fleet)
     assert done.returncode == 0
-    assert [row["device_id"] for row in json.loads(done.stdout)] == ["edge-1", "edge-2"]
+    assert [row["device_id"] for row in json.loads(done.stdout)["devices"]] == ["edge-1", "edge-2"]
     warnings = done.stderr.splitlines()
     assert len(warnings) == len(garbage)
     for topic, (_, reason) in garbage.items():
@@ -264,7 +267,7 @@ def test_a_newer_agent_is_understood(broker: Broker) -> None:
     publish(broker.port, Topics("edge-9").availability, b"online", retain=True)
     publish(broker.port, Topics("edge-9").state, json.dumps(newer).encode(), retain=True)
     done = controller("list", "--json", "--broker", f"127.0.0.1:{broker.port}")
-    assert json.loads(done.stdout)[0]["status"] == "running"
+    assert json.loads(done.stdout)["devices"][0]["status"] == "running"
     assert done.stderr == ""
 
 
@@ -273,7 +276,7 @@ def test_a_cleared_topic_is_silence(fleet: str, broker: Broker) -> None:
     leaves = ("availability", "info", "state", "metrics")
     publish_all(broker.port, {f"edgepose/edge-2/{leaf}": b"" for leaf in leaves}, retain=True)
     done = controller("list", "--json", "--broker", fleet)
-    assert [row["device_id"] for row in json.loads(done.stdout)] == ["edge-1"]
+    assert [row["device_id"] for row in json.loads(done.stdout)["devices"]] == ["edge-1"]
     assert done.stderr == ""
 
 

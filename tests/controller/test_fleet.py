@@ -37,7 +37,7 @@ def test_a_glob_reaches_those_it_matches(broker: Broker) -> None:
         asked = [boxes[name].request() for name in ("gym-1", "gym-2")]
         page = controller("set-device", "gym-*", "CPU", *address(broker))
         assert boxes["hall-1"].asked.empty()
-    found = json.loads(done.stdout)
+    found = json.loads(done.stdout)["devices"]
     assert done.returncode == 3
     assert [(each["device_id"], each["status"]) for each in found] == [
         ("gym-1", "succeeded"),
@@ -56,7 +56,7 @@ def test_a_glob_that_matches_one_gives_a_list(broker: Broker) -> None:
     with box(broker, "gym-1"):
         done = controller("set-device", "gym-?", "CPU", "--json", *address(broker))
         nobody = controller("set-device", "roof-*", "CPU", *address(broker))
-    assert (done.returncode, len(json.loads(done.stdout))) == (0, 1)
+    assert (done.returncode, len(json.loads(done.stdout)["devices"])) == (0, 1)
     assert nobody.returncode == 3
     assert "seen: gym-1" in nobody.stderr
 
@@ -99,7 +99,7 @@ def test_a_group_is_one_publication(broker: Broker) -> None:
         ("edgepose/_group/halls/command/set-device", asked[0].id, asked[0].response_topic)
     }
     assert asked[0].response_topic.startswith("edgepose/_group/halls/reply/")
-    assert [(each["device_id"], each["status"]) for each in json.loads(done.stdout)] == [
+    assert [(each["device_id"], each["status"]) for each in json.loads(done.stdout)["devices"]] == [
         ("hall-1", "succeeded"),
         ("hall-2", "succeeded"),
         ("hall-3", "no_answer"),
@@ -116,7 +116,7 @@ def test_a_member_nobody_knew_is_heard(broker: Broker) -> None:
         with box(broker, "hall-1", "halls", answer=silent):
             done = controller("pause", "--group", "halls", "--timeout", "1.5", "--json", *address(broker))
         assert late.request().name == "pause"
-    assert [(each["device_id"], each["status"]) for each in json.loads(done.stdout)] == [
+    assert [(each["device_id"], each["status"]) for each in json.loads(done.stdout)["devices"]] == [
         ("hall-1", "no_answer"),
         ("hall-2", "succeeded"),
     ]

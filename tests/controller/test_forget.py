@@ -45,7 +45,7 @@ def test_everything_of_a_box_is_cleared_and_nothing_of_another(broker: Broker, g
 def test_several_and_as_json(broker: Broker, gone: str) -> None:
     """A glob retires several; as JSON each topic is named."""
     done = controller("forget", "gym-*", "--yes", "--json", "--broker", gone)
-    found = json.loads(done.stdout)
+    found = json.loads(done.stdout)["devices"]
     assert [each["device_id"] for each in found] == ["gym-1", "gym-2"]
     assert {ZONE, ENTITY, GONE.info, GONE.job("quantize-1")} < set(found[0]["cleared"])
     assert not retained(broker)
@@ -78,7 +78,7 @@ def test_everybody_is_whoever_is_online(broker: Broker, gone: str) -> None:
     assert (done.returncode, done.stderr) == (0, "Left out, offline: gym-1, gym-2\n")
     assert "gym-3" in done.stdout
     assert (named.returncode, "gym-1: offline, not sent" in named.stderr) == (3, True)
-    assert [each["status"] for each in json.loads(as_json.stdout)] == ["offline", "offline", "succeeded"]
+    assert [each["status"] for each in json.loads(as_json.stdout)["devices"]] == ["offline", "offline", "succeeded"]
     assert (as_json.returncode, listed.returncode) == (0, 0)
     nobody = controller("pause", "*", "--broker", gone, "--timeout", "1")
     assert nobody.returncode == 3

@@ -186,7 +186,7 @@ def test_jobs_are_listed(broker: Broker) -> None:
         ["gym-1", "quantize-1", "quantize", "succeeded"],
     ]
     assert [next(word for word in row if word.endswith("%")) for row in rows] == ["25%", "100%"]
-    assert len(json.loads(as_json.stdout)[0]["result"]["jobs"]) == 3
+    assert len(json.loads(as_json.stdout)["devices"][0]["result"]["jobs"]) == 3
 
 
 def test_a_snapshot_is_written(broker: Broker, tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def test_each_line_is_a_message(broker: Broker) -> None:
         done = controller("watch", "edge-1", "--json", "--count", "12", "--broker", f"127.0.0.1:{broker.port}")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert (done.returncode, len(lines)) == (0, 12)
-    assert lines[0] == {"device_id": "edge-1", "availability": "online"}
+    online = {"schema": "edgepose.availability/1", "device_id": "edge-1", "availability": "online"}
+    assert lines[0] == online
     kinds: dict[str, type[Message]] = {"edgepose.state/1": State, "edgepose.keypoints/1": Keypoints}
     for line in lines[1:]:
         kinds.get(line["schema"], Message).decode(json.dumps(line).encode())

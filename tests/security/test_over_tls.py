@@ -63,12 +63,12 @@ def gym(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gym]:
 
 def test_an_operator_sees_and_commands(gym: Gym) -> None:
     """With the operator's certificate devices are listed, a switch is answered, and so is a command to the group."""
-    listed = json.loads(gym.controller("operator", "list", "--json").stdout)
+    listed = json.loads(gym.controller("operator", "list", "--json").stdout)["devices"]
     assert [agent["device_id"] for agent in listed] == [A]
     switched = gym.controller("operator", "set-hint", A, "throughput", "--json")
     assert json.loads(switched.stdout)["status"] == "succeeded", switched.stderr
     grouped = gym.controller("operator", "pause", "--group", "gym", "--json")
-    assert [reply["status"] for reply in json.loads(grouped.stdout)] == ["succeeded"], grouped.stderr
+    assert [reply["status"] for reply in json.loads(grouped.stdout)["devices"]] == ["succeeded"], grouped.stderr
     assert gym.controller("operator", "resume", A).returncode == 0
 
 

@@ -105,7 +105,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
 def test_who_has_the_key_commands(box: Box) -> None:
     """The controller signs with the key of the file, to a device and to a glob, and is obeyed."""
     assert json.loads(box.controller("pause", DEVICE, "--json").stdout)["status"] == "succeeded"
-    assert json.loads(box.controller("resume", "d*", "--json").stdout)[0]["status"] == "succeeded"
+    assert json.loads(box.controller("resume", "d*", "--json").stdout)["devices"][0]["status"] == "succeeded"
     file = str(box.folder / "key")
     assert box.controller("jobs", DEVICE, "--signing-key", file, signed=False).returncode == 0
 
