@@ -11,6 +11,9 @@ COMMANDS: Final = {
     "check-config": Place("agent.commands.check_config", "check_config", "Say what is wrong in a configuration file."),
     "demo": Place("agent.commands.demo", "demo", "Show poses flowing, with nothing but this machine."),
     "doctor": Place("agent.commands.doctor", "doctor", "Say what is wrong on this box, and the cure."),
+    "forget": Place(
+        "agent.commands.forget", "forget", "Clear what the broker keeps of this device, which is taken away."
+    ),
     "record": Place("agent.commands.record", "record", "Write the source's poses to a file, without a broker."),
     "run": Place("agent.commands.run", "run", "Run the agent until it is stopped."),
     "schema": Place("agent.commands.schema", "schema", "Print the JSON Schemas of all messages and commands."),

@@ -5,6 +5,7 @@ umask 022
 
 readonly HOME_DIR=/opt/edgepose ETC=/etc/edgepose STATE=/var/lib/edgepose CACHE=/var/cache/edgepose
 readonly MODULES=/etc/modules-load.d/edgepose.conf
+readonly TOOL=edgepose-agent TOOLS=/usr/local/bin
 readonly UNIT=edgepose-agent@.service UNITS=/etc/systemd/system ACCOUNT=edgepose NETWORK=movenet-multipose
 readonly PYTHON=${PYTHON:-python3} PYTHON_MIN=3.11
 
@@ -13,7 +14,7 @@ usage() {
 usage: install.sh DEVICE                     install from this clone, or upgrade to it
        install.sh DEVICE --offline BUNDLE    the same from the tar that `make bundle` made, without a network
        install.sh DEVICE --uninstall         remove the service; configuration and networks stay
-       install.sh DEVICE --uninstall --purge remove those too
+       install.sh DEVICE --uninstall --purge remove those too, and what the broker keeps of DEVICE
 
 DEVICE is the agent's name on the broker, for example gym-01: lower-case letters, digits, dashes. Each camera of a box
 has one. Run it as root. PYTHON names the interpreter, by default python3; 3.11 or newer is needed.
@@ -22,6 +23,7 @@ has one. Run it as root. PYTHON names the interpreter, by default python3; 3.11 
   /etc/edgepose/DEVICE.credentials  folder of passwords and keys, for root alone
   /opt/edgepose/versions            the version in use and the one before it; `current` points to the former
   /var/lib/edgepose                 networks, and what commands asked for
+  /usr/local/bin/edgepose-agent     the agent's commands as the service sees the box, `edgepose-agent doctor` above all
 
 An upgrade takes over only if the new version accepts the configuration of every service of the box and its network
 answers as it should; if the service then does not come up, the version before comes back.
@@ -118,6 +120,7 @@ build() {
   if [[ -n $bundle ]]; then
     "${pip[@]}" --no-index --find-links "$bundle/wheels" 'edgepose[agent]'
     install -m 0644 "$bundle/$UNIT" "$bundle/agent.toml" "$new"
+    install -m 0755 "$bundle/$TOOL" "$new"
     cp -r "$bundle/models" "$scratch/networks"
     chmod -R a+rX "$scratch/networks"
     fetch --from "$scratch/networks"
@@ -125,6 +128,7 @@ build() {
     bash "$sources/systemd/constraints.sh" "$sources/requirements.lock" >"$scratch/constraints"
     "${pip[@]}" --constraint "$scratch/constraints" "${sources}[agent]"
     install -m 0644 "$sources/systemd/$UNIT" "$sources/configs/agent.toml" "$new"
+    install -m 0755 "$sources/systemd/$TOOL" "$new"
     fetch
   fi
 }
@@ -189,6 +193,7 @@ use() {
   ln -sfn "versions/$1" "$HOME_DIR/current.new"
   mv -T "$HOME_DIR/current.new" "$HOME_DIR/current"
   install -m 0644 "$HOME_DIR/current/$UNIT" "$UNITS/$UNIT"
+  [[ ! -e $HOME_DIR/current/$TOOL ]] || install -D -m 0755 "$HOME_DIR/current/$TOOL" "$TOOLS/$TOOL"
   ! running || systemctl daemon-reload
 }
 
@@ -225,6 +230,7 @@ upgrade() {
   fi
   tidy "$before"
   say "edgepose-agent@$device uses ${new##*/}: $("$new/bin/agent" --version)"
+  say "$TOOL $device doctor says what is missing on this box, and the cure"
 }
 
 # The version before stays, for whoever wants it back by hand.
@@ -239,9 +245,11 @@ remove() {
   local now=()
   ! running || now=(--now)
   [[ ! -e $UNITS/$UNIT ]] || systemctl disable --quiet "${now[@]}" "edgepose-agent@$device"
+  [[ -z $purge || ! -x $TOOLS/$TOOL || ! -e $ETC/$device.toml ]] || "$TOOLS/$TOOL" "$device" forget ||
+    say "the broker still knows $device: controller forget $device"
   [[ -z $purge ]] || rm -rf "$ETC/$device".{toml,env,credentials} "$STATE/control/$device".json
   if [[ -z $(devices) ]]; then
-    rm -rf "$HOME_DIR" "$CACHE" "${UNITS:?}/$UNIT" "$MODULES"
+    rm -rf "$HOME_DIR" "$CACHE" "${UNITS:?}/$UNIT" "$MODULES" "${TOOLS:?}/$TOOL"
     [[ -z $purge ]] || purge_box
     ! running || systemctl daemon-reload
   fi

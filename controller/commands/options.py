@@ -9,8 +9,8 @@ import click
 
 from agent.wire.strings import fault_of_prefix, fault_of_text
 from agent.wire.topics import DEFAULT_PREFIX
-from controller.commands.profiles import profile
 from controller.errors import UsageError
+from controller.profiles import profile
 
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent.wire.commands import ErrorCode, ReplyError, ReplyStatus
-from controller.commands.profiles import file_of, profile
 from controller.errors import UsageError
+from controller.profiles import file_of, profile
 from tests.broker import Broker
 from tests.controller.conftest import controller, put_agent
 from tests.controller.responder import Asked, Responder, reply

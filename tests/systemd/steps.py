@@ -10,7 +10,7 @@ import click
 
 from agent.wire.messages import State
 from agent.wire.topics import Topics
-from tests.broker import Broker, Listener
+from tests.broker import Broker, Listener, publish
 from tests.commander import Commander
 from tests.systemd.bundles import WHEELS
 from tests.systemd.root import Box
@@ -178,7 +178,17 @@ def second(trial: Trial) -> None:
     pids = {trial.box.main_pid(service(device)) for device in (DEVICE, SECOND)}
     programs = {trial.box.run(["bash", "-c", f"tr '\\0' ' ' </proc/{pid}/cmdline"]).stdout.split()[1] for pid in pids}
     trial.hold("they are two processes of one program", len(pids) == 2 and len(programs) == 1, programs)
-    trial.install("--uninstall", "--purge", device=SECOND)
+    said = trial.box.run(["edgepose-agent", SECOND, "doctor"]).stdout
+    trial.hold("doctor looks as the service, with its passwords", "accepts this agent" in said, said)
+    named = trial.box.run(["edgepose-agent", "doctor"])
+    trial.hold("of two devices it wants one named", named.returncode == 2 and SECOND in named.stdout, named.stdout)
+    said = trial.install("--uninstall", "--purge", device=SECOND)
+    trial.hold("the broker forgets it", f"{SECOND}: forgotten" in said)
+    with Listener(trial.broker.port, f"edgepose/{SECOND}/#") as latecomer, Listener(trial.broker.port, "end") as end:
+        publish(trial.broker.port, "end", b"")
+        end.wait_for("end", b"")
+        kept = [message.topic for message in latecomer.messages if message.payload]
+    trial.hold("and knows nothing of it", not kept, kept)
     trial.hold("its configuration is gone", not trial.exists(f"etc/edgepose/{SECOND}.toml"))
     trial.poses()
     trial.hold(f"poses of {DEVICE} come all the same")

@@ -102,5 +102,6 @@ def test_the_installer_is_clean() -> None:
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed")
     scripts = [str(path) for path in sorted((ROOT / "systemd").glob("*.sh"))]
+    scripts.append(str(ROOT / "systemd" / "edgepose-agent"))
     found = subprocess.run(["shellcheck", *scripts], capture_output=True, text=True, timeout=60, check=False)
     assert found.returncode == 0, found.stdout
