@@ -14,6 +14,7 @@ from controller.commands.execute import print_answers, target_of
 from controller.commands.options import Given, bounded, connection
 from controller.commands.targets import DeviceType, FleetCommand, addressed
 from controller.terminal import tables
+from controller.terminal.status import page
 from controller.terminal.surroundings import UntilEnded, print_devices, print_json
 
 
@@ -33,11 +34,15 @@ def list_(given: Given) -> None:
 
 
 @click.command(cls=FleetCommand)
+@click.option("--all", "everything", is_flag=True, help="Every field of its messages, one a line.")
 @addressed(changes=False)
 @click.pass_obj
-def status(given: Given) -> None:
-    """Show what DEVICE runs and how fast."""
-    _show(given, "state", "metrics")
+def status(given: Given, *, everything: bool) -> None:
+    """Show what DEVICE runs and how fast.
+
+    One screen: what runs, how fast, who is in view, the camera, and what is wrong, with units. Scripts take --json.
+    """
+    _show(given, "state", "metrics", everything=everything)
 
 
 @click.command(cls=FleetCommand)
@@ -73,7 +78,7 @@ def watch(given: Given, device: str, count: int | None, seconds: float | None) -
                 pass
 
 
-def _show(given: Given, *leaves: str) -> None:
+def _show(given: Given, *leaves: str, everything: bool = True) -> None:
     target = target_of(given)
     with open_session(given) as session:
         if target.single:
@@ -88,7 +93,8 @@ def _show(given: Given, *leaves: str) -> None:
     for number, agent in enumerate(agents):
         if number:
             click.echo()
-        tables.console().print(tables.facts(agent, *(getattr(agent, leaf) for leaf in leaves)))
+        told = tables.facts(agent, *(getattr(agent, leaf) for leaf in leaves)) if everything else page(agent)
+        tables.console().print(told)
 
 
 def _as_json(agent: Agent, leaves: tuple[str, ...]) -> dict[str, Any]:

@@ -102,8 +102,8 @@ def test_status_and_describe(fleet: str) -> None:
 
 
 def test_status_and_describe_as_tables(fleet: str) -> None:
-    """Without --json they print one fact per line."""
-    shown = controller("status", "edge-1", "--broker", fleet).stdout
+    """With --all, and of what the box is without --json, they print one fact per line."""
+    shown = controller("status", "edge-1", "--all", "--broker", fleet).stdout
     assert re.search(r"^effective.inference_precision +bf16 *$", shown, re.MULTILINE)
     assert re.search(r"^fps_mean +29\.7 *$", shown, re.MULTILINE)
     shown = controller("describe", "edge-1", "--broker", fleet).stdout

@@ -29,6 +29,8 @@ NAMES: Final = (
     "plan-affinity",
     "set-hint",
     "set-input",
+    "set-zones",
+    "set-paused",
     "quantize",
     "cancel",
     "pause",
@@ -164,10 +166,23 @@ def args(random: Chance, name: str) -> dict[str, Any] | None:
         "plan-affinity": placed,
         "set-hint": {"hint": random.choice(("latency", "throughput")), **counts},
         "set-input": random.choice((None, {}, {"long_side": 512}, {"long_side": None})),
+        "set-zones": random.choice((None, {}, {"zones": None}, {"zones": {}}, {"zones": zones(random)})),
+        "set-paused": {"paused": random.random() < 0.5},
         "quantize": random.choice((None, {}, {"frames": 60}, {"frames": 2000, "seconds": 0.5, "model": None})),
         "cancel": {"id": word(random)},
     }
     return given.get(name, random.choice((None, {})))
+
+
+def zones(random: Chance) -> dict[str, Any]:
+    """Rectangles somewhere in the picture, some of them masks."""
+    found: dict[str, Any] = {}
+    for number in range(random.randint(1, 32)):
+        left, top = random.random() * 0.8, random.random() * 0.8
+        corners = [[left, top], [left + 0.2, top], [left + 0.2, top + 0.2], [left, top + 0.2]]
+        optional = {"mask": random.random() < 0.2} if random.random() < 0.5 else {}
+        found[f"zone_{number}"] = {"polygon": corners, "dwell_s": float(random.randint(0, 60)), **optional}
+    return found
 
 
 def match(random: Chance) -> dict[str, Any]:
@@ -336,6 +351,15 @@ WRONG_ARGS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
     ),
     "set-hint": ({}, {"hint": "speed"}, {"hint": "latency", "streams": 0}, {"hint": ["latency"]}),
     "set-input": ({"long_side": 31}, {"long_side": 4097}, {"long_side": "512"}, {"height": 512}),
+    "set-zones": (
+        {"zones": []},
+        {"zones": {"A": {"polygon": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]}}},
+        {"zones": {"a": {"polygon": [[0.0, 0.0], [1.0, 1.0]]}}},
+        {"zones": {"a": {"polygon": [[0.0, 0.0], [1.0, 1.0], [1.0, 0.0], [0.0, 1.0]]}}},
+        *({"zones": {"a": {"polygon": [[0.0, 0.0], [1.0, 0.0], [1.0, w]]}}} for w in (2, -1, "1", float("nan"), None)),
+        {"zones": {"a": {"polygon": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], "dwell": 1}}},
+    ),
+    "set-paused": ({}, {"paused": 1}, {"paused": "true"}, {"paused": None}),
     "quantize": (
         *({"frames": wrong} for wrong in (59, 2001, "300", True, 60.5)),
         *({"seconds": wrong} for wrong in (float("nan"), float("inf"), float("-inf"), -1, 0, 10**400, "1")),

@@ -22,7 +22,9 @@ from agent.wire.commands import (
     SetHint,
     SetInput,
     SetModel,
+    SetPaused,
     SetPrecision,
+    SetZones,
 )
 from agent.wire.messages import Info, MessageError, Requested, State
 from tests.fuzz.cases import DEVICE, Case
@@ -102,6 +104,10 @@ def _succeeded(fits: Callable[[Result], bool]) -> Answer:
     return Answer(ReplyStatus.SUCCEEDED, fits=fits)
 
 
+AT_ONCE: Final = frozenset({"pause", "resume", "set-paused", "set-zones"})
+"""Changes that are done, and written down, before anything else is."""
+
+
 class Oracle:
     """What the agent is, as far as commands have made it so."""
 
@@ -174,7 +180,7 @@ class Oracle:
             return "same again"
         before = self.version
         self._demand(reply, letter, self._answer(came))
-        self._remember(letter, heard.payload, change=came.name in {"pause", "resume"} and not reply.error)
+        self._remember(letter, heard.payload, change=came.name in AT_ONCE and not reply.error)
         if self.version != before:
             return "done"
         return str(reply.error.code if reply.error else reply.status)
@@ -191,8 +197,14 @@ class Oracle:
                 return _succeeded(lambda result: result == {"jobs": []})
             case "describe":
                 return _succeeded(self._describes)
-            case "pause" | "resume":
-                paused = command.name == "pause"
+            case "set-zones":
+                assert isinstance(command.args, SetZones)
+                self.version += 1
+                zones = list(command.args.zones or {})  # this box has none configured
+                return _succeeded(lambda result: result == {"zones": zones})
+            case "pause" | "resume" | "set-paused":
+                asked = command.args.paused if isinstance(command.args, SetPaused) else None
+                paused = command.name == "pause" if asked is None else asked
                 self.version += paused != self.paused
                 self.paused = paused
                 return _succeeded(lambda result: result == {"paused": paused})

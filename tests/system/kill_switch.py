@@ -23,13 +23,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from agent.control.journal import Journal, Record, reply_to
 from agent.control.settings import Settings
 from agent.wire.commands import Reply, ReplyStatus
 from agent.wire.messages import OFFLINE, Event, State, Status
 from agent.wire.topics import Topics
+from agent.wire.zones import Zone
 from models.getting.fetch import fetch
 from models.shelf import catalogue
 from models.shelf.store import Store, models_dir
@@ -42,6 +43,7 @@ CHOICES: Final = {
     "set-device": ("device", ("CPU", "SIMCPU")),
     "set-precision": ("precision", ("FP32", "FP16")),
     "set-hint": ("hint", ("latency", "throughput")),
+    "set-zones": ("zones", ({}, {"hall": Zone(polygon=((0.25, 0.25), (0.75, 0.25), (0.75, 0.75)))})),
 }
 ANSWER_S: Final = 60.0
 LOOK_S: Final = 0.0002
@@ -57,7 +59,7 @@ class Ask:
 
     id: str
     name: str
-    args: dict[str, str]
+    args: dict[str, Any]
     old: Settings
     new: Settings
 
@@ -125,8 +127,9 @@ class Rig:
         name = self._chance.choice(list(CHOICES))
         key, values = CHOICES[name]
         value = next(value for value in values if value != getattr(self._settings, key))
-        args = {key: value}
-        return Ask(f"kill-{number}", name, args, self._settings, self._settings.model_copy(update=args))
+        new = self._settings.model_copy(update={key: value})
+        args = {key: new.model_dump(mode="json").get(key, {})}
+        return Ask(f"kill-{number}", name, args, self._settings, new)
 
     def _start(self) -> None:
         self._began = datetime.now(UTC)
