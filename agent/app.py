@@ -314,12 +314,12 @@ class Agent:
 
     def _on_camera(self, event: CaptureEvent) -> None:
         # A frozen picture is only the reason: the loss is told right after it.
-        warning = event.code in {"camera.lost", "camera.frozen"}
+        warning = event.code in {"camera.lost", "camera.frozen", "camera.damaged"}
         if event.code == "camera.frozen":
             self._frozen = event.message
         elif event.code == "camera.lost":
             self._standing.see("lost", self._frozen or event.message)
-        else:
+        elif event.code in {"camera.opened", "camera.back"}:
             self._frozen = None
             self._standing.see("live")
         self._control.flowing(yes=self._standing.camera == "live")
@@ -434,7 +434,7 @@ class Agent:
             return
         summary = self._telemetry.take()
         total = source.counts()
-        window = CaptureCounts(total.captured - self._counted.captured, total.dropped - self._counted.dropped)
+        window = total.since(self._counted)
         self._counted = total
         message = metrics_message(self._config, engine, summary, window, self._meter.figures(), self._zones.take())
         self._outlet.announce(self._topics.metrics, message.encode(), self._expiry_s)

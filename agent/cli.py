@@ -8,6 +8,7 @@ from agent import __version__, console
 from agent.lazy import LazyGroup, Place
 
 COMMANDS: Final = {
+    "cameras": Place("agent.commands.cameras", "cameras", "List the cameras of this box and what they can do."),
     "check-config": Place("agent.commands.check_config", "check_config", "Say what is wrong in a configuration file."),
     "demo": Place("agent.commands.demo", "demo", "Show poses flowing, with nothing but this machine."),
     "doctor": Place("agent.commands.doctor", "doctor", "Say what is wrong on this box, and the cure."),

@@ -1,6 +1,14 @@
 """Every waiting and retrying policy of the agent, each defined once."""
 
-from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_random, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    stop_after_attempt,
+    wait_chain,
+    wait_fixed,
+    wait_random,
+    wait_random_exponential,
+)
 from tenacity.wait import wait_base
 
 # A hundred agents lose a restarted broker in the same moment. They return spread over all of these seconds: a back-off
@@ -16,6 +24,9 @@ RECONNECT_TAKEN_OVER = wait_random(15, 25)
 
 # A camera answers again as soon as its cable or power is back; more than a few seconds of extra darkness is ours.
 REOPEN_CAMERA = wait_random_exponential(multiplier=0.25, max=3)
+
+# A camera that refuses user or password may lock the account after five attempts, for good: a minute, then five.
+LOG_IN_AGAIN = wait_chain(wait_fixed(60), wait_fixed(300))
 
 # A download retries what a second attempt can cure; each source gets this many attempts before the next one's turn.
 RETRY_DOWNLOAD = wait_random_exponential(multiplier=0.5, max=8)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from agent.capture.frame import Frame, Image
+from agent.capture.video import open_file
 from models.shelf.store import Store
 
 
@@ -19,13 +20,12 @@ def as_frame(image: Image, seq: int = 0) -> Frame:
 
 def clip_frames(store: Store, numbers: Sequence[int]) -> list[Frame]:
     """Decode some frames of vtest, numbers ascending."""
-    video = cv2.VideoCapture(str(store.clip("vtest")))
-    frames = []
+    reader, frames = open_file(store.clip("vtest")), []
     for number in range(max(numbers) + 1):
-        assert video.grab(), f"vtest has no frame {number}"
-        if number in numbers:
-            frames.append(as_frame(np.asarray(video.retrieve()[1], np.uint8), number))
-    video.release()
+        assert reader.grab(), f"vtest has no frame {number}"
+        if number in numbers and (picture := reader.retrieve()) is not None:
+            frames.append(as_frame(picture, number))
+    reader.close()
     return frames
 
 

@@ -78,6 +78,8 @@ def run_once(
         pipeline.stop()
     if failures:
         raise failures[0]
+    if damaged := source.counts().damaged:
+        raise CaptureError(f"{damaged} pictures of the clip cannot be decoded: the figures would be of other pictures")
     return measured(timings, began_s, meter, kept)
 
 

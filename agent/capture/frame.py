@@ -47,7 +47,9 @@ class Frame:
         return self.captured_s if self.media_s is None else self.media_s
 
 
-CaptureCode = Literal["camera.opened", "camera.lost", "camera.frozen", "camera.back"]
+CaptureCode = Literal[
+    "camera.opened", "camera.lost", "camera.frozen", "camera.back", "camera.changed", "camera.damaged"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,14 @@ class CaptureCounts:
 
     captured: int
     dropped: int
+    damaged: int = 0
+    """Pictures that could not be decoded; no frame was made of them."""
+
+    def since(self, before: "CaptureCounts") -> "CaptureCounts":
+        """What came after these totals."""
+        return CaptureCounts(
+            self.captured - before.captured, self.dropped - before.dropped, self.damaged - before.damaged
+        )
 
 
 class EndOfSource(Exception):  # noqa: N818 - a normal end, not an error

@@ -20,11 +20,12 @@ class InlineSource:
 
     def __init__(self, feed: Feed, camera: Camera, notify: Notify) -> None:
         self._reader = feed.open()
-        self._pacer = Pacer(self._reader.period_s) if camera.pace == "native" else None
+        self._pacer = Pacer() if camera.pace == "native" else None
         self._cap = FrameRateCap(camera.fps_max)
         self._framer = Framer(camera)
         self._presence = Presence(feed.address, notify, time.perf_counter())
-        self._media_s = 0.0
+        self._grabbed_ms: float | None = None
+        """What grabbing the picture cost that is waiting for its time; None when none is."""
         self._reading = threading.Lock()
         self._closed = threading.Event()
 
@@ -35,14 +36,15 @@ class InlineSource:
         """
         give_up_s = time.perf_counter() + timeout_s
         while True:
+            self._grab()
             if self._pacer is not None and not self._wait_until_due(self._pacer, give_up_s):
                 return None
-            if (frame := self._next()) is not None:
+            if (frame := self._take()) is not None:
                 return frame
 
     def counts(self) -> CaptureCounts:
         """Frames captured; none is ever dropped."""
-        return CaptureCounts(captured=self._framer.taken, dropped=0)
+        return CaptureCounts(captured=self._framer.taken, dropped=0, damaged=self._reader.damaged)
 
     def close(self) -> None:
         """Release the file; ends a waiting read."""
@@ -50,23 +52,39 @@ class InlineSource:
         with self._reading:
             self._reader.close()
 
+    def _grab(self) -> None:
+        """Move on to the next picture, unless one is waiting for its time."""
+        with self._reading:
+            if self._closed.is_set():
+                raise EndOfSource
+            if self._grabbed_ms is not None:
+                return
+            started_s = time.perf_counter()
+            more = self._reader.grab()
+            now_s = time.perf_counter()
+            self._presence.damage(self._reader.damaged, now_s)
+            if not more:
+                raise EndOfSource
+            self._grabbed_ms = (now_s - started_s) * 1e3
+
     def _wait_until_due(self, pacer: Pacer, give_up_s: float) -> bool:
         now_s = time.perf_counter()
-        due_s = now_s + pacer.due_in_s(now_s)
+        due_s = now_s + pacer.due_in_s(self._reader.position_s, now_s)
         self._closed.wait(max(0.0, min(due_s, give_up_s) - now_s))
         if due_s > give_up_s:
             return False
-        pacer.advance(time.perf_counter())
+        pacer.advance(self._reader.position_s, time.perf_counter())
         return True
 
-    def _next(self) -> Frame | None:
-        """Return the next frame, or None for one that is not wanted or cannot be decoded."""
+    def _take(self) -> Frame | None:
+        """Return the picture grabbed, or None for one that is not wanted or cannot be decoded."""
         with self._reading:
-            started_s = time.perf_counter()
-            if self._closed.is_set() or not self._reader.grab():
+            if self._closed.is_set() or self._grabbed_ms is None:
                 raise EndOfSource
             captured_s = time.perf_counter()
-            at_s, self._media_s = self._media_s, self._media_s + self._reader.period_s
+            started_s = captured_s - self._grabbed_ms / 1e3
+            self._grabbed_ms = None
+            at_s = self._reader.position_s
             if not self._cap.admits(at_s) or (picture := self._reader.retrieve()) is None:
                 return None
             self._presence.flowing(picture, captured_s)

@@ -8,6 +8,7 @@ from contextlib import closing
 
 import structlog
 
+from agent.capture.faults import LoginError
 from agent.capture.frame import CaptureCounts, EndOfSource, Frame, Image, Notify
 from agent.capture.picture import Framer, Stillness
 from agent.capture.presence import Presence
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 _MARGIN_S = 0.5
 _TICK_S = 0.25
 _CLOSE_WAIT_S = 0.5
+_ENDED = "the camera ended the stream, or the connection broke"
 
 
 class LiveSource:
@@ -43,6 +45,7 @@ class LiveSource:
         self._latest: Frame | None = None
         self._captured = 0
         self._dropped = 0
+        self._damaged = 0
         self._ended = False
         self._failure: CaptureError | None = None
         self._closed = threading.Event()
@@ -78,7 +81,7 @@ class LiveSource:
     def counts(self) -> CaptureCounts:
         """Frames taken since the start, and those of them that were overwritten or grew old unread."""
         with self._slot:
-            return CaptureCounts(captured=self._captured, dropped=self._dropped)
+            return CaptureCounts(captured=self._captured, dropped=self._dropped, damaged=self._damaged)
 
     def close(self) -> None:
         """Stop reading. A thread that hangs in a driver is left behind; it releases the camera when it returns."""
@@ -98,13 +101,14 @@ class LiveSource:
 
     def _run(self) -> None:
         """Connect again and again for as long as the source is wanted: the reading thread."""
-        cause = ""
+        failure: CaptureError | None = None
         backoff = Backoff()
         while not self._closed.is_set():
             try:
-                if cause:
-                    self._presence.lost(cause, time.perf_counter())
-                    self._closed.wait(backoff.pause_s(time.perf_counter()))
+                if failure is not None:
+                    self._presence.lost(str(failure), time.perf_counter(), failure.hint)
+                    refused = isinstance(failure, LoginError)
+                    self._closed.wait(backoff.pause_s(time.perf_counter(), refused=refused))
                 backoff.started(time.perf_counter())
                 self._connect()
             except EndOfSource:
@@ -112,10 +116,10 @@ class LiveSource:
             except CaptureError as error:
                 if self._feed.finite:
                     return self._finish(error)
-                cause = str(error)
+                failure = error
             except Exception as error:
                 log.exception("camera.reader_failed", source=self._feed.address)
-                cause = f"the reader failed: {type(error).__name__}"
+                failure = CaptureError(f"the reader failed: {type(error).__name__}")
         return None
 
     def _finish(self, failure: CaptureError | None) -> None:
@@ -141,33 +145,43 @@ class LiveSource:
         self._expect_within(math.inf if self._feed.finite else self._camera.open_timeout_s)
         with closing(self._feed.open()) as reader:
             self._decoded_s = time.perf_counter()
-            for captured_s in self._due(reader) if self._feed.finite else self._arriving(reader):
+            damaged_before = self._damaged
+            for captured_s in self._due(reader) if reader.paced else self._arriving(reader):
                 if self._cap.admits(captured_s):
                     self._take(reader, captured_s)
+                self._damaged = damaged_before + reader.damaged
+                self._presence.damage(self._damaged, captured_s)
 
     def _due(self, reader: Reader) -> Iterator[float]:
-        """Grab the frames of a file at its own pace; yields the moment of each."""
-        pacer = Pacer(reader.period_s)
-        while not self._closed.wait(pacer.due_in_s(time.perf_counter())):
-            pacer.advance(time.perf_counter())
-            if not reader.grab():
+        """Grab the pictures of a recording, each when it is due by its time stamp; yields the moment of each."""
+        pacer = Pacer()
+        while self._grabbed(reader):
+            self._expect_within(math.inf)  # the next picture may be due in a minute
+            if self._closed.wait(pacer.due_in_s(reader.position_s, time.perf_counter())):
+                return
+            now_s = time.perf_counter()
+            pacer.advance(reader.position_s, now_s)
+            yield now_s
+        if not self._closed.is_set():
+            self._presence.damage(reader.damaged, time.perf_counter())
+            if reader.finite:
                 raise EndOfSource
-            yield time.perf_counter()
+            raise CaptureError(_ENDED)
 
     def _arriving(self, reader: Reader) -> Iterator[float]:
-        """Grab the frames of a camera as they come, skipping stale ones; yields the moment of each."""
+        """Grab the pictures of a camera as they come, skipping stale ones; yields when each arrived."""
         backlog = Backlog(reader.period_s, time.perf_counter())
         while not self._closed.is_set():
-            self._expect_within(self._camera.read_timeout_s)
             asked_s = time.perf_counter()
-            grabbed = reader.grab()
+            if not self._grabbed(reader):
+                raise CaptureError(_ENDED)
             now_s = time.perf_counter()
-            if not grabbed and now_s - asked_s >= self._camera.read_timeout_s:
-                raise CaptureError(f"no frame for {now_s - asked_s:.1f} s")
-            if not grabbed:
-                raise CaptureError("the camera ended the stream, or the connection broke")
             if not backlog.is_stale(now_s, now_s - asked_s) and not self._closed.is_set():
-                yield now_s
+                yield reader.arrived_s
+
+    def _grabbed(self, reader: Reader) -> bool:
+        self._expect_within(math.inf if self._feed.finite else self._camera.read_timeout_s)
+        return reader.grab()
 
     def _take(self, reader: Reader, captured_s: float) -> None:
         started_s = time.perf_counter()

@@ -6,20 +6,20 @@ from functools import partial
 from pathlib import Path
 
 from agent.capture.address import Clip, Device, Stream, parse, redact
+from agent.capture.device import open_device
 from agent.capture.frame import Notify, Source
 from agent.capture.inline import InlineSource
 from agent.capture.live import LiveSource
 from agent.capture.reader import (
+    DECODED_SUFFIXES,
     IMAGE_SUFFIXES,
     Feed,
     FolderReader,
     LoopingReader,
     Reader,
-    open_device,
-    open_stream,
-    open_video,
-    prepare_opencv,
 )
+from agent.capture.stream import open_stream
+from agent.capture.video import open_file
 from agent.config.tree import Camera
 from agent.errors import CaptureError
 
@@ -32,8 +32,7 @@ def open_source(camera: Camera, *, resolve_clip: Callable[[str], Path], notify: 
     Raises :class:`CaptureError` at once for a file or folder that is missing or unreadable and for a malformed
     address. A camera that does not answer is not an error: it is reported as lost and tried again.
     """
-    prepare_opencv(camera.read_timeout_s)
-    feed = _feed_of(camera, resolve_clip)
+    feed = feed_of(camera, resolve_clip)
     if not feed.finite:
         return LiveSource(feed, camera, notify)
     _require_a_picture(feed)
@@ -44,7 +43,8 @@ def open_source(camera: Camera, *, resolve_clip: Callable[[str], Path], notify: 
     return LiveSource(feed, camera, notify)
 
 
-def _feed_of(camera: Camera, resolve_clip: Callable[[str], Path]) -> Feed:
+def feed_of(camera: Camera, resolve_clip: Callable[[str], Path]) -> Feed:
+    """What the configuration names. Raises :class:`CaptureError` for a file that is missing and a malformed address."""
     address = redact(camera.source)
     match parse(camera.source):
         case Device() as device:
@@ -66,13 +66,21 @@ def _opener(path: Path, camera: Camera) -> Callable[[], Reader]:
             "a camera's number, an rtsp:// or http:// address, or clip:NAME",
             hint=f"a relative path starts at {Path.cwd()}" if not path.is_absolute() else "",
         )
-    return lambda: open_video(path)
+    if not path.is_file():
+        raise CaptureError(
+            f"{redact(str(path))} is a pipe, a socket or a device; expected a video file, a folder of images, a camera "
+            "or a stream",
+            hint="send what comes through it as a stream, rtsp:// or http://",
+        )
+    return lambda: open_file(path)
 
 
 def _require_a_picture(feed: Feed) -> None:
     with closing(feed.open()) as reader:
-        if not reader.grab():
-            expected = f"images ({', '.join(sorted(IMAGE_SUFFIXES))})" if isinstance(reader, FolderReader) else "frames"
-            raise CaptureError(f"{feed.address} holds no {expected}")
-        if reader.retrieve() is None:
-            raise CaptureError(f"the first frame of {feed.address} cannot be decoded")
+        while reader.grab():
+            if reader.retrieve() is not None:
+                return
+        if reader.damaged:
+            raise CaptureError(f"{feed.address} holds nothing that can be decoded")
+        expected = f"images ({', '.join(sorted(IMAGE_SUFFIXES | DECODED_SUFFIXES))})"
+        raise CaptureError(f"{feed.address} holds no {expected if isinstance(reader, FolderReader) else 'frames'}")

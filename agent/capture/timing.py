@@ -4,7 +4,7 @@ import math
 
 from tenacity import RetryCallState, Retrying
 
-from agent.policies import REOPEN_CAMERA
+from agent.policies import LOG_IN_AGAIN, REOPEN_CAMERA
 
 SILENCE_S = 0.5
 """What waited longer than this on its way is too old to be shown."""
@@ -16,20 +16,23 @@ _STEADY_S = 5.0
 
 
 class Pacer:
-    """The due times of a file played at its own frame rate."""
+    """When the pictures of a file are due, by its own time stamps."""
 
-    def __init__(self, period_s: float) -> None:
-        self._period_s = period_s
-        self._due_s = -math.inf
+    def __init__(self) -> None:
+        self._start_s = -math.inf
+        self._position_s = 0.0
+        self._step_s = 0.0
 
-    def due_in_s(self, now_s: float) -> float:
-        """Seconds until the next frame is due, 0 when it is."""
-        return max(0.0, self._due_s - now_s)
+    def due_in_s(self, position_s: float, now_s: float) -> float:
+        """Seconds until the picture at this position is due, 0 when it is."""
+        return max(0.0, self._start_s + position_s - now_s)
 
-    def advance(self, now_s: float) -> None:
-        """Take a frame. Who is late by more than a frame goes on from now: a pause is not made up for."""
-        late = now_s - self._due_s > self._period_s
-        self._due_s = (now_s if late else self._due_s) + self._period_s
+    def advance(self, position_s: float, now_s: float) -> None:
+        """Take a picture. Who is late by more than a frame goes on from now: a pause is not made up for."""
+        step_s, self._position_s = position_s - self._position_s, position_s
+        if now_s - (self._start_s + position_s) > max(step_s, self._step_s):
+            self._start_s = now_s - position_s
+        self._step_s = step_s
 
 
 class FrameRateCap:
@@ -82,18 +85,25 @@ class Backoff:
     """The pauses between attempts to open a camera: ``REOPEN_CAMERA``, from the start of one to the start of the next.
 
     An attempt that took long has waited enough already. A connection that held for a while starts the row anew.
+    After a refused log-in it is ``LOG_IN_AGAIN``: each one more may lock the account.
     """
 
     def __init__(self) -> None:
         self._attempts = _first_attempt()
+        self._log_ins = _first_attempt()
         self._started_s = -math.inf
 
     def started(self, now_s: float) -> None:
         """Begin an attempt."""
         self._started_s = now_s
 
-    def pause_s(self, now_s: float) -> float:
-        """Seconds to wait before the next attempt."""
+    def pause_s(self, now_s: float, *, refused: bool = False) -> float:
+        """Seconds to wait before the next attempt; ``refused`` is user or password."""
+        if refused:
+            pause_s = LOG_IN_AGAIN(self._log_ins)
+            self._log_ins.prepare_for_next_attempt()
+            return pause_s
+        self._log_ins = _first_attempt()
         lasted_s = now_s - self._started_s
         if lasted_s >= _STEADY_S:
             self._attempts = _first_attempt()

@@ -20,6 +20,7 @@ from agent.config.types import (
     DeviceId,
     EmptyIsNone,
     ExistingFile,
+    FourCc,
     FramesPerSecond,
     Host,
     InputPixels,
@@ -148,6 +149,13 @@ class Roi(Table):
         return self
 
 
+class CameraTls(Table):
+    """Whom to believe that they are the camera, before a password is sent."""
+
+    verify: bool = True
+    ca_file: Annotated[ExistingFile | None, EmptyIsNone] = None
+
+
 class Camera(Table):
     """Where frames come from."""
 
@@ -164,8 +172,17 @@ class Camera(Table):
     """Files and folders: process every frame, however long it takes."""
     folder_fps: FramesPerSecond = 10.0
     fps_max: Annotated[FramesPerSecond | None, ZeroIsNone] = None
+    fps: Annotated[FramesPerSecond | None, ZeroIsNone] = None
+    """Asked of a V4L2 camera; how often a picture behind a web address is asked for."""
     width: Annotated[Pixels | None, ZeroIsNone] = None
     height: Annotated[Pixels | None, ZeroIsNone] = None
+    format: Annotated[FourCc | None, EmptyIsNone] = None
+    """Pixel format asked of a V4L2 camera; unset is MJPG where it has that."""
+    controls: dict[str, int] = Field(default_factory=dict)
+    """Of a V4L2 camera, such as ``exposure_time_absolute``, set in this order."""
+    transport: Literal["auto", "tcp", "udp"] = "auto"
+    """How RTSP sends pictures; auto is TCP, and UDP where the camera has no other."""
+    tls: CameraTls = CameraTls()
     rotate: Literal[0, 90, 180, 270] = 0
     roi: Roi = Roi()
     open_timeout_s: PositiveSeconds = 5.0

@@ -10,6 +10,9 @@ from agent.wire.strings import fault_of_host, fault_of_password, fault_of_prefix
 from agent.wire.topics import DEVICE_ID
 
 PositiveSeconds = Annotated[float, Field(gt=0, le=3600)]
+FourCc = Annotated[
+    str, Field(pattern="^[A-Z0-9]{3,4}$", description="a pixel format as four letters, such as MJPG or YUYV")
+]
 FramesPerSecond = Annotated[float, Field(gt=0, le=1000)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=1024)]

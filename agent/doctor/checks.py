@@ -13,7 +13,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,15 +21,14 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from agent.capture import open_source
 from agent.capture import redact as redact_source
-from agent.capture.frame import CaptureEvent, EndOfSource, Frame, Source
+from agent.capture.look import look
 from agent.config.tree import Camera, Config, Devices, Inference, Model, Paths
 from agent.doctor import accelerators
 from agent.doctor.broker import broker, device_id, own_id
 from agent.doctor.finding import Check, Level
 from agent.doctor.unit import service, unit_of
-from agent.errors import EdgeposeError
+from agent.errors import CaptureError, EdgeposeError
 from agent.inference.devices import list_devices, open_core, require_devices
 from agent.inference.plugins import left_out
 from agent.inference.spec import input_size
@@ -42,7 +40,7 @@ from models.shelf.store import Store
 
 LIMIT_S: Final = 10.0
 CAMERA_TIMEOUT_S: Final = 3.0
-CAMERA_LOOK_S: Final = 1.0
+CAMERA_LOOK_S: Final = 2.0
 """How long a camera that answers is watched to tell its frame rate."""
 
 # What one network takes with all its variants and compiled forms, and room to work in.
@@ -130,32 +128,18 @@ def exit_code(checks: Iterable[Check]) -> int:
 
 
 def camera(settings: Camera, paths: Paths) -> Check:
-    """Open the source, read for a moment, and tell size and rate."""
+    """Open the source, read for a moment, and tell what it is: codec, size, rate, how it holds frames back."""
     name, address = "camera", redact_source(settings.source)
     bounded = settings.model_copy(
         update={"pace": "native", "lossless": False, "open_timeout_s": min(settings.open_timeout_s, CAMERA_TIMEOUT_S)}
     )
-    told: list[CaptureEvent] = []
-    with closing(open_source(bounded, resolve_clip=Store(paths.models).clip, notify=told.append)) as source:
-        first = source.read(CAMERA_TIMEOUT_S)
-        if first is None:
-            why = told[-1].message if told else f"no frame within {CAMERA_TIMEOUT_S:g} s"
-            cure = "check the cable, the address and the account; see whether another program holds the camera"
-            return Check(name, Level.FAIL, f"{address}: {why}", cure)
-        last, frames = _look(source, first)
-    height, width = first.image.shape[:2]
-    elapsed_s = last.captured_s - first.captured_s
-    rate = f", {(frames - 1) / elapsed_s:.1f} frames/s" if elapsed_s > 0 else ""
-    return Check(name, Level.OK, f"{address}: {width}x{height}{rate}")
-
-
-def _look(source: Source, first: Frame) -> tuple[Frame, int]:
-    """Read on for a moment; the last frame and how many there were with the first."""
-    last, frames = first, 1
-    with suppress(EndOfSource):  # a folder of few pictures
-        while last.captured_s - first.captured_s < CAMERA_LOOK_S and (frame := source.read(CAMERA_LOOK_S)):
-            last, frames = frame, frames + 1
-    return last, frames
+    try:
+        found = look(bounded, Store(paths.models).clip, CAMERA_LOOK_S)
+    except CaptureError as error:
+        cure = error.hint or "check cable, address and account; see whether another program holds the camera"
+        said = str(error) if address in str(error) else f"{address}: {error}"
+        return Check(name, Level.FAIL, said, cure)
+    return Check(name, Level.WARN if found.damaged else Level.OK, f"{address}: {found}")
 
 
 def devices(settings: Inference, names: Devices) -> Check:

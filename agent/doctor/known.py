@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from agent.capture.address import Clip, parse
 from agent.config.tree import Config
 from agent.errors import ConfigError, EdgeposeError
 from agent.inference.spec import input_size
@@ -9,8 +10,6 @@ from agent.wire.commands import CommandError
 from agent.wire.devices import KINDS, DeviceString, DeviceStringError, require
 from models.shelf import catalogue
 from models.shelf.store import Store
-
-CLIP = "clip:"
 
 
 def require_known(config: Config, origin: str) -> None:
@@ -29,7 +28,7 @@ def _faults(config: Config) -> Iterator[tuple[str, str, str]]:
     checks: dict[str, Callable[[Config], None]] = {
         "inference.device": _device,
         "model": _network,
-        "camera.source": _clip,
+        "camera.source": _source,
     }
     for key, check in checks.items():
         try:
@@ -49,7 +48,8 @@ def _network(config: Config) -> None:
     input_size(config.model.input, Store(config.paths.models).card(config.model.name), None)
 
 
-def _clip(config: Config) -> None:
-    name = config.camera.source.removeprefix(CLIP)
-    if name != config.camera.source and name not in Store(config.paths.models).names():
-        catalogue.clip(name)
+def _source(config: Config) -> None:
+    """Scheme, port and reserved characters of an address; the name of a clip. Nothing is connected to."""
+    source = parse(config.camera.source)
+    if isinstance(source, Clip) and source.name not in Store(config.paths.models).names():
+        catalogue.clip(source.name)

@@ -157,6 +157,7 @@ def metrics_message(
             "frames_captured": frames.captured,
             "frames_processed": summary.frames_processed,
             "frames_dropped": frames.dropped,
+            "frames_damaged": frames.damaged,
             "persons_mean": summary.persons_mean and round(summary.persons_mean, 3),
             "persons_max": summary.persons_max,
             "device": engine.spec.device,

@@ -115,6 +115,7 @@ FRAMES: Final = {
     "captured": "Frames the source took",
     "processed": "Frames finished",
     "dropped": "Frames replaced before anybody read them",
+    "damaged": "Pictures that could not be decoded",
 }
 SWITCHES: Final = {"switch.done": "succeeded", "switch.failed": "failed"}
 """Events that are counted, as they are called there."""

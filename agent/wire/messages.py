@@ -268,6 +268,8 @@ class Metrics(Message):
     frames_captured: int
     frames_processed: int
     frames_dropped: int
+    frames_damaged: int = 0
+    """Pictures that could not be decoded; no frame was made of them."""
     persons_mean: float | None
     persons_max: int | None
     device: str
@@ -312,6 +314,8 @@ EVENT_CODES: Final = (
     "agent.failed",
     "camera.opened",
     "camera.lost",
+    "camera.changed",
+    "camera.damaged",
     "camera.frozen",
     "camera.back",
     "switch.started",

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,9 +52,12 @@ def next_frame(source: Source) -> Frame:
 class ScriptedReader:
     """A reader whose pictures the test hands over, one by one."""
 
-    period_s = 0.0
+    paced = False
+    finite = False
 
     def __init__(self) -> None:
+        self.period_s = self.position_s = self.arrived_s = 0.0
+        self.damaged = 0
         self.pictures: queue.Queue[Image | None] = queue.Queue()
         self.waiting = threading.Semaphore(0)
         self._picture: Image | None = None
@@ -62,6 +66,7 @@ class ScriptedReader:
     def grab(self) -> bool:
         self.waiting.release()
         self._picture = self.pictures.get(timeout=WAIT_S)
+        self.arrived_s = time.perf_counter()
         return self._picture is not None
 
     def retrieve(self) -> Image | None:

@@ -45,6 +45,8 @@ class MjpegCamera:
         self.made_s = [time.perf_counter()]
         """When each picture was made, by its number."""
         self.streams = 0
+        self.asked = 0
+        """Requests so far."""
         self._mode = Mode.RUN
         self._changed = threading.Condition()
         self._connections: list[socket.socket] = []
@@ -121,6 +123,7 @@ class MjpegCamera:
         request = connection.recv(4096)
         if not request:
             return
+        self.asked += 1
         status = 200 if self._admits(request) else 401
         if (status := max(status, self.status)) != 200:
             connection.sendall(

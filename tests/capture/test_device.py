@@ -13,7 +13,7 @@ from tests.system.process import ROOT
 DEVICES = Path("/sys/fs/cgroup/devices")
 ASK = """
 from agent.capture.address import Device
-from agent.capture.reader import open_device
+from agent.capture.device import open_device
 from agent.config.tree import Camera
 from agent.errors import CaptureError
 try:
@@ -31,7 +31,7 @@ def told(path: str, first: str = "") -> str:
 
 def test_what_is_no_camera_is_called_so() -> None:
     """A device that opens and is none."""
-    assert told("/dev/null") == "/dev/null does not open as a camera: it is in use, or no camera"
+    assert told("/dev/null") == "/dev/null does not open as a camera: it is no camera"
 
 
 def test_the_rights_of_a_file_are_told_as_such() -> None:

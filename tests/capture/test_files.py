@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from agent.capture import EndOfSource, Frame, Source, open_source
+from agent.capture import EndOfSource, Frame, Image, Source, open_source
 from agent.config.tree import Camera
 from agent.errors import CaptureError
 from tests.capture.helpers import WAIT_S, Listener, next_frame, opened
@@ -18,6 +20,13 @@ def read_all(source: Source) -> Iterator[Frame]:
     """Read frames until the source raises."""
     while True:
         yield next_frame(source)
+
+
+def pictures_of(source: Source) -> Iterator[Image]:
+    """Read to the end."""
+    with suppress(EndOfSource):
+        for frame in read_all(source):
+            yield frame.image
 
 
 def all_numbers(source: Source) -> list[int]:
@@ -169,12 +178,18 @@ def test_folder_without_images_is_told_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"pace": "fast"}, {"folder_fps": 200}])
-def test_damaged_image_is_named(tmp_path: Path, options: dict[str, Any]) -> None:
-    """An image that cannot be decoded is an error that names it, not a frame less."""
+def test_damaged_image_is_named_and_passed_over(tmp_path: Path, options: dict[str, Any]) -> None:
+    """An image that cannot be decoded is named in the log, counted and told; the ones after it come."""
     folder = write_folder(tmp_path / "images", 2)
-    (folder / "002.png").write_bytes(b"not a picture")
-    with opened(source=str(folder), **options) as source, pytest.raises(CaptureError, match=r"002\.png"):
-        list(read_all(source))
+    (folder / "001.png").rename(folder / "002.png")
+    (folder / "001.png").write_bytes(b"not a picture")
+    listener = Listener()
+    with capture_logs() as logs, opened(listener, source=str(folder), **options) as source:
+        last = list(pictures_of(source))[-1]
+        assert number_of(last) == 1
+        assert source.counts().damaged == 1
+    assert [log["file"] for log in logs if log["event"] == "camera.image_damaged"] == [str(folder / "001.png")]
+    assert "camera.damaged" in listener.rest()
 
 
 @pytest.mark.parametrize("options", [{"pace": "fast"}, {}])

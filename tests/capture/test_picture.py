@@ -1,13 +1,23 @@
 """Rotation, region of interest, stillness."""
 
+from collections.abc import Iterator
+from fractions import Fraction
+
+import av
 import numpy as np
 import pytest
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType, VideoFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.capture import Image, Region
 from agent.capture.picture import Framer, Stillness, region_of
+from agent.capture.pixels import bgr
 from agent.config.tree import Camera, Roi
+from models.shelf.store import Store
+from tests.footage import clip_frames
 
 
 def marked() -> Image:
@@ -57,11 +67,11 @@ def test_region_is_never_empty_and_never_outside(
         assert region.y + region.height <= height
 
 
-def test_stillness_is_timed_and_broken_by_any_sampled_pixel() -> None:
-    """The same picture counts up from its first appearance; a changed one starts over."""
+def test_stillness_is_timed_and_broken_by_what_moves() -> None:
+    """The same picture counts up from its first appearance; one in which something moved starts over."""
     stillness, image = Stillness(), np.zeros((64, 64, 3), np.uint8)
     assert [stillness.observe(image, now_s) for now_s in (3.0, 4.0, 9.0)] == [0.0, 1.0, 6.0]
-    image[8, 16, 1] = 1
+    image[8:24, 16:32] = 200
     assert stillness.observe(image, 10.0) == 0.0
 
 
@@ -70,3 +80,53 @@ def test_stillness_sees_a_change_of_size() -> None:
     stillness = Stillness()
     stillness.observe(np.zeros((64, 32, 3), np.uint8), 0.0)
     assert stillness.observe(np.zeros((32, 128, 3), np.uint8), 1.0) == 0.0
+
+
+FPS = 10
+
+
+def stood_still_s(pictures: list[Image], codec: str) -> float:
+    """Seconds for which the last of these pictures had stood still, after an encoder and a decoder."""
+    stillness, still_s = Stillness(), 0.0
+    encoder = av.CodecContext.create(codec, "w")
+    assert isinstance(encoder, VideoCodecContext)
+    encoder.height, encoder.width = pictures[0].shape[:2]
+    encoder.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    encoder.framerate, encoder.time_base, encoder.gop_size = Fraction(FPS), Fraction(1, FPS), FPS
+    encoder.bit_rate = 600_000
+    if codec != "mjpeg":
+        encoder.options = {"preset": "ultrafast", "tune": "zerolatency"}
+    decoder = av.CodecContext.create({"libx264": "h264", "libx265": "hevc"}.get(codec, codec), "r")
+    assert isinstance(decoder, VideoCodecContext)
+    frames = (frame for packet in encoded(encoder, pictures) for frame in decoder.decode(packet))
+    for number, frame in enumerate((*frames, *decoder.decode(None))):
+        still_s = stillness.observe(bgr(frame, None), number / FPS)
+    return still_s
+
+
+def encoded(encoder: VideoCodecContext, pictures: list[Image]) -> Iterator[Packet]:  # type: ignore[type-arg]
+    for number, picture in enumerate(pictures):
+        frame = VideoFrame.from_ndarray(picture, format="bgr24").reformat(format=encoder.pix_fmt)
+        frame.pts, frame.pict_type = number, PictureType.NONE
+        yield from encoder.encode(frame)
+    yield from encoder.encode(None)
+
+
+@pytest.fixture(scope="module")
+def dark_room(store: Store) -> list[Image]:
+    """Eight seconds of a dark room as a sensor sees it: a picture in which nothing happens, and noise."""
+    room = (clip_frames(store, [10])[0].image * 0.15).astype(np.int16)
+    chance = np.random.default_rng(1)
+    return [np.clip(room + chance.normal(0, 4, room.shape), 0, 255).astype(np.uint8) for _ in range(8 * FPS)]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mjpeg"])
+def test_a_frozen_picture_is_seen_through_the_codec(dark_room: list[Image], codec: str) -> None:
+    """A camera that shows one picture for ever is still, once its encoder has found its rate, key frames or not."""
+    assert stood_still_s([dark_room[0]] * len(dark_room), codec) > 5
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mjpeg"])
+def test_a_dark_gym_at_night_is_not_frozen(dark_room: list[Image], codec: str) -> None:
+    """Nobody moves for hours; the noise of the sensor says that the camera lives."""
+    assert stood_still_s(dark_room, codec) < 2

@@ -96,23 +96,48 @@ def test_camera_that_comes_late(camera: MjpegCamera) -> None:
         next_frame(source)
 
 
-@pytest.mark.parametrize("status", [401, 404])
-def test_forbidden_or_unknown(camera: MjpegCamera, status: int) -> None:
-    """A camera that answers with an error is lost with a hint at path and password, and back once it serves."""
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, "refuses (400 Bad Request)"),
+        (404, "does not exist on the camera (404 Not Found)"),
+        (500, "answers with an error of its own (500 Internal Server Error)"),
+        (503, "answers with an error of its own (503 Service Unavailable)"),
+    ],
+)
+def test_what_the_camera_answers_is_the_cause(camera: MjpegCamera, status: int, words: str) -> None:
+    """A camera that answers with an error is lost with that as the cause and a cure, and back once it serves."""
     camera.status = status
     listener = Listener()
     with opened(listener, source=camera.url, **QUICK):
-        assert "wrong path, user or password?" in listener.next().message
+        lost = listener.next()
+        assert words in lost.message
+        assert lost.facts["cure"]
         camera.status = 200
         assert listener.next().code == "camera.back"
 
 
+@pytest.mark.parametrize(("status", "account"), [(401, ""), (401, "gym:wrong@"), (403, "gym:wrong@")])
+def test_refused_log_ins_are_minutes_apart(camera: MjpegCamera, status: int, account: str) -> None:
+    """A camera that locks after five wrong passwords stays open: one log-in, then none for a minute, told once."""
+    camera.status = status
+    listener = Listener()
+    with opened(listener, source=camera.url.replace("//", f"//{account}"), **QUICK):
+        lost = listener.next()
+        assert ("refuses this user and password" if account else "wants a user and a password") in lost.message
+        assert "camera.source" in str(lost.facts["cure"])
+        asked = camera.asked
+        threading.Event().wait(1.5)  # for what must not happen
+        assert (camera.asked, listener.rest()) == (asked, [])
+        assert asked <= 2, "the first request, and one with the account"
+
+
 def test_camera_that_never_answers(camera: MjpegCamera) -> None:
-    """A camera that accepts the connection and then says nothing is lost after the open time-out."""
+    """A camera that promises a stream and sends none is lost after the read time-out."""
     camera.set(Mode.STALL)
     listener = Listener()
     with opened(listener, source=camera.url, **QUICK):
-        assert "did not answer within 0.6 s" in listener.next().message
+        assert listener.next().message == "no frame for 0.3 s"
 
 
 def test_password_reaches_the_camera_and_nobody_else() -> None:

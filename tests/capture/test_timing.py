@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,18 +11,30 @@ from agent.capture.timing import Backlog, Backoff, FrameRateCap, Pacer
 
 def test_pacer_keeps_the_rate_in_spite_of_jitter() -> None:
     """A frame taken late does not delay the ones after it."""
-    pacer = Pacer(0.1)
-    pacer.advance(0.0)
-    pacer.advance(0.14)
-    assert math.isclose(pacer.due_in_s(0.14), 0.06)
+    pacer = Pacer()
+    pacer.advance(0.0, 0.0)
+    pacer.advance(0.1, 0.14)
+    assert math.isclose(pacer.due_in_s(0.2, 0.14), 0.06)
 
 
 def test_pacer_does_not_make_up_for_a_pause() -> None:
     """After a pause of seconds the file goes on at its own rate, not faster."""
-    pacer = Pacer(0.1)
-    pacer.advance(0.0)
-    pacer.advance(5.0)
-    assert math.isclose(pacer.due_in_s(5.0), 0.1)
+    pacer = Pacer()
+    pacer.advance(0.0, 0.0)
+    pacer.advance(0.1, 5.0)
+    assert math.isclose(pacer.due_in_s(0.2, 5.0), 0.1)
+
+
+def test_pacer_follows_the_time_stamps() -> None:
+    """Pictures that are not evenly apart are due as far apart as they were taken."""
+    pacer, positions = Pacer(), (0.0, 0.02, 3.0, 3.5)
+    pacer.advance(0.0, 10.0)
+    due = [10.0]
+    for position_s in positions[1:]:
+        now_s = due[-1] + pacer.due_in_s(position_s, due[-1])
+        pacer.advance(position_s, now_s)
+        due.append(now_s)
+    assert np.allclose(np.subtract(due, 10.0), positions)
 
 
 def test_no_cap_admits_all() -> None:

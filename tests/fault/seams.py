@@ -26,7 +26,7 @@ SEAMS: Final = {
     "read": Seam("agent.capture.live:LiveSource.read"),
     "count": Seam("agent.capture.live:LiveSource.counts"),
     "acquire": Seam("agent.inference.engine:Engine.acquire"),
-    "prepare": Seam("agent.pipeline:prepare"),
+    "prepare": Seam("agent.inference.engine:prepare"),
     "infer": Seam("agent.inference.engine:Slot.start"),
     "wait": Seam("agent.inference.engine:Slot.wait"),
     "outputs": Seam("agent.poses.movenet:MoveNetDecoder.decode"),

@@ -22,6 +22,7 @@ from agent.poses.skeleton import Poses
 from models.shelf.store import Store
 from tests.broker import free_port
 from tests.capture.helpers import next_frame, opened
+from tests.capture.pictures import write_video
 from tests.footage import clip_frames
 from tests.inference.engines import heads_of, movenet
 
@@ -196,17 +197,16 @@ def test_stop_returns_while_the_camera_is_dark(engine: Engine) -> None:
     assert not run.results
 
 
-def test_an_unreadable_picture_ends_the_pipeline(tmp_path: Path, engine: Engine) -> None:
+def test_an_unreadable_source_ends_the_pipeline(tmp_path: Path, engine: Engine) -> None:
     """An error of the source is told at the end, after everything before it was published."""
-    for number in range(3):
-        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((96, 128, 3), 40 * number, np.uint8))
-    (tmp_path / "3.png").write_bytes(b"not a picture")
-    with opened(source=str(tmp_path), pace="fast", lossless=True) as source:
+    video = write_video(tmp_path / "a.avi", 3)
+    with opened(source=str(video), pace="fast", lossless=True, loop=True) as source:
+        video.unlink()  # it is opened again at its end
         run = Run(source, engine)
         run.pipeline.start()
         error = run.end()
     assert isinstance(error, CaptureError)
-    assert "3.png" in str(error)
+    assert "a.avi" in str(error)
     assert len(run.results) == 3
 
 

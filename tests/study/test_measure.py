@@ -191,13 +191,13 @@ def test_an_engine_that_fails_says_so(tmp_path: Path) -> None:
 
 
 def test_frames_that_cannot_be_read_say_so(engine: Engine, store: Store, tmp_path: Path) -> None:
-    """A damaged picture in the clip is a CaptureError with its name."""
+    """A damaged picture in the clip is a CaptureError: nothing is compared that was not looked at."""
     (picture,) = clip_frames(store, [3])
     for number in range(4):
         cv2.imwrite(str(tmp_path / f"{number}.png"), picture.image)
     footage = looked_at(store, tmp_path, frames=10, source=str(tmp_path))
     (tmp_path / "3.png").write_bytes(b"no picture")
-    with pytest.raises(CaptureError, match=r"3\.png"):
+    with pytest.raises(CaptureError, match="pictures of the clip cannot be decoded"):
         run(engine, footage)
 
 

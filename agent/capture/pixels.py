@@ -1,0 +1,78 @@
+"""From what a decoder gives to a picture: upright, BGR, square pixels, one moment."""
+
+from fractions import Fraction
+from typing import Final
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+
+from agent.capture.frame import Image
+
+_FULL_RANGE: Final = 2  # AVCOL_RANGE_JPEG
+_TURNS: Final = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+_ASPECT_MAX: Final = 8
+
+# What full range is in limited range, for luma and for chroma: OpenCV converts planes of limited range alone.
+_LUMA: Final = np.round(16 + np.arange(256) * 219 / 255).astype(np.uint8)
+_CHROMA: Final = np.round(128 + (np.arange(256) - 128) * 224 / 255).astype(np.uint8)
+
+
+def bgr(frame: VideoFrame, aspect: Fraction | None) -> Image:
+    """Convert a decoded frame to uint8 (H, W, 3) BGR that nobody else writes to.
+
+    ``aspect`` is the width of a pixel over its height. Of an interlaced frame every other line is taken: the others are
+    of another moment, and a joint would be in two places. Colours are converted by BT.601.
+    """
+    image = _colours(frame)
+    if frame.interlaced_frame and image.shape[0] > 1:
+        height, width = image.shape[:2]
+        image = _image(cv2.resize(image[::2], (width, height), interpolation=cv2.INTER_LINEAR))
+    if aspect and aspect != 1 and Fraction(1, _ASPECT_MAX) <= aspect <= _ASPECT_MAX:
+        width = max(1, round(image.shape[1] * aspect))
+        image = _image(cv2.resize(image, (width, image.shape[0]), interpolation=cv2.INTER_LINEAR))
+    turn = _TURNS.get(round(frame.rotation) % 360)
+    return image if turn is None else _image(cv2.rotate(image, turn))
+
+
+def _colours(frame: VideoFrame) -> Image:
+    """OpenCV converts the two usual layouts in a fraction of FFmpeg's time; FFmpeg knows all others."""
+    name = frame.format.name
+    if name not in ("yuv420p", "yuvj420p", "nv12") or frame.width % 2 or frame.height % 2:
+        return np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
+    planes = np.asarray(frame.to_ndarray(), dtype=np.uint8)
+    if name == "yuvj420p" or frame.color_range == _FULL_RANGE:
+        planes = np.vstack((cv2.LUT(planes[: frame.height], _LUMA), cv2.LUT(planes[frame.height :], _CHROMA)))
+    code = cv2.COLOR_YUV2BGR_NV12 if name == "nv12" else cv2.COLOR_YUV2BGR_I420
+    return _image(cv2.cvtColor(planes, code))
+
+
+def _image(array: object) -> Image:
+    return np.asarray(array, dtype=np.uint8)
+
+
+class Jpegs:
+    """Decodes JPEG pictures one by one, refusing those of which a part is missing or damaged."""
+
+    def __init__(self) -> None:
+        self._decoder = _jpeg_decoder()
+
+    def decode(self, data: bytes) -> Image | None:
+        """Return uint8 (H, W, 3) BGR, turned as its EXIF data say; None when it cannot be decoded whole."""
+        try:
+            frames = self._decoder.decode(av.Packet(data))
+        except av.error.FFmpegError:
+            self._decoder = _jpeg_decoder()
+            return None
+        return bgr(frames[0], self._decoder.sample_aspect_ratio) if frames and not frames[0].is_corrupt else None
+
+
+def _jpeg_decoder() -> VideoCodecContext:
+    decoder = av.CodecContext.create("mjpeg", "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.thread_type = "NONE"
+    decoder.options = {"err_detect": "explode"}
+    return decoder

@@ -1,0 +1,259 @@
+"""Reading video by FFmpeg: files, streams and V4L2 cameras. All use of PyAV's containers is here."""
+
+import contextlib
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import av
+import av.error
+from av.codec.context import Flags
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from agent.capture import faults, pixels
+from agent.capture.frame import Image
+from agent.capture.units import AccessUnit, AccessUnits
+from agent.errors import CaptureError
+
+DEFAULT_FPS: Final = 25.0
+_FPS_MAX: Final = 240.0
+_STEP_MIN_S: Final = 1e-4
+_JUMP_S: Final = 60.0
+"""A step of the time stamps that no camera makes: another clock, not a gap."""
+_MISSING_SHARE: Final = 0.02
+"""Containers count inexactly by a picture or two."""
+_UNREADABLE_MAX: Final = 1000
+_ARRIVALS_MAX: Final = 100
+_FOREVER_S: Final = 3600.0
+_STRICT: Final = frozenset({"mjpeg", "png", "gif"})
+_WHOLE_PACKETS: Final = frozenset({"mjpeg", "vp8", "vp9", "av1"})
+"""Codecs of which FFmpeg's RTP reader gives whole pictures with its parser off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How to open something."""
+
+    url: str
+    address: str
+    """What of ``url`` may be shown."""
+    options: Mapping[str, str]
+    open_timeout_s: float
+    read_timeout_s: float
+    format: str | None = None
+    named: bool = False
+    """Whether the address holds user and password."""
+
+    def container(self, **more: str) -> InputContainer:
+        """Open it. Raises :class:`CaptureError`."""
+        try:
+            container = av.open(
+                self.url,
+                format=self.format,
+                options={**self.options, **more},
+                timeout=(self.open_timeout_s, self.read_timeout_s),
+            )
+        except av.error.FFmpegError as error:
+            raise faults.of_ffmpeg(error, self.address, named=self.named, waited_s=self.open_timeout_s) from None
+        if not container.streams.video:
+            container.close()
+            raise CaptureError(f"{self.address} holds no video")
+        return container
+
+
+class VideoReader:
+    """An open container of which the first video stream is read.
+
+    ``live`` gives each picture the moment it is complete: one thread, no reordering unless the stream has it.
+    """
+
+    def __init__(self, opening: Opening, *, live: bool, paced: bool, finite: bool) -> None:
+        self._opening = opening
+        self._live = live
+        self.paced = paced
+        self.finite = finite
+        self.damaged = 0
+        self.position_s = 0.0
+        self.arrived_s = 0.0
+        self._container, self._units = _opened(opening, live=live)
+        self._stream: VideoStream = self._container.streams.video[0]
+        self._decoder = _decoder_of(self._stream, live=live)
+        self.period_s = _period_s(self._stream)
+        self._packets: Iterator[Packet[VideoStream]] = self._container.demux(self._stream)
+        self._frames: deque[VideoFrame] = deque()
+        self._arrivals: dict[int | None, float] = {}
+        self._frame: VideoFrame | None = None
+        self._stamp_s: float | None = None
+        self._decoded = 0
+        self._unreadable = 0
+        self._ended = False
+
+    @property
+    def codec(self) -> str:
+        """As FFmpeg calls it."""
+        return self._decoder.name
+
+    @property
+    def interlaced(self) -> bool:
+        """Whether the picture grabbed holds two moments, line by line."""
+        return self._frame is not None and self._frame.interlaced_frame
+
+    @property
+    def key(self) -> bool:
+        """Whether the picture grabbed needs no other."""
+        return self._frame is not None and bool(self._frame.key_frame)
+
+    def grab(self) -> bool:
+        """Wait for the next picture that can be decoded; False at the end. Raises :class:`CaptureError`."""
+        began_s = time.perf_counter()
+        while not self._frames:
+            if self._ended:
+                return False
+            self._decode_next()
+            if self._live and not self._frames and time.perf_counter() - began_s > self._opening.read_timeout_s:
+                raise CaptureError("frames come, but cannot be decoded")
+        self._frame = self._frames.popleft()
+        self._decoded += 1
+        self.arrived_s = self._arrivals.pop(self._frame.pts, 0.0) or time.perf_counter()
+        self.position_s += self._step_s()
+        return True
+
+    def retrieve(self) -> Image | None:
+        """Convert the picture grabbed to upright BGR with square pixels."""
+        assert self._frame is not None
+        return pixels.bgr(self._frame, self._decoder.sample_aspect_ratio or self._stream.sample_aspect_ratio)
+
+    def close(self) -> None:
+        """Release camera, connection or file."""
+        self._ended = True
+        self._frames.clear()
+        self._container.close()
+
+    def _decode_next(self) -> None:
+        """Read a packet, and decode what is complete with it."""
+        began_s = time.perf_counter()
+        try:
+            packet = next(self._packets, None)
+        except av.error.EOFError:
+            packet = None
+        except av.error.InvalidDataError:
+            self._pass_over()
+            return
+        except av.error.ExitError:
+            raise CaptureError(f"no frame for {time.perf_counter() - began_s:.1f} s") from None
+        except av.error.FFmpegError as error:
+            raise faults.of_ffmpeg(error, self._opening.address, named=self._opening.named) from None
+        if packet is None or packet.size == 0:
+            self._end()
+        elif self._units is None:
+            self._decode(packet, time.perf_counter())
+        else:
+            for unit in self._units.add(bytes(packet), packet.pts, time.perf_counter()):
+                self._decode(_packet(unit), unit.arrived_s)
+
+    def _pass_over(self) -> None:
+        """What the container says next is nonsense: go on behind it, where FFmpeg finds the way."""
+        self.damaged += 1
+        self._unreadable += 1
+        if self._unreadable > _UNREADABLE_MAX:
+            self._end()
+        else:
+            self._packets = self._container.demux(self._stream)
+
+    def _decode(self, packet: "Packet[VideoStream] | None", arrived_s: float) -> None:
+        if packet is not None and self._live:
+            if len(self._arrivals) > _ARRIVALS_MAX:  # of pictures that were never decoded
+                self._arrivals.clear()
+            self._arrivals[packet.pts] = arrived_s
+        try:
+            frames = self._decoder.decode(packet)
+        except av.error.FFmpegError:  # a damaged picture; a codec that misses its beginning waits for it in silence
+            self.damaged += 1
+            return
+        whole = [frame for frame in frames if not frame.is_corrupt]
+        self.damaged += len(frames) - len(whole)
+        self._frames.extend(whole)
+
+    def _end(self) -> None:
+        """Take what the decoder still holds, and count what the container promised and did not have."""
+        self._ended = True
+        for unit in self._units.rest() if self._units is not None else ():
+            self._decode(_packet(unit), unit.arrived_s)
+        with contextlib.suppress(av.error.EOFError):
+            self._decode(None, time.perf_counter())
+        promised = self._stream.frames if self.finite else 0
+        missing = promised - self._decoded - len(self._frames) - self.damaged
+        if missing > max(1, promised * _MISSING_SHARE):
+            self.damaged += missing
+
+    def _step_s(self) -> float:
+        """Seconds from the picture before this one by their time stamps, where those can be."""
+        frame = self._frame
+        assert frame is not None
+        before_s, self._stamp_s = self._stamp_s, None
+        if frame.pts is not None and self._stream.time_base is not None:
+            self._stamp_s = float(frame.pts * self._stream.time_base)
+        if self._decoded == 1:
+            return 0.0
+        if before_s is None or self._stamp_s is None:
+            return self.period_s
+        step_s = self._stamp_s - before_s
+        if step_s == 0:  # a container that counts in milliseconds, and a camera that is faster
+            return _STEP_MIN_S
+        return step_s if 0 < step_s <= _JUMP_S else self.period_s
+
+
+def _opened(opening: Opening, *, live: bool) -> tuple[InputContainer, AccessUnits | None]:
+    """Open; a stream over RTP without FFmpeg's parser, where its pictures can be told without."""
+    if not live:
+        return opening.container(), None
+    if not opening.url.lower().startswith("rtsp"):
+        return opening.container(fflags="+nobuffer"), None
+    container = opening.container(fflags="+nobuffer+noparse+nofillin")
+    codec = container.streams.video[0].codec_context.name
+    if codec == "h264":
+        return container, AccessUnits("h264")
+    if codec == "hevc":
+        return container, AccessUnits("hevc")
+    if codec in _WHOLE_PACKETS:
+        return container, None
+    container.close()
+    return opening.container(fflags="+nobuffer"), None
+
+
+def _decoder_of(stream: VideoStream, *, live: bool) -> VideoCodecContext:
+    decoder: VideoCodecContext = stream.codec_context
+    decoder.thread_type = "NONE"
+    decoder.thread_count = 1
+    if live:
+        decoder.flags |= Flags.low_delay
+    if decoder.name in _STRICT:
+        # Else the rest of a picture cut short is whatever was in the buffer before.
+        decoder.options = {"err_detect": "explode"}
+    return decoder
+
+
+def _packet(unit: AccessUnit) -> "Packet[VideoStream]":
+    packet: Packet[VideoStream] = Packet(unit.data)  # type: ignore[assignment]
+    packet.pts = packet.dts = unit.stamp
+    return packet
+
+
+def _period_s(stream: VideoStream) -> float:
+    """Seconds from picture to picture as the container says, where that is believable."""
+    rate = float(stream.average_rate or 0)
+    return 1 / rate if 1 <= rate <= _FPS_MAX else 1 / DEFAULT_FPS
+
+
+def open_file(path: Path) -> VideoReader:
+    """Open a video file. Raises :class:`CaptureError`."""
+    # An absolute path is no address, whatever stands in it.
+    opening = Opening(str(path.absolute()), str(path), {}, _FOREVER_S, _FOREVER_S)
+    return VideoReader(opening, live=False, paced=True, finite=True)

@@ -1,0 +1,1 @@
+"""Cameras as they are in the field: real servers, real encoders, and what each of them does wrong."""

@@ -1,0 +1,163 @@
+"""A real RTSP server, real encoders: held frames, stalls, freezes, sizes, accounts, transports, addresses."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from agent.capture import Source
+from tests.cameras.rtsp import RtspCamera, legible, made_s, require_gstreamer
+from tests.capture.helpers import Listener, next_frame, opened
+
+CODECS = ("h264", "h265", "mjpeg")
+PASSWORD = "p@:/#?%ü"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _gstreamer() -> None:
+    require_gstreamer()
+
+
+@contextmanager
+def watching(camera: RtspCamera, codec: str, account: str = "", **options: Any) -> Iterator[tuple[Source, Listener]]:
+    """Open a stream and wait until it flows."""
+    listener = Listener()
+    with opened(listener, source=camera.url(codec, account), **options) as source:
+        opening = listener.next(30)
+        assert opening.code == "camera.opened", opening
+        yield source, listener
+
+
+def after(source: Source, moment_s: float) -> float:
+    """Wait for a picture made after this moment; how long ago it was made when it came."""
+    until_s = time.monotonic() + 30
+    while time.monotonic() < until_s:
+        frame = source.read(1)
+        if frame is not None and (made := made_s(frame.image)) > moment_s:
+            return time.monotonic() - made
+    raise AssertionError("no picture came")
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_no_frame_is_held_back(codec: str) -> None:
+    """A picture is not older than it is said to be: none waits in a parser or decoder for the next one.
+
+    How the pictures of a camera end has to be seen first; meanwhile they are dated as old as they are, and dropped. The
+    bound is half a period, no question of speed: a held frame is a whole one late.
+    """
+    with RtspCamera(fps=2) as camera, watching(camera, codec, read_timeout_s=4) as (source, _):
+        excess: list[float] = []
+        while len(excess) < 8:
+            if (frame := source.read(5)) is not None:
+                now_s = time.monotonic()
+                excess.append((now_s - made_s(frame.image)) - (time.perf_counter() - frame.captured_s))
+    assert sorted(excess)[4] < 0.25
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_server_that_stops_is_lost_and_back(codec: str) -> None:
+    """A box that hangs amid its stream is told within its time-out and no frame later; it is back when it goes on."""
+    with RtspCamera() as camera, watching(camera, codec, read_timeout_s=1) as (source, listener):
+        next_frame(source)
+        camera.stop()
+        lost = listener.next()
+        assert lost.code == "camera.lost"
+        assert lost.facts["after_s"] == pytest.approx(1, abs=0.9)
+        camera.go_on()
+        moment_s = time.monotonic()
+        assert listener.next(30).code == "camera.back"
+        after(source, moment_s)
+
+
+def test_a_server_that_is_gone_and_comes_again() -> None:
+    """A pulled plug is told at once with its cause; on the same address the camera is taken up again."""
+    with RtspCamera() as camera, watching(camera, "h264") as (source, listener):
+        next_frame(source)
+        camera.kill()
+        assert listener.next().code == "camera.lost"
+        camera.start()
+        moment_s = time.monotonic()
+        assert listener.next(30).code == "camera.back"
+        after(source, moment_s)
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_a_still_picture_is_frozen(codec: str) -> None:
+    """Key frames that differ by a few bytes do not hide that nothing happens any more."""
+    with RtspCamera(gop=25) as camera, watching(camera, codec, frozen_after_s=3) as (source, listener):
+        next_frame(source)
+        camera.order("freeze")
+        assert [listener.next(20).code, listener.next().code] == ["camera.frozen", "camera.lost"]
+        camera.order("run")
+        assert listener.next(30).code == "camera.back"
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_a_change_of_size_is_followed(codec: str) -> None:
+    """Whoever changes the size in the camera's menu is told of it, and no picture is bent into the former one."""
+    with RtspCamera() as camera, watching(camera, codec) as (source, listener):
+        next_frame(source)
+        camera.order("size 320 192")
+        told: list[str] = []
+        while "camera.changed" not in told and told != ["camera.lost", "camera.back"]:
+            told.append(listener.next(20).code)
+        moment_s = time.monotonic()
+        assert after(source, moment_s) < 30
+        shapes = {next_frame(source).image.shape for _ in range(5)}
+        assert shapes == {(192, 320, 3)}
+
+
+def test_interlaced_pictures_over_rtsp() -> None:
+    """An interlaced camera shows what it sees, field by field, and is not taken for frozen."""
+    with RtspCamera() as camera, watching(camera, "interlaced", frozen_after_s=1) as (source, listener):
+        frames = [next_frame(source) for _ in range(40)]
+        assert all(legible(frame.image) for frame in frames)
+        assert time.monotonic() - made_s(frames[-1].image) < 5
+        assert listener.rest() == []
+
+
+@pytest.mark.parametrize("scheme", ["basic", "digest"])
+def test_accounts(scheme: str) -> None:
+    """Reserved characters of a password, percent-encoded, open the camera; a wrong one is told once, with the cure."""
+    with RtspCamera(user="gym", password=PASSWORD, scheme=scheme) as camera:
+        with watching(camera, "mjpeg", f"gym:{quote(PASSWORD, safe='')}") as (source, _):
+            next_frame(source)
+        listener = Listener()
+        with opened(listener, source=camera.url("mjpeg", "gym:wr0ng")):
+            lost = listener.next()
+            assert "refuses this user and password" in lost.message
+            assert "wr0ng" not in repr(lost)
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted", "words"),
+    [("nowhere", {}, "does not exist on the camera (404"), ("h264", {"user": "a", "password": "b"}, "wants a user")],
+)
+def test_the_cause_is_told(path: str, wanted: dict[str, str], words: str) -> None:
+    """A wrong path is no wrong password."""
+    listener = Listener()
+    with RtspCamera(**wanted) as camera, opened(listener, source=camera.url(path)):
+        assert words in listener.next().message
+
+
+def test_transports() -> None:
+    """A camera that has UDP alone is read by itself; who insists on TCP is told what to change."""
+    with RtspCamera(transport="udp") as camera:
+        with watching(camera, "mjpeg") as (source, _):
+            next_frame(source)
+        listener = Listener()
+        with opened(listener, source=camera.url("mjpeg"), transport="tcp"):
+            lost = listener.next()
+            assert "461 Unsupported transport" in lost.message
+            assert "camera.transport" in str(lost.facts["cure"])
+
+
+def test_ipv6() -> None:
+    """An address in brackets is an address."""
+    with RtspCamera(address="::1") as camera:
+        listener = Listener()
+        with opened(listener, source=camera.url("mjpeg", host="[::1]")) as source:
+            next_frame(source)
