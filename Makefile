@@ -8,9 +8,10 @@ STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
 # Hundreds of programs are started by the tests: none is to compile its modules anew.
 unexport PYTHONDONTWRITEBYTECODE
-# Most tests wait, for a broker, a process or a time-out: two for each core keep the cores busy.
+# Most tests wait, for a broker, a process or a time-out: two for each core keep the cores busy. A file's tests stay
+# together, so that they share what they start; tests/conftest.py has the longest begin first.
 TESTS_AT_A_TIME := $(shell expr 2 \* $$(nproc))
-PYTEST := $(BIN)/python -m pytest --numprocesses $(TESTS_AT_A_TIME) --dist worksteal --durations 10
+PYTEST := $(BIN)/python -m pytest --numprocesses $(TESTS_AT_A_TIME) --dist loadfile --no-loadscope-reorder --durations 10
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 16

@@ -33,14 +33,38 @@ SLOW = frozenset(
 )
 """Folders whose tests start agents, brokers and commands, or compile networks; `make check` leaves them out."""
 
+LONGEST = (
+    "system/test_study.py",
+    "system/test_quantize_job.py",
+    "system/test_wire.py",
+    "inference/test_checked.py",
+    "system/test_kill_switch.py",
+    "models/test_quantize.py",
+    "system/test_broken_requests.py",
+    "systemd/test_service.py",
+    "soak/test_endurance.py",
+    "soak/test_switches.py",
+    "system/test_demo.py",
+    "system/test_crash_rule.py",
+    "models/test_frozen.py",
+    "system/test_zone_moments.py",
+)
+"""Files that take longest, as measured: they begin first, so that nobody waits for one of them at the end."""
+
 SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `make check` leaves out."""
+    """Mark what `make check` leaves out, and have what takes long begin first."""
     for item in items:
-        if item.path.is_relative_to(HERE) and item.path.relative_to(HERE).parts[0] in SLOW:
+        if _folder(item) in SLOW:
             item.add_marker("slow")
+    places = {HERE / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (places.get(item.path, len(places)), _folder(item) not in SLOW))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
 
 
 @pytest.fixture(autouse=True)
