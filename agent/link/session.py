@@ -3,6 +3,7 @@
 import os
 import select
 import socket
+import ssl
 import threading
 import time
 from collections import deque
@@ -21,7 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from agent.config.tree import Mqtt
 from agent.link.outbox import Letter, News
-from agent.wire import broker
+from agent.wire import broker, certificate
 from agent.wire.broker import BrokerError
 from agent.wire.commands import COMMAND_BYTES_MAX, Incoming
 from agent.wire.limits import Limits, publish_bytes, subscribe_bytes
@@ -99,6 +100,7 @@ class Session:
         self.end: BrokerError | None = None
         self._answer: int | None = None
         self._mqtt = mqtt
+        self._context: ssl.SSLContext | None = None
         self._filters = filters
         self._names = names
         self._asked: dict[int, str] = {}
@@ -112,7 +114,8 @@ class Session:
     def _identify(self) -> None:
         mqtt, tls = self._mqtt, self._mqtt.tls
         if tls.enabled:
-            self.client.tls_set_context(broker.tls_context(tls.ca_file, tls.cert_file, tls.key_file))
+            self._context = broker.tls_context(tls.ca_file, tls.cert_file, tls.key_file)
+            self.client.tls_set_context(self._context)
         if mqtt.username is not None:
             password = mqtt.password.get_secret_value() if mqtt.password else None
             if mqtt.password_file is not None:
@@ -128,7 +131,8 @@ class Session:
         try:
             self.client.connect(mqtt.host, mqtt.port, mqtt.keepalive_s, clean_start=True, properties=limits)
         except (OSError, UnicodeError) as error:
-            raise broker.unreachable(error, mqtt.host) from error
+            words = certificate.told(error, mqtt.tls.cert_file) if isinstance(error, ssl.SSLError) else None
+            raise (words or broker.unreachable(error, mqtt.host)) from error
         if (connected := self.client.socket()) is not None:
             if mqtt.transport == "websockets":
                 send_whole_frames(connected)
@@ -144,7 +148,10 @@ class Session:
         if self._answer:
             raise broker.refused(self._answer)
         if self._answer is None:
-            raise broker.closed_unanswered()
+            if self._context is None or stop.is_set():
+                raise broker.closed_unanswered()
+            words = certificate.rejection(mqtt.host, mqtt.port, self._context, mqtt.tls.cert_file)
+            raise words or broker.closed_unanswered()
         # Before anything is published: whoever sees us online can command us.
         with self._lock:
             self._subscribe()

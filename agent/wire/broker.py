@@ -150,6 +150,9 @@ def tls_context(ca_file: Path | None, cert_file: Path | None, key_file: Path | N
             # The empty password makes an encrypted key an error; without it OpenSSL would ask on the terminal.
             context.load_cert_chain(cert_file, key_file, password="")
     except (OSError, ValueError) as error:
+        if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
+            cause = f"the key {key_file or cert_file} does not belong to the certificate {cert_file}"
+            raise BrokerError(cause, "name the two that were made together") from error
         files = ", ".join(str(file) for file in (ca_file, cert_file, key_file) if file is not None)
         raise BrokerError(
             f"the TLS files cannot be used ({error}): {files}", "check that they are PEM files"

@@ -3,6 +3,7 @@
 Replays are published from here, and commands: a request with its reply topic. Who waits for the reply reads messages.
 """
 
+import ssl
 import time
 import uuid
 from collections import deque
@@ -17,7 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.wire import broker
+from agent.wire import broker, certificate
 from agent.wire.broker import BrokerError
 from agent.wire.limits import Limits, publish_bytes, subscribe_bytes
 from agent.wire.websocket import send_whole_frames
@@ -69,6 +70,7 @@ class Client:
         self._paho.on_message = self._on_message
         self._paho.on_publish = self._on_publish
         self._will = will
+        self._context: ssl.SSLContext | None = None
         self._keepalive_s = KEEPALIVE_S
         self._answer: int | None = None
         self._limits = Limits()
@@ -191,7 +193,8 @@ class Client:
     def _identify(self) -> None:
         address, paho = self._address, self._paho
         if address.tls:
-            paho.tls_set_context(broker.tls_context(address.ca_file, address.cert_file, address.key_file))
+            self._context = broker.tls_context(address.ca_file, address.cert_file, address.key_file)
+            paho.tls_set_context(self._context)
         password = broker.read_password(address.password_file) if address.password_file else address.password
         if address.username is not None or password is not None:
             paho.username_pw_set(address.username, password)
@@ -223,7 +226,8 @@ class Client:
         try:
             paho.connect(address.host, address.port, self._keepalive_s, clean_start=True)
         except (OSError, UnicodeError) as error:
-            raise broker.unreachable(error, address.host) from error
+            words = certificate.told(error, address.cert_file) if isinstance(error, ssl.SSLError) else None
+            raise (words or broker.unreachable(error, address.host)) from error
         if address.websocket_path is not None:
             send_whole_frames(paho.socket())
         while self._answer is None and paho.socket() is not None:
@@ -231,7 +235,10 @@ class Client:
                 raise broker.silent(self._timeout_s)
             paho.loop(left_s)
         if self._answer is None:
-            raise broker.closed_unanswered()
+            if self._context is None:
+                raise broker.closed_unanswered()
+            words = certificate.rejection(address.host, address.port, self._context, address.cert_file)
+            raise words or broker.closed_unanswered()
         if self._answer:
             raise broker.refused(self._answer)
 
