@@ -418,8 +418,10 @@ class Agent:
     def _discover(self) -> None:
         """Let Home Assistant know what there is to see and to choose."""
         known, settings = self._known, self._control.state.record.settings
+        seen = self._standing.message().input
+        long_side = max(seen.width, seen.height) if seen is not None else None
         info = info_message(self._config, known.devices, known.models) if known else None
-        self._discovery.tell(Exposed(info, settings.requested(), settings.zones))
+        self._discovery.tell(Exposed(info, settings.requested(), settings.zones, long_side))
 
     def _announce(self) -> None:
         last_s = self._telemetry.last_frame_s

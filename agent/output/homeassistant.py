@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 BORN: Final = b"online"
 """What Home Assistant says on its status topic once it listens."""
+SIDES: Final = (256, 384, 512, 640, 832)
+"""Long sides that are offered, pixels; the box refuses what its network does not take."""
 BENCHMARK: Final = {"runs": 3, "seconds": 20.0}
 """What the button measures: a minute, not the study's hour."""
 
@@ -57,6 +59,8 @@ class Exposed:
     """None until the devices are known."""
     requested: Requested
     zones: Zones
+    long_side: int | None = None
+    """Of what the network sees, pixels; None until an engine runs."""
 
 
 def entities(config: Config, exposed: Exposed) -> Iterator[Entity]:
@@ -175,6 +179,18 @@ def _selects(topics: Topics, exposed: Exposed) -> Iterator[Entity]:
             "entity_category": "config",
         }
         yield Entity("select", field, name, settings)
+    if exposed.long_side is not None:
+        sides = sorted({*SIDES, exposed.long_side})
+        seen = "[value_json.input.width, value_json.input.height] | max"
+        size = {
+            "state_topic": topics.state,
+            "value_template": f"{{{{ ({seen}) if value_json.input else None }}}}",
+            "options": [str(side) for side in sides],
+            **_commanding(topics, "set-input"),
+            "command_template": '{"args": {"long_side": {{ value | int }}}}',
+            "entity_category": "config",
+        }
+        yield Entity("select", "size", "Size", size)
 
 
 def _placements(devices: list[str]) -> list[str]:

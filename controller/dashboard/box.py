@@ -21,8 +21,16 @@ from controller.errors import ControllerError
 
 REFRESH_S: Final = 0.5
 EVENTS_SHOWN: Final = 40
-CHOICES: Final = {"device": "set-device", "precision": "set-precision", "model": "set-model", "hint": "set-hint"}
-WORDS: Final = {"device": "Device", "precision": "Precision", "model": "Network", "hint": "Hint"}
+CHOICES: Final = {
+    "device": "set-device",
+    "precision": "set-precision",
+    "model": "set-model",
+    "hint": "set-hint",
+    "size": "set-input",
+}
+WORDS: Final = {"device": "Device", "precision": "Precision", "model": "Network", "hint": "Hint", "size": "Size"}
+SIDES: Final = (256, 384, 512, 640, 832)
+"""Long sides that are offered, pixels."""
 QUICK: Final = {"runs": 3, "seconds": 20.0}
 """What the button measures."""
 
@@ -144,7 +152,8 @@ class BoxPage:
         await self._send(command, {"preset": self.preset.value})
 
     def _setter(self, name: str) -> Callable[[], Any]:
-        return lambda: self._send(CHOICES[name], {name: self.selects[name].value})
+        field = "long_side" if name == "size" else name
+        return lambda: self._send(CHOICES[name], {field: self.selects[name].value})
 
     def _facts(self, box: Box) -> None:
         state, metrics = box.agent.state, current(box)
@@ -180,14 +189,16 @@ class BoxPage:
         together = ",".join(sorted(devices, key=lambda name: name.startswith("CPU")))
         several = [f"{mode}:{together}" for mode in ("MULTI", "HETERO", "AUTO")] if len(devices) > 1 else []
         models = {model.name: list(model.precisions) for model in info.models}
-        offered = {
+        offered: dict[str, list[Any]] = {
             "device": [*devices, "AUTO", *several],
             "precision": models.get(state.requested.model, ["FP32"]),
             "model": list(models),
             "hint": ["latency", "throughput"],
+            "size": list(SIDES),
         }
+        seen = max(state.input.width, state.input.height) if state.input else None
         for name, options in offered.items():
-            now = getattr(state.requested, name)
+            now = seen if name == "size" else getattr(state.requested, name)
             known = [*options, *([now] if now is not None and now not in options else [])]
             if self._is_new(f"choice {name}", (known, now)):
                 self.selects[name].set_options(known, value=now)

@@ -89,6 +89,14 @@ def test_what_can_be_chosen_is_what_the_box_has() -> None:
     assert json.loads(found)["options"][-1] == "BATCH:GPU(4)"
 
 
+def test_the_size_is_offered_once_it_is_known() -> None:
+    """Before an engine runs there is none; then its own long side is among those to choose."""
+    topic = "homeassistant/select/gym-01/size/config"
+    assert topic not in configurations(config(), exposed())
+    found = json.loads(configurations(config(), Exposed(INFO, REQUESTED, {}, 352))[topic])
+    assert found["options"] == ["256", "352", "384", "512", "640", "832"]
+
+
 def test_who_obeys_signed_commands_alone_offers_none(tmp_path: Path) -> None:
     """Home Assistant cannot sign: what it could only be refused is not shown, unless a signature is not required."""
     (keys := tmp_path / "keys").touch()
