@@ -191,7 +191,8 @@ def _left_out(text: str, mode: Mode, item: str) -> str:
     match = _LEFT_OUT.fullmatch(item)
     if mode != "AUTO":
         fault = f"{shown(text)}: only AUTO can leave a device out"
-        raise DeviceStringError(fault, f"for example AUTO:-{match[1]}" if match else "for example AUTO:-GPU")
+        named = match is not None and _NAME.fullmatch(match[1])
+        raise DeviceStringError(fault, f"for example AUTO:-{named[0] if named else 'GPU'}")
     if match is None or match[1] in MODES:
         raise DeviceStringError(f"{shown(text)}: {shown(item)} is no device to leave out", "for example AUTO:-GPU")
     _name(text, match[1])

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.wire.commands import CommandError, ErrorCode
@@ -38,6 +38,7 @@ def test_capitals_and_blanks_make_no_difference(device: DeviceString, random) ->
     assert DeviceString.parse(f" {loose}\t") == device
 
 
+@example("MULTI:-A\x1f0")
 @given(st.text(max_size=300) | NOISE | st.sampled_from(MODES).flatmap(lambda m: NOISE.map(lambda n: f"{m}:{n}")))
 def test_any_text_is_a_device_string_or_refused(text: str) -> None:
     """What is read has a canonical text; the rest is refused in one line with a hint whose proposals can be read."""
