@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test check kill-switch study-faults fuzz lint house bench bench-decode bench-capture bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch soak bundle install-trial fault acl-matrix forgeries audit lock clean
+.PHONY: help venv demo test check kill-switch study-faults fuzz lint house bench bench-decode bench-capture fuzz-cameras soak-cameras bench-tracking bench-sizes bench-agreement bench-intervals bench-switch bench-affinity bench-int8 soak-switch soak bundle install-trial fault acl-matrix forgeries audit lock clean
 .DEFAULT_GOAL := help
 # Hundreds of programs are started by the tests: none is to compile its modules anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -108,6 +108,12 @@ bench: $(STAMP)  ## Speed, as ratios measured alternately in one run
 
 bench-decode: $(STAMP)  ## Time from a network's output to poses, by network and people
 	$(BIN)/python -m tests.benchmarks.bench_decode
+
+fuzz-cameras: $(STAMP)  ## 2,000 damaged recordings and pictures: no crash, no hang, nothing shown that nobody decoded
+	$(BIN)/python -m tests.cameras.fuzz $(ARGS)
+
+soak-cameras: $(STAMP)  ## An RTSP camera cut, stalled, hung and changed 200 times: back in time, nothing left behind
+	$(BIN)/python -m tests.cameras.cuts $(ARGS)
 
 bench-capture: $(STAMP)  ## What reading a frame costs, beside OpenCV's VideoCapture in the same run
 	$(BIN)/python -m tests.benchmarks.bench_capture

@@ -59,8 +59,8 @@ def parse(source: str) -> Device | Stream | Clip | Path:
 
 def _parse_stream(url: str, scheme: str) -> Stream:
     if scheme not in STREAM_PORTS:
-        near = difflib.get_close_matches(scheme, STREAM_PORTS, n=1)
-        hint = f"did you mean {near[0]}://?" if near else "a file needs its path"
+        near = difflib.get_close_matches(scheme, STREAM_PORTS, n=2)
+        hint = f"did you mean {' or '.join(f'{name}://' for name in near)}?" if near else "a file needs its path"
         raise CaptureError(f"cannot read {scheme}:// addresses; expected one of {_EXPECTED}", hint=hint)
     if fault := _unencoded(url):
         raise fault

@@ -18,8 +18,8 @@ _AGREEING: Final = 3
 """So many pictures in a row must have ended as foretold before it is believed."""
 _FAULTS_MAX: Final = 3
 """So many pictures cut short in one connection, and the camera is one whose pictures cannot be foretold."""
-_HEAD: Final = 5
-"""The first fragment is longer than the ones after it by the start code and the header, at least."""
+_HEAD: Final = 6
+"""The first fragment is longer than the ones after it by the start code and the header, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,12 @@ class AccessUnits:
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._unit = _Unit()
-        self._fragment = 0
-        """Bytes of a full fragment, 0 while none was seen."""
+        self._first = 0
+        """Bytes of a full first fragment, 0 while none was seen."""
+        self._start = 0
+        """Bytes of the last packet with a start code."""
+        self._largest = 0
+        """The most of those so far: a larger one may be a first fragment."""
         self._slices: dict[bool, int] = {}
         """Slices of the last key picture and of the last other one."""
         self._agreed = 0
@@ -92,13 +96,16 @@ class AccessUnits:
         unit.stamp = stamp
         unit.parts.append(data)
         if not data.startswith(_START):
-            self._fragment = max(self._fragment, len(data))
-            return len(data) < self._fragment
+            self._first = max(self._first, self._start)
+            return len(data) < self._first - _HEAD
+        self._start = len(data)
         for nal in _NAL.finditer(data):
             kind = nal[1][0] & 0x1F if self._codec == "h264" else nal[1][0] >> 1 & 0x3F
             unit.slices += self._is_slice(kind)
             unit.key |= kind == 5 if self._codec == "h264" else 16 <= kind <= 23
-        return not self._fragment or len(data) < self._fragment + _HEAD
+        closed = len(data) < self._first - 1 if self._first else len(data) <= self._largest
+        self._largest = max(self._largest, len(data))
+        return closed
 
     def _is_slice(self, kind: int) -> bool:
         return kind in (1, 5) if self._codec == "h264" else kind < 32

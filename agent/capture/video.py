@@ -59,12 +59,13 @@ class Opening:
                 format=self.format,
                 options={**self.options, **more},
                 timeout=(self.open_timeout_s, self.read_timeout_s),
+                metadata_errors="ignore",  # a title in another encoding is no reason to see nothing
             )
         except av.error.FFmpegError as error:
             raise faults.of_ffmpeg(error, self.address, named=self.named, waited_s=self.open_timeout_s) from None
-        if not container.streams.video:
+        if not container.streams.video or container.streams.video[0].codec_context is None:
             container.close()
-            raise CaptureError(f"{self.address} holds no video")
+            raise CaptureError(f"{self.address} holds no video of a kind that is known")
         return container
 
 

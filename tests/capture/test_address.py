@@ -42,6 +42,39 @@ def test_malformed_addresses(source: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("rtps://host/a", "rtsp://"),
+        ("htpp://host/a", "did you mean http://"),
+        ("rtsp://gym:a@b/c@host/1", "/ is %2F, @ is %40"),
+        ("rtsp://gym:a@b@host/1", "@ is %40"),
+        ("http://gym:a/b@host/1", "/ is %2F"),
+        ("http://gym:a#b@host/1", "# is %23"),
+        ("http://gym:a?b@host/1", "? is %3F"),
+    ],
+)
+def test_malformed_addresses_have_a_cure(source: str, words: str) -> None:
+    """A slip of the keys is guessed; a password that ends the host's name early is told how to be written."""
+    with pytest.raises(CaptureError) as caught:
+        parse(source)
+    assert words in caught.value.hint
+    assert not any(piece in str(caught.value) for piece in ("a@b", "a/b", "a#b", "a?b"))
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "port", "65536"])
+def test_a_port_that_cannot_be(port: str) -> None:
+    """A port beyond the last is told before anybody tries it."""
+    with pytest.raises(CaptureError, match="not a valid address"):
+        parse(f"rtsp://host:{port}/a")
+
+
+@pytest.mark.parametrize("source", ["rtsp://cam/live@1", "rtsp://[fe80::1%25eth0]:554/a", "http://gym:a%40b@cam/x"])
+def test_addresses_that_look_odd_and_are_good(source: str) -> None:
+    """An @ in a path, an interface in an address, an encoded password."""
+    assert isinstance(parse(source), Stream)
+
+
+@pytest.mark.parametrize(
     ("source", "shown"),
     [
         ("rtsp://admin:12345@10.0.0.7:554/cam/1", "rtsp://10.0.0.7:554/cam/1"),
@@ -51,6 +84,10 @@ def test_malformed_addresses(source: str) -> None:
         ("http://[::1]:8080/video#t", "http://[::1]:8080/video"),
         ("http:/admin:12345@host/cam", "***@host/cam"),
         ("/data/gym@home.mp4", "/data/gym@home.mp4"),
+        (f"http://user%3A{SECRET}%40cam/x", "http://***"),
+        (f"clip:rtsp://u:{SECRET}@cam/1", "clip:rtsp://cam/1"),
+        (f"{SECRET}@cam/x", "***@cam/x"),
+        (f"cam rtsp://u:{SECRET}@cam/1", "cam rtsp://cam/1"),
         ("/dev/video0", "/dev/video0"),
     ],
 )
