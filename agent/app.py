@@ -314,7 +314,7 @@ class Agent:
 
     def _on_camera(self, event: CaptureEvent) -> None:
         # A frozen picture is only the reason: the loss is told right after it.
-        warning = event.code in {"camera.lost", "camera.frozen", "camera.damaged"}
+        warning = event.code in {"camera.lost", "camera.frozen", "camera.damaged", "camera.software"}
         if event.code == "camera.frozen":
             self._frozen = event.message
         elif event.code == "camera.lost":

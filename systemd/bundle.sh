@@ -41,7 +41,7 @@ echo "bundle: networks"
 cp -r build/networks "$folder/models"
 
 install -m 0755 systemd/install.sh systemd/edgepose-agent "$folder"
-install -m 0644 systemd/edgepose-agent@.service systemd/README.md configs/agent.toml LICENSE "$folder"
+install -m 0644 systemd/edgepose-agent@.service systemd/{README.md,NOTICE} configs/agent.toml LICENSE "$folder"
 echo "$made_for" >"$folder/MADE_FOR"
 (cd "$folder" && find . -type f -print0 | sort -z | xargs -0 sha256sum) >"$scratch/sums"
 mv "$scratch/sums" "$folder/SHA256SUMS"

@@ -8,7 +8,7 @@ from typing import Final
 
 from agent.capture import v4l2
 from agent.capture.address import Device
-from agent.capture.video import Opening, VideoReader
+from agent.capture.video import Opening, VideoReader, wants_hardware
 from agent.config.tree import Camera
 from agent.errors import CaptureError
 
@@ -35,7 +35,15 @@ def open_device(device: Device, camera: Camera) -> VideoReader:
         options = _options(descriptor, path, camera)
     finally:
         os.close(descriptor)
-    opening = Opening(path, path, options, camera.open_timeout_s, camera.read_timeout_s, format=INPUT)
+    opening = Opening(
+        path,
+        path,
+        options,
+        camera.open_timeout_s,
+        camera.read_timeout_s,
+        format=INPUT,
+        hardware=wants_hardware(camera.decoder),
+    )
     return VideoReader(opening, live=True, paced=False, finite=False)
 
 

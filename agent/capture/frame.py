@@ -48,7 +48,13 @@ class Frame:
 
 
 CaptureCode = Literal[
-    "camera.opened", "camera.lost", "camera.frozen", "camera.back", "camera.changed", "camera.damaged"
+    "camera.opened",
+    "camera.lost",
+    "camera.frozen",
+    "camera.back",
+    "camera.changed",
+    "camera.damaged",
+    "camera.software",
 ]
 
 

@@ -17,7 +17,7 @@ from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
 from agent.capture import faults
 from agent.capture.frame import Image
 from agent.capture.pixels import Jpegs
-from agent.capture.video import Opening, VideoReader
+from agent.capture.video import Opening, VideoReader, wants_hardware
 from agent.config.tree import Camera
 from agent.errors import CaptureError
 
@@ -134,7 +134,15 @@ def _open_video(url: str, address: str, camera: Camera, *, hls: bool, sized: boo
     options = tls_options(camera)
     silence_s = max(camera.read_timeout_s, _HLS_SILENCE_S) if hls else camera.read_timeout_s
     named = "@" in urlsplit(url).netloc
-    opening = Opening(url, address, options, camera.open_timeout_s + (silence_s if hls else 0), silence_s, named=named)
+    opening = Opening(
+        url,
+        address,
+        options,
+        camera.open_timeout_s + (silence_s if hls else 0),
+        silence_s,
+        named=named,
+        hardware=wants_hardware(camera.decoder),
+    )
     # Of a playlist pictures come by the segment, of a recording as fast as the network carries them.
     return VideoReader(opening, live=not (hls or sized), paced=hls or sized, finite=sized and not hls)
 
@@ -159,6 +167,7 @@ class _JpegReader:
     paced = False
     finite = False
     codec = "mjpeg"
+    software_because = ""
     interlaced = False
     key = True
 

@@ -63,6 +63,7 @@ class InlineSource:
             more = self._reader.grab()
             now_s = time.perf_counter()
             self._presence.damage(self._reader.damaged, now_s)
+            self._presence.software(self._reader.software_because)
             if not more:
                 raise EndOfSource
             self._grabbed_ms = (now_s - started_s) * 1e3

@@ -150,6 +150,7 @@ class LiveSource:
                 if self._cap.admits(captured_s):
                     self._take(reader, captured_s)
                 self._damaged = damaged_before + reader.damaged
+                self._presence.software(reader.software_because)
                 self._presence.damage(self._damaged, captured_s)
 
     def _due(self, reader: Reader) -> Iterator[float]:

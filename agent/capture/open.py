@@ -19,7 +19,7 @@ from agent.capture.reader import (
     Reader,
 )
 from agent.capture.stream import open_stream
-from agent.capture.video import open_file
+from agent.capture.video import open_file, wants_hardware
 from agent.config.tree import Camera
 from agent.errors import CaptureError
 
@@ -72,7 +72,7 @@ def _opener(path: Path, camera: Camera) -> Callable[[], Reader]:
             "or a stream",
             hint="send what comes through it as a stream, rtsp:// or http://",
         )
-    return lambda: open_file(path)
+    return lambda: open_file(path, hardware=wants_hardware(camera.decoder))
 
 
 def _require_a_picture(feed: Feed) -> None:

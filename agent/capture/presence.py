@@ -30,6 +30,7 @@ class Presence:
         self._lost_s = now_s
         self._size = (0, 0)
         self._damaged = 0
+        self._software_told = False
         self._damage_told_s = -math.inf
 
     def flowing(self, picture: Image, now_s: float) -> None:
@@ -58,6 +59,14 @@ class Presence:
         with self._lock:
             more, self._damaged, self._damage_told_s = total - self._damaged, total, now_s
             self._tell("camera.damaged", f"{more} pictures are damaged or missing", damaged=more, total=total)
+
+    def software(self, why: str) -> None:
+        """Tell, once, that software decodes where hardware was asked for."""
+        if not why or self._software_told:
+            return
+        with self._lock:
+            self._software_told = True
+            self._tell("camera.software", f"{why}; software decodes", cause=why)
 
     def frozen(self, still_s: float) -> None:
         """Tell that the picture stands still."""

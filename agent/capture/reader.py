@@ -34,6 +34,8 @@ class Reader(Protocol):
     """Seconds of its own clock from the first picture to the one grabbed."""
     arrived_s: float
     """When the picture grabbed was here, on time.perf_counter()."""
+    software_because: str
+    """Why software decodes where hardware was asked for; else empty."""
     damaged: int
     """Pictures so far that could not be decoded, or that its file promises and does not hold."""
 
@@ -64,6 +66,7 @@ class FolderReader:
 
     paced = True
     finite = True
+    software_because = ""
 
     def __init__(self, folder: Path, fps: float) -> None:
         self._paths = iter(images_of(folder))
@@ -139,6 +142,7 @@ class LoopingReader:
         self._before_s = 0.0
         self._damaged_before = 0
         self.period_s = self._reader.period_s
+        self.software_because = self._reader.software_because
         self.position_s = 0.0
         self.arrived_s = 0.0
         self.damaged = 0
@@ -155,6 +159,7 @@ class LoopingReader:
         self.position_s = self._before_s + self._reader.position_s
         self.arrived_s = self._reader.arrived_s
         self.damaged = self._damaged_before + self._reader.damaged
+        self.software_because = self._reader.software_because
         return more
 
     def retrieve(self) -> Image | None:

@@ -4,7 +4,7 @@ from typing import Final
 
 from agent.capture.address import Stream, redact
 from agent.capture.http import JpegStream, Snapshots, open_http, tls_options
-from agent.capture.video import Opening, VideoReader
+from agent.capture.video import Opening, VideoReader, wants_hardware
 from agent.config.tree import Camera
 
 _TRANSPORTS: Final = {
@@ -24,5 +24,7 @@ def open_stream(stream: Stream, camera: Camera) -> VideoReader | JpegStream | Sn
         return open_http(stream.url, address, camera)
     options = {**_PROBE, **_TRANSPORTS[camera.transport], **tls_options(camera)}
     timeouts = (camera.open_timeout_s, camera.read_timeout_s)
-    opening = Opening(stream.url, address, options, *timeouts, named="@" in stream.url)
+    opening = Opening(
+        stream.url, address, options, *timeouts, named="@" in stream.url, hardware=wants_hardware(camera.decoder)
+    )
     return VideoReader(opening, live=True, paced=False, finite=False)

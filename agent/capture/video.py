@@ -50,6 +50,8 @@ class Opening:
     format: str | None = None
     named: bool = False
     """Whether the address holds user and password."""
+    hardware: bool = False
+    """Whether Intel's hardware is to decode, where it can."""
 
     def container(self, **more: str) -> InputContainer:
         """Open it. Raises :class:`CaptureError`."""
@@ -85,7 +87,10 @@ class VideoReader:
         self.arrived_s = 0.0
         self._container, self._units = _opened(opening, live=live)
         self._stream: VideoStream = self._container.streams.video[0]
-        self._decoder = _decoder_of(self._stream, live=live)
+        self.software_because = ""
+        self._on_trial = opening.hardware
+        """Whether the hardware has still to show that it can."""
+        self._decoder = self._first_decoder()
         self.period_s = _period_s(self._stream)
         self._packets: Iterator[Packet[VideoStream]] = self._container.demux(self._stream)
         self._frames: deque[VideoFrame] = deque()
@@ -137,6 +142,21 @@ class VideoReader:
         self._frames.clear()
         self._container.close()
 
+    def _first_decoder(self) -> VideoCodecContext:
+        if self._on_trial:
+            try:
+                return _quick_sync(self._stream, live=self._live)
+            except (av.error.FFmpegError, ValueError) as error:
+                return self._fall_back(error)
+        return _software(self._stream, live=self._live)
+
+    def _fall_back(self, error: Exception) -> VideoCodecContext:
+        """Return the decoder that every box has."""
+        self._on_trial = False
+        codec = self._stream.codec_context.name
+        self.software_because = f"Quick Sync cannot decode {codec} here ({_why(error)})"
+        return _software(self._stream, live=self._live)
+
     def _decode_next(self) -> None:
         """Read a packet, and decode what is complete with it."""
         began_s = time.perf_counter()
@@ -175,9 +195,14 @@ class VideoReader:
             self._arrivals[packet.pts] = arrived_s
         try:
             frames = self._decoder.decode(packet)
-        except av.error.FFmpegError:  # a damaged picture; a codec that misses its beginning waits for it in silence
-            self.damaged += 1
+        except av.error.FFmpegError as error:
+            if self._on_trial:
+                self._decoder = self._fall_back(error)
+                self._decode(packet, arrived_s)
+            else:  # a damaged picture; a codec that misses its beginning waits for it in silence
+                self.damaged += 1
             return
+        self._on_trial &= not frames
         whole = [frame for frame in frames if not frame.is_corrupt]
         self.damaged += len(frames) - len(whole)
         self._frames.extend(whole)
@@ -229,7 +254,28 @@ def _opened(opening: Opening, *, live: bool) -> tuple[InputContainer, AccessUnit
     return opening.container(fflags="+nobuffer"), None
 
 
-def _decoder_of(stream: VideoStream, *, live: bool) -> VideoCodecContext:
+def wants_hardware(choice: str, folder: Path = Path("/dev/dri")) -> bool:
+    """Whether ``camera.decoder`` asks for hardware on this box."""
+    return choice == "qsv" or (choice == "auto" and any(folder.glob("renderD*")))
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
+
+
+def _quick_sync(stream: VideoStream, *, live: bool) -> VideoCodecContext:
+    """Open the decoder of Intel's hardware. Raises FFmpegError or ValueError where there is none."""
+    decoder = av.CodecContext.create(f"{stream.codec_context.name}_qsv", "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.extradata = stream.codec_context.extradata
+    decoder.width, decoder.height = stream.codec_context.width, stream.codec_context.height
+    if live:
+        decoder.options = {"async_depth": "1"}
+    decoder.open()
+    return decoder
+
+
+def _software(stream: VideoStream, *, live: bool) -> VideoCodecContext:
     decoder: VideoCodecContext = stream.codec_context
     decoder.thread_type = "NONE"
     decoder.thread_count = 1
@@ -253,8 +299,8 @@ def _period_s(stream: VideoStream) -> float:
     return 1 / rate if 1 <= rate <= _FPS_MAX else 1 / DEFAULT_FPS
 
 
-def open_file(path: Path) -> VideoReader:
+def open_file(path: Path, *, hardware: bool = False) -> VideoReader:
     """Open a video file. Raises :class:`CaptureError`."""
     # An absolute path is no address, whatever stands in it.
-    opening = Opening(str(path.absolute()), str(path), {}, _FOREVER_S, _FOREVER_S)
+    opening = Opening(str(path.absolute()), str(path), {}, _FOREVER_S, _FOREVER_S, hardware=hardware)
     return VideoReader(opening, live=False, paced=True, finite=True)

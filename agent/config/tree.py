@@ -182,6 +182,8 @@ class Camera(Table):
     """Of a V4L2 camera, such as ``exposure_time_absolute``, set in this order."""
     transport: Literal["auto", "tcp", "udp"] = "auto"
     """How RTSP sends pictures; auto is TCP, and UDP where the camera has no other."""
+    decoder: Literal["software", "auto", "qsv"] = "software"
+    """Who decodes video; auto is Intel's hardware (Quick Sync) where the box shows a graphics device, else software."""
     tls: CameraTls = CameraTls()
     rotate: Literal[0, 90, 180, 270] = 0
     roi: Roi = Roi()

@@ -316,6 +316,7 @@ EVENT_CODES: Final = (
     "camera.lost",
     "camera.changed",
     "camera.damaged",
+    "camera.software",
     "camera.frozen",
     "camera.back",
     "switch.started",

@@ -194,6 +194,19 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path, kind: str) -> None:
         pass
 
 
+@pytest.mark.skipif(any(Path("/dev/dri").glob("renderD*")), reason="this machine may have what is to be missing")
+def test_hardware_that_is_not_there(tmp_path: Path) -> None:
+    """Asked for Intel's decoder on a box without one, software decodes every picture, and that is told once."""
+    path, listener = make(tmp_path / "a.mp4", 8, *H264), Listener()
+    with opened(listener, source=str(path), pace="fast", decoder="qsv") as source:
+        assert [number_of(frame.image) for frame in frames_of(source)] == list(range(8))
+    told = listener.next()
+    assert told.code == "camera.software"
+    assert "Quick Sync cannot decode h264 here" in told.message
+    assert listener.rest() == ["camera.opened"]
+    assert numbers(path, decoder="auto") == list(range(8))
+
+
 def test_a_file_without_video(tmp_path: Path) -> None:
     """Sound alone is told as what it is."""
     path = tmp_path / "sound.mp4"

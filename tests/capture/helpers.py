@@ -54,6 +54,7 @@ class ScriptedReader:
 
     paced = False
     finite = False
+    software_because = ""
 
     def __init__(self) -> None:
         self.period_s = self.position_s = self.arrived_s = 0.0
