@@ -51,7 +51,7 @@ def test_a_box_is_seen_and_changed(chromium: Any, broker: Broker) -> None:
     """From the fleet to the box, whose people move; it is switched, paused, given a zone, and its job is cancelled."""
     with (
         Commander(broker.port, TOPICS) as commander,
-        agent(broker.port, EDGEPOSE_METRICS__WINDOW_S="1"),
+        agent(broker.port, EDGEPOSE_METRICS__WINDOW_S="1", EDGEPOSE_OUTPUT__SNAPSHOTS="true"),
         page_served(broker.port) as address,
         opened(chromium, address) as page,
     ):
@@ -68,6 +68,19 @@ def test_a_box_is_seen_and_changed(chromium: Any, broker: Broker) -> None:
         told = State.decode(commander.payloads(TOPICS.state)[-1])
         assert told.effective is not None
         assert told.effective.execution_devices == ("SIMCPU",)
+
+        page.get_by_role("button", name="Picture").click()
+        page.get_by_text("snapshot: done").wait_for()
+
+        page.get_by_label("Device", exact=True).click()
+        page.get_by_role("option", name="HETERO:SIMCPU,CPU", exact=True).click()
+        page.get_by_role("button", name="Set Device").click()
+        page.get_by_text("set-device: done").wait_for()
+        page.get_by_label("Layers (HETERO)").click()
+        page.get_by_role("option", name="fallback", exact=True).click()
+        page.get_by_role("button", name="Plan").click()
+        page.get_by_text("plan-affinity: done").wait_for()
+        page.get_by_text("bytes moved").wait_for()
 
         page.get_by_role("button", name="Pause").click()
         page.get_by_role("button", name="Resume").wait_for()
