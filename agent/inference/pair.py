@@ -33,8 +33,9 @@ Floats = NDArray[np.float32]
 
 IN_FLIGHT: Final = 2
 """Frames: one whose poses are computed, one that is looked at by the detector."""
-DETECTED: Final = 0.2
-"""People the detector scores lower are not looked at."""
+DETECTED: Final = 0.07
+"""People the detector scores lower are not looked at. Half hidden people score low; whether it is anybody is better
+told by the pose: nobody's joints score next to nothing."""
 SAME_BOX: Final = 0.3
 """Where a detected box overlaps an expected one by more, they are one person's, and the detector's is taken."""
 LOST: Final = np.float32(0.3)
@@ -185,6 +186,8 @@ class Pair:
         boxes, joints = _once(joints)
         if not alone:
             self._expected = boxes[scores_of(joints) >= LOST]
+            if found is None and len(self._expected) < len(known):
+                self.rhythm.hurry()
         return joints
 
     def look(self, frame: Frame, boxes: Floats) -> Floats:

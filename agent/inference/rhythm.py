@@ -16,9 +16,10 @@ SCARCE: Final = 0.1
 class Rhythm:
     """Says of each frame, in order, whether the detector is to look at it.
 
-    With a ``period`` it is every so many frames. Without, it follows the box: where frames are dropped because it has
-    no time the period grows, where it often waits for the next frame it shrinks. A file of which none is dropped and
-    that always has the next one keeps the period that it began with.
+    With a ``period`` it is every so many frames. Without, somebody lost has it look at the next frame, where they may
+    be somewhere else, and the period follows the box: where frames are dropped because it has no time the period grows,
+    where it often waits for the next frame it shrinks. A file of which none is dropped and that always has the next one
+    keeps the period that it began with.
     """
 
     def __init__(self, period: int | None) -> None:
@@ -26,6 +27,7 @@ class Rhythm:
         self.period = period or PERIOD
         self._since = self.period
         """Frames since the last detection; the first frame is looked at."""
+        self._hurried = False
         self._seq: int | None = None
         self._frames = 0
         self._dropped = 0
@@ -40,10 +42,14 @@ class Rhythm:
         if not self._fixed:
             self._watch(seq, now_s)
         self._since += 1
-        if self._since < self.period:
+        if self._since < self.period and not self._hurried:
             return False
-        self._since = 0
+        self._since, self._hurried = 0, False
         return True
+
+    def hurry(self) -> None:
+        """Somebody who was expected is not there."""
+        self._hurried = not self._fixed
 
     def done(self, now_s: float) -> None:
         """The oldest frame on its way is finished."""

@@ -46,6 +46,18 @@ def test_frames_dropped_on_purpose_are_no_haste() -> None:
     assert rhythm.period == PERIOD
 
 
+def test_who_is_lost_is_looked_for_at_once() -> None:
+    """The next frame is looked at, once, and the period begins anew; a period that was asked for is kept."""
+    for period, expected in ((None, [0, 3, 8]), (PERIOD, [0, 5, 10])):
+        rhythm, due = Rhythm(period), []
+        for number in range(11):
+            if number == 3:
+                rhythm.hurry()
+            due.append(rhythm.due(number, number * FRAME_S))
+            rhythm.done((number + 1) * FRAME_S)
+        assert [number for number, looked in enumerate(due) if looked] == expected
+
+
 def test_a_file_that_waits_for_its_reader_keeps_the_period() -> None:
     """Nothing is dropped and the next frame is always there: what is measured on such a file stays comparable."""
     rhythm = Rhythm(None)

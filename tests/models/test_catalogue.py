@@ -21,8 +21,8 @@ def test_every_card_loads_under_its_file_name() -> None:
     cards = [path.name for path in (files("models") / "cards").iterdir() if path.is_file()]
     names = sorted(name.removesuffix(".toml") for name in cards)
     assert list(catalogue.cards()) == names == [
-        "human-pose-estimation-0001", "movenet-multipose", "openpose-mobilenet-v2-small", "rtmpose-s", "vtest",
-        "yolox-tiny",
+        "human-pose-estimation-0001", "movenet-multipose", "openpose-mobilenet-v2-small", "rtmo-s",
+        "rtmo-t", "rtmpose-s", "vtest", "yolox-tiny",
     ]  # fmt: skip
 
 
