@@ -33,7 +33,7 @@ Floats = NDArray[np.float32]
 
 IN_FLIGHT: Final = 2
 """Frames: one whose poses are computed, one that is looked at by the detector."""
-DETECTED: Final = 0.07
+DETECTED: Final = 0.05
 """People the detector scores lower are not looked at. Half hidden people score low; whether it is anybody is better
 told by the pose: nobody's joints score next to nothing."""
 SAME_BOX: Final = 0.3
