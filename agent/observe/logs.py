@@ -53,6 +53,8 @@ def setup(log: config.Log) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=LEVELS[log.level], force=True)
+    # It tells each request with all that follows its host: of a camera, what nobody else is to know.
+    logging.getLogger("urllib3").setLevel(max(logging.INFO, LEVELS[log.level]))
     logging.captureWarnings(True)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -35,7 +35,8 @@ def test_it_keeps_what_came(broker: Broker, tmp_path: Path) -> None:
     assert process.returncode == 0
     assert out.read_bytes().splitlines() == payloads(3, 4, 7, 8, 9)
     assert errors == f"{out}: 5 frames, 10 persons, 2 frames missing in 1 gaps\n"
-    assert json.loads(printed) == {"frames": 5, "persons": 10, "gaps": 1, "missing": 2, "restarts": 0}
+    counts = {"frames": 5, "persons": 10, "gaps": 1, "missing": 2, "restarts": 0}
+    assert json.loads(printed) == {"schema": "edgepose.recording/1", "device_id": DEVICE} | counts
 
 
 def test_it_skips_and_names_garbage(broker: Broker, tmp_path: Path) -> None:
