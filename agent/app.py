@@ -408,6 +408,7 @@ class Agent:
         standing.version = state.record.version
         standing.requested = state.record.settings.requested()
         standing.zones = state.record.settings.zones
+        standing.changed = state.record.changed
         standing.engine = running.lane.engine if running else None
         if not state.record.fallback and standing.status is Status.DEGRADED and not late:
             standing.last_error = None

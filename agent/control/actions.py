@@ -23,9 +23,11 @@ from agent.control.events import (
     SwapBack,
     Work,
 )
+from agent.control.journal import Record
 from agent.control.turn import Turn
 from agent.wire.commands import (
     Cancel,
+    Command,
     CommandError,
     ErrorCode,
     PlanAffinity,
@@ -33,7 +35,7 @@ from agent.wire.commands import (
     SetPaused,
     SetZones,
 )
-from agent.wire.messages import Severity
+from agent.wire.messages import Changed, Severity
 
 
 def answer_again(turn: Turn) -> None:
@@ -75,15 +77,27 @@ def toggle(turn: Turn) -> None:
     command, record = turn.command(), turn.state.record
     if isinstance(command.args, SetZones):
         zones = record.base.zones if command.args.zones is None else command.args.zones
-        turn.state = replace(turn.state, record=journal.with_zones(record, zones))
+        turn.state = replace(turn.state, record=_changed(turn, journal.with_zones(record, zones), command))
         turn.effects.append(Look(zones))
         turn.answer(command, ReplyStatus.SUCCEEDED, {"zones": list(zones)}, keep=True)
+        turn.note("zones.changed", f"people are counted in {', '.join(zones) or 'no zone'}", by=command.by)
         return
     paused = command.args.paused if isinstance(command.args, SetPaused) else command.name == "pause"
-    if paused != record.settings.paused:
-        turn.state = replace(turn.state, record=journal.with_pause(record, paused=paused))
+    changes = paused != record.settings.paused
+    if changes:
+        turn.state = replace(turn.state, record=_changed(turn, journal.with_pause(record, paused=paused), command))
     turn.effects.append(Flow(paused))
     turn.answer(command, ReplyStatus.SUCCEEDED, {"paused": paused}, keep=True)
+    if changes and paused:
+        turn.note("agent.paused", f"paused by {command.by}", by=command.by)
+    elif changes:
+        turn.note("agent.resumed", f"resumed by {command.by}", by=command.by)
+
+
+def _changed(turn: Turn, record: Record, command: Command) -> Record:
+    """The record with who changed it."""
+    changed = Changed(command=command.name, by=command.by, at=turn.now)
+    return record.model_copy(update={"changed": changed})
 
 
 def begin(turn: Turn) -> None:
@@ -94,7 +108,10 @@ def begin(turn: Turn) -> None:
     turn.begin(Work(turn.state.works + 1, command, wanted))
     if not plan:
         turn.note(
-            "switch.started", f"{command.name}: {wanted.model} {wanted.precision} on {wanted.device}", id=command.id
+            "switch.started",
+            f"{command.name}: {wanted.model} {wanted.precision} on {wanted.device}",
+            id=command.id,
+            by=command.by,
         )
 
 
@@ -119,9 +136,9 @@ def commit(turn: Turn) -> None:
         turn.save(accepted)
         turn.note("switch.done", f"{text}, as the best of the sweep")
         return
-    turn.state = replace(turn.state, record=accepted)
+    turn.state = replace(turn.state, record=_changed(turn, accepted, work.command))
     turn.answer(work.command, ReplyStatus.SUCCEEDED, turn.event.result, keep=True)
-    turn.note("switch.done", text, id=work.command.id)
+    turn.note("switch.done", text, id=work.command.id, by=work.command.by)
 
 
 def give_up(turn: Turn) -> None:
@@ -143,6 +160,7 @@ def give_up(turn: Turn) -> None:
             error.message,
             Severity.WARNING,
             id=work.command.id,
+            by=work.command.by,
             error=error.code.value,
             hint=error.hint,
         )

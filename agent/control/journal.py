@@ -52,6 +52,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from agent.control.durable import aside, replace_file
 from agent.control.settings import Settings
 from agent.wire.commands import Address, ErrorCode, Job, JobStatus, ReplyError
+from agent.wire.messages import Changed
 from agent.wire.zones import Zones
 
 DEATHS_MAX: Final = 3
@@ -131,6 +132,8 @@ class Record(Saved):
     before signatures reads the file."""
     jobs: tuple[Job, ...] = ()
     """Running or finished, in the order in which they were begun."""
+    changed: Changed | None = Field(default=None, exclude_if=lambda changed: changed is None)
+    """Left out, like ``sequences``, where there is none."""
     cancelling: str | None = Field(default=None, exclude_if=lambda job: job is None)
     """Id of the job that was told to end and has not yet. Left out, like ``sequences``, where there is none."""
 

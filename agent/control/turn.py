@@ -37,7 +37,7 @@ class Turn:
             return
         if proof.sequence > self.state.record.sequences.get(proof.key, 0):
             self.save(journal.heard(self.state.record, proof.key, proof.sequence))
-        self.event = Asked(replace(self.event.command, proof=None))
+        self.event = Asked(replace(self.event.command, proof=None, key=proof.key))
 
     def note(self, code: str, message: str, severity: Severity = Severity.INFO, **facts: str | int | None) -> None:
         """Tell everybody."""

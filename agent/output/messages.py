@@ -21,6 +21,7 @@ from agent.wire.commands import ARGS
 from agent.wire.messages import (
     CameraState,
     CameraStatus,
+    Changed,
     DeviceInfo,
     Effective,
     Event,
@@ -77,6 +78,7 @@ class Standing:
     last_error: str | None = None
     last_frame_at: datetime | None = None
     zones: Zones = field(default_factory=dict)
+    changed: Changed | None = None
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def become(self, status: Status) -> None:
@@ -111,6 +113,7 @@ class Standing:
             last_error=self.last_error,
             zones=self.zones,
             since=self.since,
+            changed=self.changed,
             instance=INSTANCE,
         )
 

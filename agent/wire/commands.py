@@ -271,6 +271,15 @@ class Command:
     expires_at: datetime | None = None
     if_version: int | None = None
     proof: Proof | None = None
+    key: str | None = None
+    """Of a signed one whose sequence has been kept, the name of its key."""
+
+    @property
+    def by(self) -> str:
+        """Who asked: the client that the topic of its replies names, and the key it signed with."""
+        client = self.reply_to.topic.rpartition("/")[2]
+        key = self.key or (self.proof.key if self.proof else None)
+        return client if key is None else f"{client}, key {key}"
 
 
 class ReplyStatus(StrEnum):

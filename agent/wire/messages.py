@@ -177,6 +177,17 @@ class CameraState(Part):
     """When it came to be as it is."""
 
 
+class Changed(Part):
+    """The last change that a command made: which, who asked for it, and when it was done.
+
+    A client is named as the topic of its replies names it, with the key where it signed.
+    """
+
+    command: str
+    by: str
+    at: Timestamp
+
+
 class State(Message):
     """What runs now."""
 
@@ -193,6 +204,7 @@ class State(Message):
     zones: Zones = Field(default_factory=dict)
     """What the agent counts people in, and where it looks away."""
     since: Timestamp
+    changed: Changed | None = None
     instance: str | None = None
 
 
@@ -330,6 +342,9 @@ EVENT_CODES: Final = (
     "broker.dropped",
     "broker.taken_over",
     "clock.jumped",
+    "agent.paused",
+    "agent.resumed",
+    "zones.changed",
     "zone.entered",
     "zone.left",
     "zone.dwell",

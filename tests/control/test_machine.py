@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from agent.control.events import Asked, Informed, Send
+from agent.control.events import Asked, Informed, Note, Send
 from agent.control.machine import IllegalEvent, diagram, step
 from agent.control.state import REPLIES_BYTES, REPLIES_MAX, Phase, State
 from agent.wire.commands import Reply, ReplyStatus
+from agent.wire.messages import Changed
 from tests.control.conversation import BASE, BOX, NOW, command, first_state, replay
 
 
@@ -268,9 +269,11 @@ def test_commands_wait_in_their_order_and_the_ninth_is_told_busy() -> None:
     flow off
     save v1 CPU+paused replies=1
     reply 1 succeeded v1
+    note agent.paused
     flow on
     save v2 CPU replies=1,2
     reply 2 succeeded v2
+    note agent.resumed
     save v2 CPU attempt=3 replies=1,2
     begin 1 CPU+throughput
     note switch.started
@@ -282,12 +285,14 @@ def test_commands_wait_in_their_order_and_the_ninth_is_told_busy() -> None:
     flow off
     save v3 CPU+paused replies=1,2,3,4
     reply 4 succeeded v3
+    note agent.paused
     flow off
     save v3 CPU+paused replies=1,2,3,4,5
     reply 5 succeeded v3
     flow on
     save v4 CPU replies=1,2,3,4,5,6
     reply 6 succeeded v4
+    note agent.resumed
     reply 7 rejected invalid_affinity v4
     save v4 CPU attempt=8 replies=1,2,3,4,5,6
     begin 2 SIMCPU
@@ -357,6 +362,7 @@ def test_what_takes_too_long_is_given_up_and_waited_for() -> None:
     flow off
     save v1 CPU+paused replies=a,b
     reply b succeeded v1
+    note agent.paused
     reply c rejected busy v1
     ready
 > failed 1
@@ -505,6 +511,7 @@ def test_an_engine_that_breaks_while_it_is_measured_is_taken_out_again() -> None
     flow off
     save v1 CPU+paused replies=a,b
     reply b succeeded v1
+    note agent.paused
     ready
 > done 1
 > stray-ended 1
@@ -638,6 +645,7 @@ def test_a_pause_survives() -> None:
     flow off
     save v1 CPU+paused replies=a
     reply a succeeded v1
+    note agent.paused
 > set-device b SIMCPU
     save v1 CPU+paused attempt=b replies=a
     begin 1 SIMCPU+paused
@@ -666,6 +674,7 @@ def test_a_pause_survives() -> None:
     flow on
     save v3 SIMCPU replies=a,b,c good=CPU fallback
     reply c succeeded v3
+    note agent.resumed
 """)
 
 
@@ -768,3 +777,20 @@ def check(conversation: str, **record: Any) -> State:
     told, state = replay(conversation, first_state(**record))
     assert told == conversation.removeprefix("\n")
     return state
+
+
+def test_who_asked_is_told_and_kept() -> None:
+    """The client that the topic of the reply names, with its key, stands in the events and in the record."""
+    state = replace(first_state(), phase=Phase.READY)
+    paused, effects = step(state, Asked(command("pause", "a", key="office")), BOX, NOW)
+    (note,) = [each for each in effects if isinstance(each, Note)]
+    assert (note.code, note.facts) == ("agent.paused", {"by": "test, key office"})
+    assert paused.record.changed == Changed(command="pause", by="test, key office", at=NOW)
+    same, effects = step(paused, Asked(command("pause", "b")), BOX, NOW)
+    assert not [each for each in effects if isinstance(each, Note)]
+    assert same.record.changed == paused.record.changed
+    again, _effects = step(same, Asked(command("resume", "c")), BOX, NOW)
+    assert again.record.changed == Changed(command="resume", by="test", at=NOW)
+    switching, effects = step(again, Asked(command("set-device", "d", "SIMCPU")), BOX, NOW)
+    assert [each.facts["by"] for each in effects if isinstance(each, Note)] == ["test"]
+    assert switching.record.changed == again.record.changed  # it is no change before it runs
