@@ -74,6 +74,10 @@ test-browser: $(STAMP)  ## The controller's page in Debian's Chromium; ARGS go t
 test-node: $(STAMP)  ## The contract in AsyncAPI's own parser, the flow in Node-RED; both are installed for it once
 	$(BIN)/python -m tests.node $(ARGS)
 
+.PHONY: test-terminal
+test-terminal: $(STAMP)  ## Every command's output at 60, 80, 120, 200 columns, without a terminal, colour, UTF-8 (five minutes)
+	$(BIN)/python -m tests.controller.captures
+
 kill-switch: $(STAMP)  ## 200 times kill -9 around a command: old or new settings, nothing lost, nothing twice
 	$(BIN)/python -m tests.system.kill_switch --times 200
 

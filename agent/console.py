@@ -3,12 +3,14 @@
 A known fault is one line and its cure, never a traceback.
 """
 
+import io
 import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -31,6 +33,10 @@ CONFIG_OPTION = click.option(
 
 def run(command: click.Command) -> int:
     """Run a click command; the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 shows a question mark
+            with suppress(OSError):  # another file stands there since Python began
+                stream.reconfigure(errors="replace")
     try:
         code = command(standalone_mode=False)
     except SystemExit as end:

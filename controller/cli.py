@@ -8,7 +8,7 @@ import click
 from agent.lazy import LazyGroup, Place
 from controller.commands.options import connection
 from controller.errors import ControllerError
-from controller.terminal.surroundings import tell_error
+from controller.terminal.surroundings import print_what_it_can, tell_error
 
 EPILOG: Final = """
 \b
@@ -134,6 +134,7 @@ def cli() -> None:
 def main() -> None:
     """Run `controller`."""
     as_json = "--json" in sys.argv[1:]
+    print_what_it_can()
     try:
         if not as_json:
             cli()

@@ -174,7 +174,7 @@ def _affinity(affinity: object) -> str | None:
     if not isinstance(affinity, dict):
         return None
     rules = affinity.get("rules")
-    return str(affinity.get("preset") or f"{len(rules) if isinstance(rules, list) else 0} rules")
+    return str(affinity.get("preset") or _many(len(rules) if isinstance(rules, list) else 0, "rule", "rules"))
 
 
 def figures(switch: SwitchResult) -> Table:

@@ -1,6 +1,7 @@
 """One shape of JSON, one exit code a meaning, and options by a name."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from agent.wire.commands import ErrorCode, ReplyError, ReplyStatus
 from controller.errors import UsageError
 from controller.profiles import file_of, profile
 from tests.broker import Broker
-from tests.controller.conftest import controller, put_agent
+from tests.controller.conftest import COMMAND, controller, environment, put_agent
 from tests.controller.responder import Asked, Responder, reply
 
 
@@ -136,3 +137,15 @@ def test_groups_are_looked_at_too(broker: Broker) -> None:
         put_agent(broker.port, "gym-2")
         done = controller("status", "--group", "halls", "--broker", f"127.0.0.1:{broker.port}")
     assert (done.returncode, "gym-1" in done.stdout, "gym-2" in done.stdout) == (0, True, False)
+
+
+def test_a_terminal_without_utf_8_shows_what_it_can(fleet: str) -> None:
+    """What it has no letter for is a question mark, and no traceback."""
+    ascii_only = environment(LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
+    command = [str(COMMAND), "status", "edge-1", "--broker", fleet]  # of its own: what is born has its encoding already
+    done = subprocess.run(command, env=ascii_only, capture_output=True, text=True, encoding="ascii", check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "edge-1" in done.stdout
+    utf8 = controller("status", "edge-1", "--broker", fleet)
+    assert not utf8.stdout.isascii()
+    assert "?" in done.stdout

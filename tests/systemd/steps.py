@@ -178,7 +178,7 @@ def second(trial: Trial) -> None:
     pids = {trial.box.main_pid(service(device)) for device in (DEVICE, SECOND)}
     programs = {trial.box.run(["bash", "-c", f"tr '\\0' ' ' </proc/{pid}/cmdline"]).stdout.split()[1] for pid in pids}
     trial.hold("they are two processes of one program", len(pids) == 2 and len(programs) == 1, programs)
-    said = trial.box.run(["edgepose-agent", SECOND, "doctor"]).stdout
+    said = trial.box.run(["edgepose-agent", SECOND, "doctor", "--json"]).stdout
     trial.hold("doctor looks as the service, with its passwords", "accepts this agent" in said, said)
     named = trial.box.run(["edgepose-agent", "doctor"])
     trial.hold("of two devices it wants one named", named.returncode == 2 and SECOND in named.stdout, named.stdout)
