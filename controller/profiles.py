@@ -28,8 +28,7 @@ def profile(name: str | None, environ: Mapping[str, str] = os.environ) -> dict[s
     """
     path = file_of(environ)
     try:
-        with path.open("rb") as file:
-            document = tomllib.load(file)
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         if name is None:
             return {}

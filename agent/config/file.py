@@ -8,6 +8,7 @@ the same from everywhere; one in a variable or on the command line starts at the
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,7 +78,8 @@ def load(
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
+        return tomllib.loads(text)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file", hint="name an existing file with --config") from error
     except OSError as error:
@@ -85,7 +87,17 @@ def _read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8; a configuration is TOML in UTF-8") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+        raise ConfigError(f"{path}: not valid TOML: {error}", hint=_unquoted(text, str(error))) from error
+
+
+def _unquoted(text: str, reason: str) -> str:
+    """The cure where TOML's fault is a text without quotes; empty where it is not. The text itself is not shown."""
+    place = re.search(r"Invalid value \(at line (\d+), column (\d+)\)", reason)
+    if place is None:
+        return ""
+    line = text.splitlines()[int(place[1]) - 1]
+    before, given = line[: int(place[2]) - 1], line[int(place[2]) - 1 :]
+    return f'a text stands in quotes: {before}"..."' if re.match(r"[^\W\d]|[/.~$:]", given) else ""
 
 
 def _anchor(values: dict[str, Any], parents: KeyPath, folder: Path, credentials: str | None) -> None:

@@ -38,7 +38,7 @@ EXAMPLE: Final = "for example zones.weights.polygon = [[0.1, 0.4], [0.6, 0.4], [
 def zones_of(file: Path) -> dict[str, Any]:
     """The zones of a TOML file. Raises :class:`UsageError`."""
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        tables = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -348,3 +348,30 @@ def test_an_id_that_nobody_chose_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     assert own_id(well, "hall") == well
     monkeypatch.setattr("socket.gethostname", lambda: "hall.lan")
     assert CliRunner().invoke(check_config, [str(path)]).stderr == ""
+
+
+def test_a_mark_at_the_beginning_is_no_fault(tmp_path: Path) -> None:
+    """An editor of Windows leaves one."""
+    file = tmp_path / "a.toml"
+    file.write_bytes(b'\xef\xbb\xbfdevice_id = "gym-01"\n')
+    assert load(file, environ={}).device_id == "gym-01"
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("password = geheim", 'a text stands in quotes: password = "..."'),
+        ("source = /dev/video0", 'a text stands in quotes: source = "..."'),
+        ("threads = -", ""),
+        ("[mqtt", ""),
+    ],
+)
+def test_a_text_without_quotes_is_told(tmp_path: Path, line: str, hint: str) -> None:
+    """With its line and the cure, and without the text, which may be a password."""
+    file = tmp_path / "a.toml"
+    file.write_text(f"# first\n{line}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(file, environ={})
+    assert "line 2" in str(caught.value)
+    assert caught.value.hint == hint
+    assert "geheim" not in f"{caught.value} {caught.value.hint}"
