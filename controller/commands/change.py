@@ -124,21 +124,25 @@ def _affinity(preset: str | None, rules: tuple[str, ...], default: str | None, f
 
 RULES_HELP: Final = """
 \b
-Rules, each KEY=VALUE:DEVICE. The key ends at the first '=', the device begins after the last ':'.
+Rules, each KEY=VALUE:DEVICE. The key ends at the first '=', the device begins
+after the last ':'.
   type=Convolution:GPU    operations of a type
   name='*/heads/*':CPU    operations whose name matches the glob
-  first=0.6:GPU           the first 60 % of the operations, in the order they run
+  first=0.6:GPU           the first 60 % of the operations, as they run
   heaviest=10:GPU         the ten operations that take longest when measured
 
 \b
 Presets, for the devices of the HETERO string that runs:
   convolutions   every convolution on the first, all else on the second
-  split          one cut through the network, where the times measured on the box promise most
-  fallback       everything on the first that can run it, which is what OpenVINO does by itself
+  split          one cut through the network, where the times measured on the
+                 box promise most
+  fallback       everything on the first that can run it, which is what
+                 OpenVINO does by itself
 
 \b
 A file holds the same as JSON:
-  {"rules": [{"match": {"type": "Convolution"}, "device": "GPU"}], "default": "CPU"}
+  {"rules": [{"match": {"type": "Convolution"}, "device": "GPU"}],
+   "default": "CPU"}
 """
 
 SET_AFFINITY_HELP: Final = f"""Choose which layers run on which device.
@@ -149,7 +153,7 @@ The box runs a HETERO device, or the rules name two devices.
 Examples:
   controller set-affinity gym-01 --preset split
   controller set-affinity gym-01 --rule type=Convolution:GPU --default CPU
-  controller set-affinity 'gym-*' --rule name='*/heads/*':CPU --rule first=0.6:GPU --default CPU
+  controller set-affinity 'gym-*' --rule first=0.6:GPU --default CPU
 """
 
 PLAN_AFFINITY_HELP: Final = f"""Ask what set-affinity would do, changing nothing.

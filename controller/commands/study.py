@@ -112,10 +112,11 @@ study goes on when the agent restarts, and without us: Ctrl-C leaves it running,
 comes back to it.
 
 \b
-Lists: devices have slashes between them, since a device string holds commas; all else has commas.
+Lists: devices have slashes between them, since a device string holds commas;
+all else has commas.
   controller sweep gym-01 --out gym-01.json
-  controller sweep gym-01 --devices CPU/GPU/MULTI:GPU,CPU/HETERO:GPU,CPU --precisions FP32,INT8
-  controller sweep gym-01 --devices CPU --devices GPU --runs 3 --frames 200 --apply best
+  controller sweep gym-01 --devices CPU/GPU/MULTI:GPU,CPU --precisions INT8
+  controller sweep gym-01 --devices CPU --devices GPU --runs 3 --apply best
 """
 
 
