@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agent.capture.frame import Frame, Region
+from agent.capture.frame import CaptureCounts, EndOfSource, Frame, Region
 from agent.config.tree import Config, Inference, Model
 from agent.control.settings import Settings
 from agent.control.workshop import CheckedLane, Workshop
 from agent.errors import EngineError
 from agent.inference.engine import Engine, Slot
 from agent.inference.pair import Pair
-from agent.pipeline import infer
+from agent.pipeline import Pipeline, Result, infer
 from agent.poses.skeleton import Poses
 from models.shelf.store import Store
 from tests.footage import as_frame
@@ -185,3 +185,54 @@ def taken(engine: Engine) -> Slot:
     slot = engine.acquire(0.1)
     assert slot is not None, "a request was lost"
     return slot
+
+
+class Pictures:
+    """A source of so many frames with one person, each there as soon as it is asked for."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._seq = -1
+
+    def read(self, timeout_s: float) -> Frame | None:
+        self._seq += 1
+        if self._seq == self._count:
+            raise EndOfSource
+        return picture((80 + self._seq % 3, 100), seq=self._seq)
+
+    def counts(self) -> CaptureCounts:
+        return CaptureCounts(self._seq + 1, 0)
+
+    def close(self) -> None:
+        pass
+
+
+def test_switches_lose_no_frame(store: Store) -> None:
+    """Between two lanes of two stages, back and forth under way: every frame is told, in order, with its person."""
+    lanes = [built(store, every=every).lane for every in (3, 1)]
+    results: list[Result] = []
+    ended = threading.Event()
+
+    def publish(result: Result) -> None:
+        results.append(result)
+        if len(results) % 5 == 0:
+            following = lanes[len(results) // 5 % 2]
+            following.engine.generation = 1 + len(results) // 5
+            pipeline.replace(following)
+
+    failures: list[BaseException | None] = []
+
+    def on_end(error: BaseException | None) -> None:
+        failures.append(error)
+        ended.set()
+
+    pipeline = Pipeline(Pictures(60), lanes[0], publish=publish, timed=lambda _timing: None, on_end=on_end)
+    pipeline.start()
+    assert ended.wait(120)
+    pipeline.stop()
+    assert failures == [None]
+    assert [result.frame.seq for result in results] == list(range(60))
+    assert {len(result.poses) for result in results} == {1}
+    assert len({result.engine for result in results}) > 5
+    for lane in lanes:
+        lane.engine.close()
