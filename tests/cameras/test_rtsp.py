@@ -3,12 +3,15 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from agent.capture import Source
+from agent.capture.look import look
+from agent.config.tree import Camera
 from tests.cameras.rtsp import RtspCamera, legible, made_s, require_gstreamer
 from tests.capture.helpers import Listener, next_frame, opened
 
@@ -161,3 +164,14 @@ def test_ipv6() -> None:
         listener = Listener()
         with opened(listener, source=camera.url("mjpeg", host="[::1]")) as source:
             next_frame(source)
+
+
+@pytest.mark.parametrize(("codec", "name"), [("h264", "h264"), ("interlaced", "h264"), ("mjpeg", "mjpeg")])
+def test_doctor_tells_what_the_camera_sends(codec: str, name: str) -> None:
+    """Codec, size, rate, interlaced or not, how often a key frame comes, and that none is held back for long."""
+    with RtspCamera(fps=25, gop=12) as camera:
+        found = look(Camera(source=camera.url(codec)), Path, 3)
+    assert (found.codec, found.width, found.height, found.interlaced) == (name, 640, 360, codec == "interlaced")
+    assert found.fps == pytest.approx(25, rel=0.3)
+    assert found.key_every_s == pytest.approx(1 / 25 if codec == "mjpeg" else 12 / 25, rel=0.3)
+    assert f"640x360, {name}, " in str(found)
