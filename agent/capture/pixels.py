@@ -45,7 +45,8 @@ def _colours(frame: VideoFrame) -> Image:
         return np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
     planes = np.asarray(frame.to_ndarray(), dtype=np.uint8)
     if name == "yuvj420p" or frame.color_range == _FULL_RANGE:
-        planes = np.vstack((cv2.LUT(planes[: frame.height], _LUMA), cv2.LUT(planes[frame.height :], _CHROMA)))
+        for rows, table in ((planes[: frame.height], _LUMA), (planes[frame.height :], _CHROMA)):
+            cv2.LUT(rows, table, dst=rows)
     code = cv2.COLOR_YUV2BGR_NV12 if name == "nv12" else cv2.COLOR_YUV2BGR_I420
     return _image(cv2.cvtColor(planes, code))
 
@@ -62,6 +63,8 @@ class Jpegs:
 
     def decode(self, data: bytes) -> Image | None:
         """Return uint8 (H, W, 3) BGR, turned as its EXIF data say; None when it cannot be decoded whole."""
+        if not data:  # to a decoder the end of all pictures
+            return None
         try:
             frames = self._decoder.decode(av.Packet(data))
         except av.error.FFmpegError:

@@ -1,9 +1,11 @@
 """Rotation, region of interest, stillness."""
 
+import struct
 from collections.abc import Iterator
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 import pytest
 from av.packet import Packet
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 
 from agent.capture import Image, Region
 from agent.capture.picture import Framer, Stillness, region_of
-from agent.capture.pixels import bgr
+from agent.capture.pixels import Jpegs, bgr
 from agent.config.tree import Camera, Roi
 from models.shelf.store import Store
 from tests.footage import clip_frames
@@ -130,3 +132,35 @@ def test_a_frozen_picture_is_seen_through_the_codec(dark_room: list[Image], code
 def test_a_dark_gym_at_night_is_not_frozen(dark_room: list[Image], codec: str) -> None:
     """Nobody moves for hours; the noise of the sensor says that the camera lives."""
     assert stood_still_s(dark_room, codec) < 2
+
+
+def turned(jpeg: bytes, orientation: int) -> bytes:
+    """Write an orientation into a JPEG, as a phone does."""
+    tiff = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x112, 3, 1, orientation, 0, 0)
+    body = b"Exif\0\0" + tiff
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_jpeg_is_upright(orientation: int) -> None:
+    """A snapshot is turned as its EXIF data say, as an image of a folder is."""
+    image = np.zeros((64, 128, 3), np.uint8)
+    image[:32, :32] = 255
+    jpeg = turned(cv2.imencode(".jpg", image)[1].tobytes(), orientation)
+    expected = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    found = Jpegs().decode(jpeg)
+    assert expected is not None
+    assert found is not None
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).mean() < 3
+
+
+def test_a_jpeg_cut_short_is_none() -> None:
+    """Half a picture is no picture, and the next one is decoded again."""
+    jpegs, jpeg = Jpegs(), cv2.imencode(".jpg", np.full((64, 128, 3), 90, np.uint8))[1].tobytes()
+    noise = cv2.imencode(".jpg", np.random.default_rng(1).integers(0, 255, (64, 128, 3), np.uint8))[1].tobytes()
+    assert jpegs.decode(noise[: len(noise) // 2]) is None
+    assert jpegs.decode(b"") is None
+    whole = jpegs.decode(jpeg)
+    assert whole is not None
+    assert abs(int(whole.mean()) - 90) <= 2
