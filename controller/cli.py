@@ -15,14 +15,14 @@ EPILOG: Final = """
 Exit codes:
   0  done, or a job started            4  rejected by the device
   1  failed, cancelled or timed out    5  broker unreachable, or it refuses us
-  2  wrong usage                     130  Ctrl-C while waiting; the device goes on
+  2  wrong usage                     130  Ctrl-C; the device goes on
   3  no such device, job or command, offline, or no answer in time
 Of several devices the worst counts, in the order 1, 4, 3, 0.
 '*' is whoever is online, and says whom it left out.
 
 \b
 Environment:
-  EDGEPOSE_BROKER            HOST, HOST:PORT, mqtt://, mqtts://, ws:// or wss://
+  EDGEPOSE_BROKER            HOST[:PORT], mqtt://, mqtts://, ws://, wss://
   EDGEPOSE_BROKER_PASSWORD   the password, where no file holds it
   EDGEPOSE_BROKER_USERNAME, _PASSWORD_FILE, _CAFILE, _CERT, _KEY, _PREFIX and
   _TIMEOUT, EDGEPOSE_SIGNING_KEY, EDGEPOSE_PROFILE: the options of that name
