@@ -133,7 +133,8 @@ def commands(broker: str, folder: Path) -> Iterator[tuple[str, list[str], tuple[
 
 
 def main() -> int:
-    """Capture everything."""
+    """Capture everything, or what is named."""
+    only = set(sys.argv[1:])
     OUT.mkdir(parents=True, exist_ok=True)
     wrong = outputs = 0
     with tempfile.TemporaryDirectory() as folder, Broker(Path(folder)) as broker:
@@ -142,6 +143,8 @@ def main() -> int:
             put_agent(broker.port, BOX)
             publish_job(broker.port, job(BOX), JOB)
             for name, command, ids, table in commands(f"127.0.0.1:{broker.port}", Path(folder)):
+                if only and name not in only:
+                    continue
                 whole = Shown(name, piped(command, environment(**WORLDS["utf8"])), None, ids, table)
                 found = [("pipe", whole)]
                 for world in WORLDS if not name.startswith("help") else ("utf8",):
