@@ -191,7 +191,8 @@ def test_a_limit_that_is_not_announced_is_found_out(logs: Logs) -> None:
             logs.wait("broker.connected")
             link.reply(Address(TOPICS.reply("me"), None), a_reply("snapshot", 5000))
             link.event(b"after it")
-            listener.wait_for(TOPICS.event, b"after it", timeout_s=40)
+            listener.wait_for(TOPICS.event, b"after it")
+            listener.wait(lambda seen: seen.topic == TOPICS.reply("me"))
             told.wait()
         assert broker.offences == [0x95]
         assert [Reply.decode(payload).status for payload in listener.payloads(TOPICS.reply("me"))] == ["failed"]
