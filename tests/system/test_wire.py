@@ -136,7 +136,7 @@ def controller(broker: Broker, *arguments: str) -> Process:
 @pytest.mark.usefixtures("heard")
 def test_the_controller_answers_in_json(module_broker: Broker) -> None:
     """`list`, `status`, `describe` and `watch` print JSON with what the agent says."""
-    (row,) = json.loads("".join(controller(module_broker, "list", "--json").out))
+    (row,) = json.loads("".join(controller(module_broker, "list", "--json").out))["devices"]
     assert (row["device_id"], row["availability"], row["status"]) == ("demo", "online", "running")
     assert 0 < row["fps"] <= 15
     status = json.loads("".join(controller(module_broker, "status", "demo", "--json").out))
@@ -147,7 +147,7 @@ def test_the_controller_answers_in_json(module_broker: Broker) -> None:
     (network,) = (model for model in told["models"] if model["name"] == "movenet-multipose")
     assert network["precisions"][:2] == ["FP32", "FP16"]
     watched = [json.loads(line) for line in controller(module_broker, "watch", "demo", "--count", "4", "--json").out]
-    assert watched[0] == {"device_id": "demo", "availability": "online"}
+    assert (watched[0]["device_id"], watched[0]["availability"]) == ("demo", "online")
     assert [message["schema"] for message in watched[1:3]] == ["edgepose.state/1", "edgepose.metrics/1"]
 
 
@@ -157,7 +157,8 @@ def test_the_controller_shows_tables(module_broker: Broker) -> None:
     shown = "\n".join(controller(module_broker, "list").out)
     assert "device id" in shown
     assert "movenet-multipose" in shown
-    assert "execution_devices" in "\n".join(controller(module_broker, "status", "demo").out)
+    assert "computed in F32, on CPU" in "\n".join(controller(module_broker, "status", "demo").out)
+    assert "execution_devices" in "\n".join(controller(module_broker, "status", "demo", "--all").out)
     assert "openvino_version" in "\n".join(controller(module_broker, "describe", "demo").out)
     assert "persons" in "\n".join(controller(module_broker, "watch", "demo", "--count", "2").out)
 
