@@ -190,7 +190,7 @@ def test_a_study_of_devices_and_its_report(broker: Broker, given: dict[str, str]
     topics = Topics("study")
     mine = {"EDGEPOSE_DEVICE_ID": topics.device_id, "EDGEPOSE_MQTT__PORT": str(broker.port)}
     mine |= {"EDGEPOSE_MQTT__HOST": "127.0.0.1", "EDGEPOSE_PATHS__STATE": str(tmp_path)}
-    command: list[str | Path] = [sys.executable, "-c", SMALL + BRIEF, "run", "--config", DEMO]
+    command: list[str | Path] = [sys.executable, "-c", BRIEF.format(also=SMALL), "run", "--config", DEMO]
     with Commander(broker.port, topics) as commander, Process(command, **given | mine):
         commander.wait(lambda seen: seen.topic == topics.keypoints, timeout_s=ANSWER_S)
         reply = commander.ask("sweep", **SWEEP)
