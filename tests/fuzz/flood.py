@@ -43,6 +43,8 @@ RARE: Final = 0.8
 """So many of the changes that are done at once are left out: each is written to the disk before it is answered."""
 OWN: Final = {TOPICS.availability, TOPICS.info, TOPICS.state, TOPICS.metrics, TOPICS.keypoints, TOPICS.event}
 EVENTS: Final = {
+    "agent.paused",
+    "agent.resumed",
     "agent.started",
     "camera.opened",
     "switch.started",
@@ -50,6 +52,7 @@ EVENTS: Final = {
     "zone.entered",
     "zone.left",
     "zone.dwell",
+    "zones.changed",
 }
 ZONES: Final = TOPICS.zone("")
 WRONG: Final = {"agent.failed", "link.crashed", "command.crashed", "control.crashed", "broker.lost", "command.flood"}
