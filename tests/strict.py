@@ -297,7 +297,8 @@ class StrictBroker:
             raise OffenceError(NO_RETAIN)
         guest.said += 1
         if self._touchy and guest.keepalive_s == self.limits.keepalive_s and guest.said > 1:
-            guest.held.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # it may have gone by itself
+                guest.held.shutdown(socket.SHUT_RDWR)
             return
         topic, at = text(body, 0)
         if qos:

@@ -13,7 +13,7 @@ from agent.capture.frame import CaptureCounts, EndOfSource, Frame, Image, Notify
 from agent.capture.picture import Framer, Stillness
 from agent.capture.presence import Presence
 from agent.capture.reader import Feed, Reader
-from agent.capture.timing import SILENCE_S, Backlog, Backoff, FrameRateCap, Pacer
+from agent.capture.timing import FIRST_PICTURE_S, SILENCE_S, Backlog, Backoff, FrameRateCap, Pacer
 from agent.config.tree import Camera
 from agent.errors import CaptureError
 
@@ -156,7 +156,7 @@ class LiveSource:
     def _due(self, reader: Reader) -> Iterator[float]:
         """Grab the pictures of a recording, each when it is due by its time stamp; yields the moment of each."""
         pacer = Pacer()
-        while self._grabbed(reader):
+        while self._grabbed(reader, max(FIRST_PICTURE_S, self._camera.read_timeout_s)):
             self._expect_within(math.inf)  # the next picture may be due in a minute
             if self._closed.wait(pacer.due_in_s(reader.position_s, time.perf_counter())):
                 return
@@ -172,16 +172,18 @@ class LiveSource:
     def _arriving(self, reader: Reader) -> Iterator[float]:
         """Grab the pictures of a camera as they come, skipping stale ones; yields when each arrived."""
         backlog = Backlog(reader.period_s, time.perf_counter())
+        patience_s = max(FIRST_PICTURE_S, self._camera.read_timeout_s)
         while not self._closed.is_set():
             asked_s = time.perf_counter()
-            if not self._grabbed(reader):
+            if not self._grabbed(reader, patience_s):
                 raise CaptureError(_ENDED)
+            patience_s = self._camera.read_timeout_s
             now_s = time.perf_counter()
             if not backlog.is_stale(now_s, now_s - asked_s) and not self._closed.is_set():
                 yield reader.arrived_s
 
-    def _grabbed(self, reader: Reader) -> bool:
-        self._expect_within(math.inf if self._feed.finite else self._camera.read_timeout_s)
+    def _grabbed(self, reader: Reader, patience_s: float) -> bool:
+        self._expect_within(math.inf if self._feed.finite else patience_s)
         return reader.grab()
 
     def _take(self, reader: Reader, captured_s: float) -> None:

@@ -9,6 +9,9 @@ from agent.policies import LOG_IN_AGAIN, REOPEN_CAMERA
 SILENCE_S = 0.5
 """What waited longer than this on its way is too old to be shown."""
 
+FIRST_PICTURE_S = 12.0
+"""Who joins a stream between two key frames sees nothing up to the next; ten seconds are the longest that are usual."""
+
 _DRAIN_MAX_S = 1.0
 _SMOOTHING = 0.1
 _JITTER = 0.25  # of the period of the cap

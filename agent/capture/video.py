@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from agent.capture import faults, pixels
 from agent.capture.frame import Image
+from agent.capture.timing import FIRST_PICTURE_S
 from agent.capture.units import AccessUnit, AccessUnits
 from agent.errors import CaptureError
 
@@ -123,7 +124,10 @@ class VideoReader:
             if self._ended:
                 return False
             self._decode_next()
-            if self._live and not self._frames and time.perf_counter() - began_s > self._opening.read_timeout_s:
+            patience_s = self._opening.read_timeout_s
+            if not self._decoded:
+                patience_s = max(patience_s, FIRST_PICTURE_S)
+            if self._live and not self._frames and time.perf_counter() - began_s > patience_s:
                 raise CaptureError("frames come, but cannot be decoded")
         self._frame = self._frames.popleft()
         self._decoded += 1
@@ -199,7 +203,7 @@ class VideoReader:
             if self._on_trial:
                 self._decoder = self._fall_back(error)
                 self._decode(packet, arrived_s)
-            else:  # a damaged picture; a codec that misses its beginning waits for it in silence
+            elif self._decoded or not self._live:  # whoever joins a stream waits for its next key frame
                 self.damaged += 1
             return
         self._on_trial &= not frames

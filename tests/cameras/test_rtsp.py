@@ -88,6 +88,17 @@ def test_a_server_that_is_gone_and_comes_again() -> None:
 
 
 @pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_who_joins_between_key_frames_waits_for_the_next(codec: str) -> None:
+    """A camera that makes a key frame every four seconds is neither lost nor damaged while the first one is due."""
+    with RtspCamera(fps=10, gop=40) as camera, watching(camera, codec) as (first, _):
+        next_frame(first)
+        with watching(camera, codec, read_timeout_s=1) as (second, listener):
+            assert legible(next_frame(second).image)
+            assert second.counts().damaged == 0
+            assert listener.rest() == []
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
 def test_a_still_picture_is_frozen(codec: str) -> None:
     """Key frames that differ by a few bytes do not hide that nothing happens any more."""
     with RtspCamera(gop=25) as camera, watching(camera, codec, frozen_after_s=3) as (source, listener):
