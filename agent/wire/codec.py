@@ -60,6 +60,8 @@ EXAMPLES: Final = {
     "set-zones": '{"args": {"zones": {"hall": {"polygon": [[0.1, 0.4], [0.6, 0.4], [0.6, 1.0]]}}}}',
     "set-paused": '{"args": {"paused": true}}',
     "quantize": '{"args": {"frames": 300}}',
+    "benchmark": '{"args": {"runs": 3, "device": "GPU"}}',
+    "sweep": '{"args": {"devices": ["CPU", "GPU"], "precisions": ["FP32", "FP16"]}}',
     "cancel": '{"args": {"id": "the id of a job"}}',
 }
 """A payload of every command that takes arguments."""

@@ -4,6 +4,7 @@ What any bytes come to is held in tests/fuzz.
 """
 
 import gc
+import json
 import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -204,3 +205,11 @@ def test_commands_leave_nothing_behind() -> None:
     finally:
         tracemalloc.stop()
     assert held_bytes < 20_000
+
+
+def test_every_command_with_arguments_has_an_example_that_holds() -> None:
+    """Nobody is told that a command takes no arguments which does, and each example is taken as it stands."""
+    assert {name for name, kind in ARGS.items() if kind.model_fields} == EXAMPLES.keys()
+    for name, example in EXAMPLES.items():
+        given = json.loads(example)["args"]
+        assert ARGS[name].model_validate_json(json.dumps(given)).model_dump(exclude_unset=True).keys() == given.keys()
