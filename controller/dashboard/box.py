@@ -46,6 +46,8 @@ class BoxPage:
     told: dict[str, Any] = field(default_factory=dict)
     """What stands in each part that is made anew only when it is another."""
     working: bool = False
+    steps: dict[str, tuple[ui.linear_progress, ui.label]] = field(default_factory=dict)
+    """Of each job shown, what changes while it goes on."""
 
     def build(self) -> None:
         """Make it, and keep it up to date."""
@@ -264,9 +266,13 @@ class BoxPage:
 
     def _jobs(self, box: Box) -> None:
         jobs = sorted(box.jobs.values(), key=lambda job: job.started_at, reverse=True)
-        if not self._is_new("jobs", [(job.id, job.status, job.step, job.progress) for job in jobs]):
+        # What is made anew under a hand loses its click: a job that goes on only changes its words.
+        if not self._is_new("jobs", [(job.id, job.status) for job in jobs]):
+            for job in jobs:
+                self._go_on(job)
             return
         self.jobs.clear()
+        self.steps.clear()
         with self.jobs:
             if not jobs:
                 ui.label("None today.").classes("soft")
@@ -283,12 +289,18 @@ class BoxPage:
                     cancel.props("outline dense no-caps").classes("danger")
                 if job.status is JobStatus.SUCCEEDED and job.command in {"benchmark", "sweep"}:
                     ui.link("Report", f"/report/{self.device}/{job.id}", new_tab=True)
-            if runs:
-                progress = ui.linear_progress(job.progress, show_value=False)
-                progress.props(f'aria-label="{job.progress:.0%} done"')
-            ui.label(f"{job.progress:.0%} · {job.step} · {clock(job.started_at)}").classes("soft")
+            progress = ui.linear_progress(job.progress, show_value=False)
+            progress.set_visibility(runs)
+            self.steps[job.id] = (progress, ui.label().classes("soft"))
+            self._go_on(job)
             if job.error is not None:
                 ui.label(f"{job.error.message} {job.error.hint}").classes("trouble")
+
+    def _go_on(self, job: Job) -> None:
+        progress, words = self.steps[job.id]
+        progress.set_value(job.progress)
+        progress.props(f'aria-label="{job.progress:.0%} done"')
+        words.set_text(f"{job.progress:.0%} · {job.step} · {clock(job.started_at)}")
 
     def _events(self, box: Box) -> None:
         events = list(box.events)[-EVENTS_SHOWN:]
@@ -305,9 +317,14 @@ class BoxPage:
 
     async def _send(self, command: str, args: dict[str, Any]) -> dict[str, Any] | None:
         """Carry out a command and show its answer; what it brought, if anything."""
-        if self.read_only or self.working:
+        if self.read_only:
             return None
-        self.working = True
+        # Whoever takes a job back does not wait for what the box is working on.
+        takes_back = command == "cancel"
+        if self.working and not takes_back:
+            self._tell(f"{command}: not sent, the box is still working on the command before", "wait for its answer")
+            return None
+        self.working = self.working or not takes_back
         self.spinner.set_visibility(True)
         try:
             outcome = await run.io_bound(self.hub.command, self.device, command, args)
@@ -315,8 +332,8 @@ class BoxPage:
             self._tell(f"{command}: {error}", error.hint)
             return None
         finally:
-            self.working = False
-            self.spinner.set_visibility(False)
+            self.working = self.working and takes_back
+            self.spinner.set_visibility(self.working)
         if outcome is None:  # the page's server is ending
             return None
         self.answer.clear()
