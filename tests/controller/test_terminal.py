@@ -1,6 +1,7 @@
 """What a command makes of the wish to end it."""
 
 import signal
+import time
 from typing import Annotated
 
 import pytest
@@ -12,11 +13,19 @@ from controller.terminal.surroundings import UntilEnded
 STOPPING = [signal.SIGINT, signal.SIGTERM]
 
 
+def strike(number: signal.Signals) -> None:
+    """Let the signal come, and wait until it has: where another thread runs just then, Python looks at it later."""
+    signal.raise_signal(number)
+    give_up_s = time.monotonic() + 10
+    while time.monotonic() < give_up_s:
+        time.sleep(0.001)
+
+
 def struck(number: signal.Signals) -> BaseModel:
     """A message amid whose serializer the signal comes."""
 
     class Message(BaseModel):
-        sent_at: Annotated[int, PlainSerializer(lambda _value: signal.raise_signal(number))]
+        sent_at: Annotated[int, PlainSerializer(lambda _value: strike(number))]
 
     return Message(sent_at=0)
 
@@ -25,7 +34,7 @@ def struck(number: signal.Signals) -> BaseModel:
 def test_a_signal_ends_the_block(number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end the block without an error, and it is told that one came."""
     with UntilEnded() as ended:
-        signal.raise_signal(number)
+        strike(number)
         pytest.fail("the block goes on")
     assert ended.asked
 
