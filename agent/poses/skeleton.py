@@ -118,7 +118,7 @@ class Poses:
 def _inside(joints: NDArray[np.float32], size: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N, J, 3) joints, moved to the nearest pixel of the picture."""
     places = joints[..., :2]
-    if places.min() >= 0 and (places.max(axis=(0, 1)) < size).all():
+    if places.min() >= 0 and (places.max(axis=(0, 1)) <= size - 1).all():
         return joints
     moved = joints.copy()
     np.clip(places, 0, size - 1, out=moved[..., :2])

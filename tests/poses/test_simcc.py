@@ -93,6 +93,14 @@ def test_best_first_and_bounded() -> None:
     assert len(PeopleDecoder(person_score_min=0.95, persons_max=2).decode((joints,), poses_of_nobody())) == 0
 
 
+def test_the_last_pixel_is_the_border() -> None:
+    """A joint in the right half of the last pixel is beyond what can be drawn, and is moved like any other."""
+    joints = np.full((26, 3), 0.5, np.float32)
+    joints[:, :2] = 9.5
+    inside = people_of(joints[None], 0, 1).within(10, 10)
+    assert (inside.keypoints[..., :2] == 9).all()
+
+
 def poses_of_nobody() -> Letterbox:
     return Letterbox.fit((0, 0, 1, 1), (1, 1))
 
