@@ -42,6 +42,16 @@ class Frame:
     """Position in a file or folder that may be read faster or slower than it plays; it goes on growing in a loop."""
 
     @property
+    def area(self) -> Region:
+        """Where to look: ``region``, or all of it."""
+        return self.region or Region(0, 0, self.image.shape[1], self.image.shape[0])
+
+    def cut(self) -> Image:
+        """The part of the image to look at, not copied."""
+        area = self.area
+        return self.image[area.y : area.y + area.height, area.x : area.x + area.width]
+
+    @property
     def scene_s(self) -> float:
         """Seconds of the clock by which people move: that of the file where it has one of its own."""
         return self.captured_s if self.media_s is None else self.media_s

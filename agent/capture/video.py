@@ -286,8 +286,7 @@ def _software(stream: VideoStream, *, live: bool) -> VideoCodecContext:
     if live:
         decoder.flags |= Flags.low_delay
     if decoder.name in _STRICT:
-        # Else the rest of a picture cut short is whatever was in the buffer before.
-        decoder.options = {"err_detect": "explode"}
+        decoder.options = dict(pixels.ONLY_WHOLE)
     return decoder
 
 

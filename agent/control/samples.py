@@ -61,10 +61,7 @@ class Samples:
 
 def shrunk(frame: Frame) -> Frame:
     """What the network looks at of a frame, at most LONG_SIDE_MAX pixels long."""
-    image, region = frame.image, frame.region
-    if region is not None:
-        image = image[region.y : region.y + region.height, region.x : region.x + region.width]
-    return replace(frame, image=shrunk_image(image), region=None)
+    return replace(frame, image=shrunk_image(frame.cut()), region=None)
 
 
 def shrunk_image(image: Image) -> Image:

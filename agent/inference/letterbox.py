@@ -58,15 +58,8 @@ class Letterbox:
 
 def prepare(frame: Frame, out: Image) -> Letterbox:
     """Write the frame's region of interest, letterboxed, into ``out``: uint8 (H, W, 3) BGR, the input of a request."""
-    region = frame.region
-    if region is None:
-        picture = frame.image
-        x = y = 0
-    else:
-        x, y = region.x, region.y
-        picture = frame.image[y : y + region.height, x : x + region.width]
-    height, width = picture.shape[:2]
-    box = Letterbox.fit((x, y, width, height), (out.shape[0], out.shape[1]))
+    area, picture = frame.area, frame.cut()
+    box = Letterbox.fit((area.x, area.y, area.width, area.height), (out.shape[0], out.shape[1]))
     cv2.resize(picture, (box.width, box.height), dst=out[: box.height, : box.width], interpolation=cv2.INTER_LINEAR)
     out[box.height :] = PADDING
     out[: box.height, box.width :] = PADDING

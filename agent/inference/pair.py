@@ -77,7 +77,8 @@ class PairSlot:
                 raise EngineError(f"the detector on {pair.detector.spec.device} did not answer within {ANSWER_S:.0f} s")
             self._letterbox = self._detecting.take(frame)
             return self._letterbox
-        return Letterbox.fit(_region(frame), (pair.spec.height, pair.spec.width))
+        area = frame.area
+        return Letterbox.fit((area.x, area.y, area.width, area.height), (pair.spec.height, pair.spec.width))
 
     def start(self) -> None:
         """Start the detector, where it is to look."""
@@ -192,10 +193,10 @@ class Pair:
 
     def look(self, frame: Frame, boxes: Floats) -> Floats:
         """The joints (N, J, 3) of whoever is in each of (N, 4) boxes, in pixels of the frame. Raises EngineError."""
-        x, y, width, height = _region(frame)
-        picture = frame.image[y : y + height, x : x + width]
-        corner = np.array((x, y), np.float32)
-        crops = Crops.around(boxes - np.array((x, y, 0, 0), np.float32), (self.pose.spec.height, self.pose.spec.width))
+        area, picture = frame.area, frame.cut()
+        corner = np.array((area.x, area.y), np.float32)
+        shift = np.array((area.x, area.y, 0, 0), np.float32)
+        crops = Crops.around(boxes - shift, (self.pose.spec.height, self.pose.spec.width))
         joints = np.empty((len(boxes), self._joints, 3), np.float32)
         self._run(picture, crops, joints)
         joints[..., :2] = crops.to_frame(joints[..., :2]) + corner
@@ -246,14 +247,6 @@ class Pair:
         self.close()
 
 
-def _region(frame: Frame) -> tuple[int, int, int, int]:
-    """Where to look: x, y, width and height in pixels of the frame."""
-    if frame.region is None:
-        return 0, 0, frame.image.shape[1], frame.image.shape[0]
-    region = frame.region
-    return region.x, region.y, region.width, region.height
-
-
 def _joined(found: Floats, known: Floats) -> Floats:
     """The boxes found, and those known of whom nobody was found there."""
     if not len(known) or not len(found):
@@ -275,9 +268,9 @@ def _foremost(boxes: Floats, frame: Frame, most: int) -> Floats:
     """At most so many boxes: the largest and most central. One at the edge counts for half its size."""
     if len(boxes) <= most:
         return boxes
-    x, y, width, height = _region(frame)
-    half = np.array((width, height), np.float32) / 2
-    away = np.abs(boxes[:, :2] + boxes[:, 2:] / 2 - np.array((x, y), np.float32) - half) / half
+    area = frame.area
+    half = np.array((area.width, area.height), np.float32) / 2
+    away = np.abs(boxes[:, :2] + boxes[:, 2:] / 2 - np.array((area.x, area.y), np.float32) - half) / half
     rank = boxes[:, 2:].prod(axis=1) * (1 - away.max(axis=1).clip(0, 1) / 2)
     foremost: Floats = boxes[(-rank).argsort(kind="stable")[:most]]
     return foremost

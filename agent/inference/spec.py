@@ -82,8 +82,6 @@ def input_size(wanted: InputSize, card: NetworkCard, frame: Frame | None) -> tup
 def _follow(long_side: int, stride: int, frame: Frame | None) -> tuple[int, int]:
     if frame is None:
         return long_side, long_side
-    rows, columns = frame.image.shape[:2]
-    if frame.region is not None:
-        rows, columns = frame.region.height, frame.region.width
+    rows, columns = frame.area.height, frame.area.width
     short_side = math.ceil(round(long_side * min(rows, columns) / max(rows, columns), 3) / stride) * stride
     return (short_side, long_side) if columns >= rows else (long_side, short_side)

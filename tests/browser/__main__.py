@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tests.browser.rig import HERE, RigError, chromium, library
+from tests.browser.rig import HERE, chromium, library
+from tests.tools import RigError
 
 
 def main() -> int:

@@ -1,26 +1,18 @@
 """Playwright, kept in the user's cache, Debian's Chromium, and the page as its command serves it."""
 
-import fcntl
-import hashlib
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from platformdirs import PlatformDirs
-
 from tests.broker import free_port
 from tests.system.process import Process
+from tests.tools import RigError, kept, run
 
 HERE: Final = Path(__file__).parent
 WANTED: Final = HERE / "requirements.txt"
-
-
-class RigError(Exception):
-    """There is no browser to be driven here."""
 
 
 def chromium() -> str:
@@ -33,20 +25,13 @@ def chromium() -> str:
 
 def library() -> Path:
     """The folder that has Playwright; installed now unless it was before. Raises RigError."""
-    key = hashlib.sha256(WANTED.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    folder = Path(PlatformDirs("edgepose", appauthor=False).user_cache_dir) / "tools" / f"playwright-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
-    ready = folder / ".ready"
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not ready.exists():
-            pip: list[str | Path] = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-            install = [*pip, "install", "--quiet", "--no-deps", "--upgrade", "--target", folder, "-r", WANTED]
-            done = subprocess.run(install, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise RigError(f"pip cannot install Playwright: {done.stderr[-1000:]}")
-            ready.touch()
-    return folder
+    return kept("playwright", WANTED.read_bytes() + sys.version.encode(), _install)
+
+
+def _install(folder: Path) -> None:
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    install = [*pip, "install", "--quiet", "--no-deps", "--upgrade", "--target", folder, "-r", WANTED]
+    run(install, "Playwright")
 
 
 @contextmanager

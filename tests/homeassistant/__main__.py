@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tests.homeassistant.rig import HERE, RigError, interpreter
+from tests.homeassistant.rig import HERE, interpreter
+from tests.tools import RigError
 
 
 def main() -> int:

@@ -1,7 +1,5 @@
 """Home Assistant in an environment of its own, kept in the user's cache, and a core that is spoken to."""
 
-import fcntl
-import hashlib
 import json
 import os
 import subprocess
@@ -12,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
-from platformdirs import PlatformDirs
+from tests.tools import RigError, kept, run
 
 HERE: Final = Path(__file__).parent
 WANTED: Final = HERE / "requirements.txt"
@@ -22,36 +20,21 @@ ANSWER_S: Final = 60.0
 Said = dict[str, Any]
 
 
-class RigError(Exception):
-    """Home Assistant cannot be installed here."""
-
-
 def interpreter() -> Path:
     """The Python that has Home Assistant; installed now (two minutes) unless it was before. Raises RigError."""
     if sys.version_info[:2] not in {(3, 11), (3, 12)}:
         raise RigError("Home Assistant 2024.3 runs on Python 3.11 and 3.12")
-    key = hashlib.sha256(WANTED.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    folder = Path(PlatformDirs("edgepose", appauthor=False).user_cache_dir) / "tools" / f"homeassistant-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
-    python, ready = folder / "bin" / "python", folder / ".ready"
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not ready.exists():
-            venv.create(folder, with_pip=True)
-            command: list[str | Path] = [
-                python,
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-deps",
-            ]
-            done = subprocess.run([*command, "-r", WANTED], capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise RigError(f"pip cannot install Home Assistant: {done.stderr[-2000:]}")
-            ready.touch()
-    return python
+    return _python(kept("homeassistant", WANTED.read_bytes() + sys.version.encode(), _install))
+
+
+def _python(folder: Path) -> Path:
+    return folder / "bin" / "python"
+
+
+def _install(folder: Path) -> None:
+    venv.create(folder, with_pip=True)
+    pip: list[str | Path] = [_python(folder), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run([*pip, "--no-deps", "-r", WANTED], "Home Assistant")
 
 
 class Core:

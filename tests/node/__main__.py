@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from tests.node.rig import HERE, RigError, packages
+from tests.node.rig import HERE, packages
+from tests.tools import RigError
 
 
 def main() -> int:
