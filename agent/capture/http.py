@@ -16,7 +16,7 @@ from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
 
 from agent.capture import faults
 from agent.capture.frame import Image
-from agent.capture.pixels import Jpegs
+from agent.capture.pixels import Stills
 from agent.capture.video import Opening, VideoReader, wants_hardware
 from agent.config.tree import Camera
 from agent.errors import CaptureError
@@ -109,8 +109,8 @@ def open_http(url: str, address: str, camera: Camera) -> "VideoReader | JpegStre
     visit = Visit(url, address, camera)
     try:
         response = visit.ask()
-        kind, _, rest = response.headers.get("Content-Type", "").lower().partition(";")
-        kind = kind.strip()
+        kind, _, rest = response.headers.get("Content-Type", "").partition(";")
+        kind = kind.strip().lower()
         if kind.startswith("multipart/"):
             return JpegStream(visit, response, _boundary(rest))
         if kind.startswith("image/"):
@@ -156,7 +156,7 @@ def tls_options(camera: Camera) -> dict[str, str]:
 def _boundary(parameters: str) -> bytes:
     for parameter in parameters.split(";"):
         name, _, value = parameter.strip().partition("=")
-        if name == "boundary":
+        if name.lower() == "boundary":
             return value.strip('"').removeprefix("--").encode()
     return b""
 
@@ -173,7 +173,7 @@ class _JpegReader:
 
     def __init__(self, visit: Visit, period_s: float) -> None:
         self._visit = visit
-        self._jpegs = Jpegs()
+        self._stills = Stills()
         self._data = b""
         self.period_s = period_s
         self.position_s = 0.0
@@ -187,7 +187,7 @@ class _JpegReader:
 
     def retrieve(self) -> Image | None:
         """Decode the picture grabbed; None when it is damaged."""
-        picture = self._jpegs.decode(self._data)
+        picture = self._stills.decode(self._data)
         self.damaged += picture is None
         return picture
 
@@ -201,7 +201,8 @@ class JpegStream(_JpegReader):
     def __init__(self, visit: Visit, response: requests.Response, boundary: bytes) -> None:
         super().__init__(visit, 1 / 25)
         self._response = response
-        self._mark = b"--" + boundary
+        # With its line: two dashes alone stand in many a picture, and some cameras do not say what follows them.
+        self._mark = b"\n--" + boundary
         self._buffer = bytearray()
 
     def grab(self) -> bool:

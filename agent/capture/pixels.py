@@ -1,5 +1,6 @@
 """From what a decoder gives to a picture: upright, BGR, square pixels, one moment."""
 
+import os
 from fractions import Fraction
 from typing import Final
 
@@ -15,10 +16,18 @@ from agent.capture.frame import Image
 _FULL_RANGE: Final = 2  # AVCOL_RANGE_JPEG
 _TURNS: Final = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 _ASPECT_MAX: Final = 8
+_JPEG: Final = b"\xff\xd8"
+ONLY_WHOLE: Final = {"err_detect": "explode"}
+"""For a decoder: else the rest of a picture cut short is whatever was in the buffer before."""
 
 # What full range is in limited range, for luma and for chroma: OpenCV converts planes of limited range alone.
 _LUMA: Final = np.round(16 + np.arange(256) * 219 / 255).astype(np.uint8)
 _CHROMA: Final = np.round(128 + (np.arange(256) - 128) * 224 / 255).astype(np.uint8)
+
+
+# A damaged picture is counted and told; OpenCV would print it past the log. What the user set stays.
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_FATAL)
 
 
 def bgr(frame: VideoFrame, aspect: Fraction | None) -> Image:
@@ -55,8 +64,8 @@ def _image(array: object) -> Image:
     return np.asarray(array, dtype=np.uint8)
 
 
-class Jpegs:
-    """Decodes JPEG pictures one by one, refusing those of which a part is missing or damaged."""
+class Stills:
+    """Decodes pictures one by one, refusing those of which a part is missing or damaged."""
 
     def __init__(self) -> None:
         self._decoder = _jpeg_decoder()
@@ -65,6 +74,8 @@ class Jpegs:
         """Return uint8 (H, W, 3) BGR, turned as its EXIF data say; None when it cannot be decoded whole."""
         if not data:  # to a decoder the end of all pictures
             return None
+        if not data.startswith(_JPEG):
+            return _other(data)
         try:
             frames = self._decoder.decode(av.Packet(data))
         except av.error.FFmpegError:
@@ -73,9 +84,18 @@ class Jpegs:
         return bgr(frames[0], self._decoder.sample_aspect_ratio) if frames and not frames[0].is_corrupt else None
 
 
+def _other(data: bytes) -> Image | None:
+    """Decode PNG, WebP, BMP or what else OpenCV knows by its first bytes."""
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # more pixels than OpenCV will decode
+        return None
+    return None if picture is None else _image(picture)
+
+
 def _jpeg_decoder() -> VideoCodecContext:
     decoder = av.CodecContext.create("mjpeg", "r")
     assert isinstance(decoder, VideoCodecContext)
     decoder.thread_type = "NONE"
-    decoder.options = {"err_detect": "explode"}
+    decoder.options = dict(ONLY_WHOLE)
     return decoder

@@ -36,7 +36,7 @@ CHILD: Final = """
 import json, sys
 import numpy as np
 from pathlib import Path
-from agent.capture.pixels import Jpegs
+from agent.capture.pixels import Stills
 from agent.capture.video import open_file
 from agent.errors import CaptureError
 POISON = (int(sys.argv[1]), 255 - int(sys.argv[1]))
@@ -44,7 +44,7 @@ for line in sys.stdin:
     path, pictures, wrong = Path(line.strip()), 0, 0
     try:
         if path.suffix == ".jpg":
-            found = [Jpegs().decode(path.read_bytes())]
+            found = [Stills().decode(path.read_bytes())]
         else:
             reader, found = open_file(path), []
             while len(found) < 200 and reader.grab():

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import cv2
 import pytest
 
 from agent.capture import EndOfSource
@@ -12,7 +13,7 @@ from tests.cameras.clips import make, run
 from tests.cameras.test_files import H264, frames_of
 from tests.cameras.web import Answer, WebCamera, file_server, guarded, snapshots, stream
 from tests.capture.helpers import Listener, next_frame, opened
-from tests.capture.pictures import number_of
+from tests.capture.pictures import number_of, picture
 
 QUICK: dict[str, Any] = {"open_timeout_s": 5.0, "read_timeout_s": 2.0}
 PASSWORD = "p@:/#?%ü"
@@ -26,8 +27,18 @@ PASSWORD = "p@:/#?%ü"
         stream("--frame"),
         stream(length=False),
         stream(kind="application/octet-stream", length=False),
+        stream("MixedCase--1", length=False),
+        stream("", length=False),
     ],
-    ids=["as it should be", "image/jpg", "dashes in the boundary", "no length", "no length, no type"],
+    ids=[
+        "as it should be",
+        "image/jpg",
+        "dashes in the boundary",
+        "no length",
+        "no length, no type",
+        "a boundary in capitals",
+        "no boundary",
+    ],
 )
 def test_streams_as_cameras_write_them(answer: Answer) -> None:
     """Neither the claimed type of a part nor its missing length keeps a picture back."""
@@ -57,6 +68,16 @@ def test_snapshots_are_asked_for_at_the_rate_wanted() -> None:
     numbers = [number_of(frame.image) for frame in frames]
     assert numbers == sorted(set(numbers))
     assert min(late.captured_s - early.captured_s for early, late in pairwise(frames)) >= 0.02
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".png", "image/png"), (".webp", "image/webp"), (".bmp", "image/bmp")])
+def test_snapshots_of_other_kinds(suffix: str, kind: str) -> None:
+    """Not every snapshot is a JPEG."""
+    data = cv2.imencode(suffix, picture(77))[1].tobytes()
+    answer: Answer = lambda request: request.body(data, kind)  # noqa: E731
+    with WebCamera(answer) as camera, opened(source=camera.url("/snap"), fps=20, **QUICK) as source:
+        assert number_of(next_frame(source).image) == 77
+        assert source.counts().damaged == 0
 
 
 @pytest.mark.parametrize("scheme", ["basic", "digest"])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agent.capture import Image, Region
 from agent.capture.picture import Framer, Stillness, region_of
-from agent.capture.pixels import Jpegs, bgr
+from agent.capture.pixels import Stills, bgr
 from agent.config.tree import Camera, Roi
 from models.shelf.store import Store
 from tests.footage import clip_frames
@@ -148,7 +148,7 @@ def test_a_jpeg_is_upright(orientation: int) -> None:
     image[:32, :32] = 255
     jpeg = turned(cv2.imencode(".jpg", image)[1].tobytes(), orientation)
     expected = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-    found = Jpegs().decode(jpeg)
+    found = Stills().decode(jpeg)
     assert expected is not None
     assert found is not None
     assert found.shape == expected.shape
@@ -157,7 +157,7 @@ def test_a_jpeg_is_upright(orientation: int) -> None:
 
 def test_a_jpeg_cut_short_is_none() -> None:
     """Half a picture is no picture, and the next one is decoded again."""
-    jpegs, jpeg = Jpegs(), cv2.imencode(".jpg", np.full((64, 128, 3), 90, np.uint8))[1].tobytes()
+    jpegs, jpeg = Stills(), cv2.imencode(".jpg", np.full((64, 128, 3), 90, np.uint8))[1].tobytes()
     noise = cv2.imencode(".jpg", np.random.default_rng(1).integers(0, 255, (64, 128, 3), np.uint8))[1].tobytes()
     assert jpegs.decode(noise[: len(noise) // 2]) is None
     assert jpegs.decode(b"") is None
