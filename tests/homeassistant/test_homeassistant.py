@@ -24,6 +24,11 @@ def positive(state: Any) -> bool:
         return False
 
 
+def runs(state: State) -> tuple[str, tuple[str, ...]]:
+    """What was asked for, and what does it."""
+    return state.requested.device, state.effective.execution_devices if state.effective else ()
+
+
 def is_state(seen: Any, wanted: Any) -> bool:
     return seen.topic == TOPICS.state and bool(wanted(State.decode(bytes(seen.payload))))
 
@@ -50,9 +55,7 @@ def test_the_box_is_seen_and_switched(broker: Broker, tmp_path: Path) -> None:
             assert {"CPU", "SIMCPU", "AUTO"} <= set(devices)
             core.call("select", "select_option", entity_id="select.demo_device", option="SIMCPU")
             core.wait_state("select.demo_device", "SIMCPU".__eq__)
-            told = State.decode(commander.payloads(TOPICS.state)[-1])
-            assert told.effective is not None
-            assert (told.requested.device, told.effective.execution_devices) == ("SIMCPU", ("SIMCPU",))
+            commander.wait(lambda seen: is_state(seen, lambda state: runs(state) == ("SIMCPU", ("SIMCPU",))))
             core.wait(lambda: core.states["event.demo_event"]["attributes"].get("event_type") == "switch.done")
 
             core.call("switch", "turn_on", entity_id="switch.demo_pause")
