@@ -24,6 +24,7 @@ from agent.wire.limits import Limits, publish_bytes, subscribe_bytes
 from agent.wire.websocket import send_whole_frames
 from controller.client.address import Address
 from controller.errors import BrokerUnreachableError
+from controller.interrupt import end_if_asked
 
 KEEPALIVE_S: Final = 29
 """No round figure, as the longest that brokers allow is: mosquitto 2.0.21 drops whoever has exactly that."""
@@ -140,6 +141,7 @@ class Client:
     def idle(self, until: float) -> None:
         """Keep the connection alive until a moment on the monotonic clock."""
         while time.monotonic() < until:
+            end_if_asked()
             self._turn(until)
 
     def messages(self, deadline: float) -> Iterator[Received]:
@@ -149,6 +151,7 @@ class Client:
                 yield self._received.popleft()
             if time.monotonic() >= deadline:
                 return
+            end_if_asked()
             self._turn(deadline)
 
     def retained(self, deadline: float) -> Iterator[Received]:

@@ -14,6 +14,7 @@ from controller.client.address import Address
 from controller.client.connection import Client, Received
 from controller.client.fleet import Agent, Availability, Fleet
 from controller.errors import BrokerUnreachableError, NoAnswerError
+from controller.interrupt import end_if_asked
 
 LISTED: Final = ("availability", "info", "state", "metrics")
 AGAIN_S: Final = 1.0
@@ -191,6 +192,7 @@ class Session:
                 told.add(str(error))
                 self.complain(f"{error}; trying again until it is back")
             time.sleep(min(left_s, AGAIN_S))
+            end_if_asked()
             try:
                 self.client = Client(self._address, timeout_s=self.timeout_s)
                 self.client.__enter__()

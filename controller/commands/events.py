@@ -14,8 +14,9 @@ from controller.commands.access import open_session
 from controller.commands.execute import target_of
 from controller.commands.options import Given, bounded
 from controller.commands.targets import FleetCommand, addressed
+from controller.interrupt import UntilEnded
 from controller.terminal import tables as report
-from controller.terminal.surroundings import UntilEnded, print_json
+from controller.terminal.surroundings import print_json
 
 SEVERITIES: Final = ("info", "warning", "error")
 

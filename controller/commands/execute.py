@@ -10,8 +10,9 @@ from controller.client.session import Session
 from controller.client.target import Target
 from controller.commands.access import open_session
 from controller.commands.options import Given
+from controller.interrupt import UntilEnded
 from controller.terminal import outcome, progress
-from controller.terminal.surroundings import UntilEnded, print_devices, print_json, tell
+from controller.terminal.surroundings import print_devices, print_json, tell
 
 INTERRUPTED: Final = 130
 

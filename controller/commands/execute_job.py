@@ -15,10 +15,11 @@ from controller.client.session import Session, as_json
 from controller.commands.execute import ask
 from controller.commands.files import require_new, write
 from controller.commands.options import Given
+from controller.interrupt import UntilEnded
 from controller.report.files import study_in
 from controller.terminal import jobs as job_tables
 from controller.terminal.progress import Bars
-from controller.terminal.surroundings import UntilEnded, print_json, tell
+from controller.terminal.surroundings import print_json, tell
 
 BEGIN_S: Final = 150.0
 """How long a box may take to begin a job, unless --timeout says otherwise: a switch may come first."""

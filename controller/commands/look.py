@@ -13,9 +13,10 @@ from controller.commands.access import open_session
 from controller.commands.execute import print_answers, target_of
 from controller.commands.options import Given, bounded, connection
 from controller.commands.targets import DeviceType, FleetCommand, addressed
+from controller.interrupt import UntilEnded
 from controller.terminal import tables
 from controller.terminal.status import page
-from controller.terminal.surroundings import UntilEnded, print_devices, print_json
+from controller.terminal.surroundings import print_devices, print_json
 
 
 @click.command("list")

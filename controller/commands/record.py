@@ -16,7 +16,8 @@ from controller.commands.access import open_session
 from controller.commands.options import Given, bounded, connection
 from controller.commands.targets import DeviceType
 from controller.errors import ControllerError, UsageError
-from controller.terminal.surroundings import UntilEnded, print_json, tell
+from controller.interrupt import UntilEnded
+from controller.terminal.surroundings import print_json, tell
 
 
 @click.command()

@@ -21,7 +21,8 @@ from controller.commands.options import FILE, Given, connection
 from controller.commands.record import recording_faults
 from controller.commands.targets import DeviceType
 from controller.errors import ControllerError
-from controller.terminal.surroundings import UntilEnded, tell
+from controller.interrupt import UntilEnded
+from controller.terminal.surroundings import tell
 
 SINGLE_FRAME_S: Final = 1.0
 """Pause between two rounds of a recording too short to have a rate of its own."""

@@ -1,11 +1,10 @@
-"""What every command does with its surroundings: standard output and error, and Ctrl-C."""
+"""What every command does with its surroundings: standard output and error."""
 
 import io
 import json
-import signal
 import sys
 from contextlib import suppress
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import click
 
@@ -51,29 +50,3 @@ def tell_error(message: str, *, hint: str = "", code: int = 1, as_json: bool = F
     tell(f"Error: {message}")
     if hint:
         tell(f"Hint: {hint}")
-
-
-class UntilEnded:
-    """A block that Ctrl-C or SIGTERM ends early, as a context manager; ``asked`` tells whether one of them did.
-
-    The signal raises KeyboardInterrupt wherever the block is, and a library may make an error of its own of that, as
-    pydantic does where it strikes amid a serializer. So whatever the block raises once it was asked to end is its end.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._ask)
-        return self
-
-    def __exit__(self, *_: object) -> bool:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        return self.asked
-
-    def _ask(self, *_: object) -> None:
-        self.asked = True
-        raise KeyboardInterrupt
