@@ -19,11 +19,14 @@ def recipes(sweep: Sweep, model: str) -> tuple[Recipe, ...]:
     Raises CommandError for device strings that are none, and for more runs than a message can tell of.
     """
     found = [Recipe(engine="original", model=model, device="CPU", precision="FP32")] if sweep.baseline_runs else []
-    for text, precision, hint in itertools.product(sweep.devices, sweep.precisions, sweep.hints):
+    sides = sweep.long_sides or (None,)
+    for side, text, precision, hint in itertools.product(sides, sweep.devices, sweep.precisions, sweep.hints):
         device = DeviceString.parse(text)
-        common = {"engine": "openvino", "model": model, "device": str(device), "precision": precision, "hint": hint}
+        common = {"model": model, "device": str(device), "precision": precision, "hint": hint, "long_side": side}
         affinities = sweep.affinities if device.mode == "HETERO" else (None,)
-        found += [Recipe.model_validate(common | {"affinity": affinity}) for affinity in affinities]
+        found += [
+            Recipe.model_validate({"engine": "openvino", **common, "affinity": affinity}) for affinity in affinities
+        ]
     wanted = tuple(dict.fromkeys(found))
     if len(wanted) * sweep.runs > RUNS_MAX:
         raise CommandError(
@@ -34,6 +37,11 @@ def recipes(sweep: Sweep, model: str) -> tuple[Recipe, ...]:
     return wanted
 
 
+def sides_of(recipes: Sequence[Recipe]) -> tuple[int, ...]:
+    """The long sides that are measured, each once; none where all rows have the size that runs."""
+    return tuple(dict.fromkeys(recipe.long_side for recipe in recipes if recipe.long_side is not None))
+
+
 def settings_of(recipe: Recipe) -> Settings:
     """What is asked of the agent to run a row."""
     return Settings(
@@ -42,17 +50,21 @@ def settings_of(recipe: Recipe) -> Settings:
         precision=recipe.precision,
         affinity=Affinity(preset=recipe.affinity) if recipe.affinity else None,
         hint=recipe.hint or "latency",
+        long_side=recipe.long_side,
     )
 
 
 def eligible(row: Row, max_loss: float | None) -> bool:
     """Whether a row may be chosen: measured with OpenVINO, and not at the price of people.
 
-    A precision below FP32 has to have passed the bar; where nobody was in view to judge it, it has not.
+    A precision below FP32, and an input smaller than the largest, has to have passed the bar; where nobody was in view
+    to judge it, it has not.
     """
     if row.status != "measured" or row.recipe.engine != "openvino" or row.effective is None:
         return False
-    exact = row.effective.inference_precision == "F32" and row.recipe.precision != "INT8"
+    plain = row.effective.inference_precision == "F32" and row.recipe.precision != "INT8"
+    largest = row.recipe.long_side is None or row.accurate is True
+    exact = plain and largest
     if not exact and row.accurate is not True:
         return False
     if max_loss is None or row.agreement is None or not row.agreement.people:

@@ -3,34 +3,23 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 
 from agent.benchmark.baseline import Original
-from agent.benchmark.clips import Footage
-from agent.benchmark.limit import Limits
-from agent.benchmark.load import LoadMeter
-from agent.benchmark.measure import Measured, agree, run_once
-from agent.benchmark.rows import best, settings_of
+from agent.benchmark.measure import Measured, agree
+from agent.benchmark.rows import best, settings_of, sides_of
+from agent.benchmark.runs import Bench, Runs, gflops_per_frame
 from agent.benchmark.statistics import another, counted, percentiles, spread
-from agent.config.tree import Config
-from agent.control.asking import Box, require_precision
 from agent.control.settings import Settings
-from agent.control.workshop import Workshop, exact
-from agent.errors import CancelledError, EdgeposeError, ModelError
+from agent.control.workshop import exact
+from agent.errors import CancelledError, ConfigError, EdgeposeError, ModelError
 from agent.inference.engine import Engine
 from agent.inference.network import Network
 from agent.output.messages import effective
-from agent.pipeline import Lane
 from agent.poses.agreement import POSSIBLE, Outcome, verdict
-from agent.poses.decoders import Decoder, decoder_for
 from agent.poses.skeleton import Poses
-from agent.tracking import Track, track_stage
-from agent.wire.commands import CommandError, Measuring, Sweep
-from agent.wire.devices import DeviceString, require
+from agent.wire.commands import Agreement, CommandError, Measuring, Sweep
 from agent.wire.study import Recipe, Row, Study
-from models.shelf.store import Store
 
 Tell = Callable[[str, float], None]
 Keep = Callable[[Study], None]
@@ -39,18 +28,6 @@ GOING_ON_S = 10.0
 """So often a long run tells that it goes on: who watches the agent would take its silence for a hang."""
 LIMIT_S = 3.0
 """How long the raw throughput of each row is measured."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What a study needs of the box. The footage is read from its start for every run."""
-
-    config: Config
-    store: Store
-    workshop: Workshop
-    limits: Limits
-    box: Box
-    footage: Footage
 
 
 class Studying:
@@ -69,12 +46,14 @@ class Studying:
         self._keep = keep
         self._tell = tell
         self._cancelled = cancelled
-        self._card = bench.store.card(study.model)
+        self._runs_of = Runs(bench, cancelled, self._goes_on)
         self._found: Sequence[Poses] | None = None
+        self._judge: tuple[int, int] | None = None
         self._told: tuple[str, float, float] = ("", 0.0, 0.0)
 
     def run(self, recipes: Sequence[Recipe], args: Measuring) -> Study:
         """Measure what is left of ``recipes``: the study's rows are the first of them. Raises CancelledError."""
+        self._judge = self._largest(recipes)
         baseline_runs = args.baseline_runs if isinstance(args, Sweep) else 0
         for place in range(len(self._study.rows), len(recipes)):
             recipe = recipes[place]
@@ -115,9 +94,7 @@ class Studying:
 
     def _row(self, recipe: Recipe, runs: int, tell: Tell) -> Row:
         try:
-            device = DeviceString.parse(recipe.device)
-            require(device, self._bench.box.devices)
-            require_precision(recipe.model, recipe.precision, self._bench.box)
+            self._runs_of.require(recipe)
             if recipe.engine == "original":
                 return self._original(recipe, runs, tell)
             return self._openvino(recipe, runs, tell)
@@ -125,39 +102,51 @@ class Studying:
             raise
         except CommandError as error:
             return Row(recipe=recipe, status="unavailable", reason=_reason(error.message, error.hint))
-        except ModelError as error:
+        except (ModelError, ConfigError) as error:  # the latter for a size that the network does not take
             return Row(recipe=recipe, status="unavailable", reason=_reason(str(error), error.hint))
         except EdgeposeError as error:
             return Row(recipe=recipe, status="failed", reason=_reason(str(error), error.hint))
 
     def _openvino(self, recipe: Recipe, runs: int, tell: Tell) -> Row:
+        settings, model = settings_of(recipe), recipe.model
+        size = self._study.input if recipe.long_side is None else self._runs_of.size(settings)
         tell("compiling", 0.0)
-        with self._engine(settings_of(recipe)) as engine:
+        with self._runs_of.engine(settings, size) as engine:
             tell("warming up", 0.05)
-            warm = self._run(engine, POSSIBLE, keep_poses=True)
-            done = self._runs(runs, tell, lambda: self._run(engine, self._score_min()))
+            warm = self._runs_of.run(engine, model, POSSIBLE, keep_poses=True)
+            done = self._runs(runs, tell, lambda: self._runs_of.run(engine, model, self._score_min()))
             tell("raw limit", 0.95)
-            # Of two stages it is not the network alone that bounds a frame, but how many people are in it.
-            limits, gflops = self._bench.limits, self._study.gflops_per_frame
-            limit = limits.limit(engine, gflops, LIMIT_S) if isinstance(engine, Engine) else None
-            facts, plan = effective(engine), engine.facts.plan
             agreement = agree(self._reference(), warm.poses)
-            judged = verdict(agreement, **self._study.bar.model_dump())
-            passed = None if judged.outcome is Outcome.UNJUDGED else judged.outcome is Outcome.PASSED
             return _figures(recipe, done, runs).model_copy(
-                update={
-                    "effective": facts,
-                    "bytes_moved": plan.bytes_moved if plan else None,
-                    "agreement": agreement,
-                    "accurate": True if exact(engine) else passed,
-                    "limit": limit,
-                }
+                update=self._of_engine(engine, recipe, size) | self._judged(engine, size, agreement)
             )
+
+    def _of_engine(self, engine: Network, recipe: Recipe, size: tuple[int, int]) -> dict[str, object]:
+        """What is known of an idle engine itself."""
+        asked, plan = recipe.long_side is not None, engine.facts.plan
+        gflops = gflops_per_frame(self._bench.store, recipe.model, size) if asked else self._study.gflops_per_frame
+        # Of two stages it is not the network alone that bounds a frame, but how many people are in it.
+        limit = self._bench.limits.limit(engine, gflops, LIMIT_S) if isinstance(engine, Engine) else None
+        return {
+            "effective": effective(engine),
+            "bytes_moved": plan.bytes_moved if plan else None,
+            "input": size if asked else None,
+            "limit": limit,
+        }
+
+    def _judged(self, engine: Network, size: tuple[int, int], agreement: Agreement) -> dict[str, object]:
+        judged = verdict(agreement, **self._study.bar.model_dump())
+        passed = None if judged.outcome is Outcome.UNJUDGED else judged.outcome is Outcome.PASSED
+        same = exact(engine) and size == self._judge
+        return {"agreement": agreement, "accurate": True if same else passed}
 
     def _original(self, recipe: Recipe, runs: int, tell: Tell) -> Row:
         tell("loading", 0.0)
-        original = Original(self._bench.store, self._card, self._study.input, self._decoder(POSSIBLE))
-        once = partial(self._once, original.run_once)
+        store, runs_of = self._bench.store, self._runs_of
+        decoder = runs_of.decoder(recipe.model, POSSIBLE)
+        size = self._judge or self._study.input  # what is compared with it has the same input, where any has
+        original = Original(store, store.card(recipe.model), size, decoder)
+        once = partial(runs_of.once, original.run_once)
         tell("warming up", 0.05)
         warm = once(keep_poses=True)
         done = self._runs(runs, tell, once)
@@ -174,49 +163,33 @@ class Studying:
             done.append(once())
         return done
 
-    def _run(self, engine: Network, score_min: float, *, keep_poses: bool = False) -> Measured:
-        return self._once(partial(run_once, Lane(engine, self._decoder(score_min))), keep_poses=keep_poses)
-
-    def _once(self, run: Callable[..., Measured], *, keep_poses: bool = False) -> Measured:
-        """Run the footage from its start; ``run`` is :func:`run_once` of a lane, or of the original model."""
-        with closing(self._bench.footage.open()) as source:
-            return run(
-                source,
-                track=self._track(),
-                meter=LoadMeter(),
-                cancelled=self._cancelled,
-                keep_poses=keep_poses,
-                goes_on=self._goes_on,
-            )
-
     def _reference(self) -> Sequence[Poses]:
-        """What the best precision here finds on the CPU in each frame of the clip; looked at once."""
+        """What the best precision here finds on the CPU in each frame, at the largest size; looked at once."""
         if self._found is None:
-            best = self._bench.store.precisions(self._study.model)[0]
-            plain = Settings(model=self._study.model, device="CPU", precision=best, hint="throughput")
-            with self._engine(plain) as engine:
-                self._found = self._run(engine, POSSIBLE, keep_poses=True).poses
+            plain, size = self._plain(), self._judge or self._study.input
+            with self._runs_of.engine(plain, size) as engine:
+                self._found = self._runs_of.run(engine, plain.model, POSSIBLE, keep_poses=True).poses
         return self._found
 
-    def _engine(self, settings: Settings) -> Network:
-        return self._bench.workshop.engine(settings, self._study.input)
+    def _plain(self) -> Settings:
+        best = self._bench.store.precisions(self._study.model)[0]
+        return Settings(model=self._study.model, device="CPU", precision=best, hint="throughput")
 
-    def _decoder(self, score_min: float) -> Decoder:
-        most = self._bench.config.model.persons_max
-        return decoder_for(self._card, person_score_min=score_min, persons_max=most)
+    def _largest(self, recipes: Sequence[Recipe]) -> tuple[int, int]:
+        """Of the sizes that are measured: a smaller one is not to be chosen at the price of people."""
+        sides = sides_of(recipes)
+        return self._runs_of.largest(self._plain(), sides) if sides else self._study.input
 
     def _score_min(self) -> float:
         return self._bench.config.model.person_score_min
-
-    def _track(self) -> Track | None:
-        return track_stage(self._bench.config.tracking, self._bench.config.smoothing)
 
 
 def describe(recipe: Recipe) -> str:
     """A row's name, as progress shows it."""
     if recipe.engine == "original":
         return "original model"
-    parts = (recipe.device, recipe.affinity, recipe.precision, recipe.hint)
+    side = f"{recipe.long_side} px" if recipe.long_side else None
+    parts = (recipe.device, recipe.affinity, recipe.precision, recipe.hint, side)
     return " ".join(part for part in parts if part)
 
 

@@ -66,7 +66,8 @@ def end_job_and_apply(turn: Turn) -> None:
     assert isinstance(turn.event, Done)
     assert turn.event.apply is not None
     end_job(turn)
-    wanted = turn.event.apply.model_copy(update={"paused": turn.state.record.settings.paused})
+    settings = turn.state.record.settings
+    wanted = turn.event.apply.model_copy(update={"paused": settings.paused, "zones": settings.zones})
     turn.note("switch.started", f"{wanted.model} {wanted.precision} on {wanted.device}, the best of the sweep")
     turn.begin(Work(turn.state.works + 1, None, wanted))
 

@@ -5,7 +5,6 @@ What is measured is written down after every row, so that the job goes on where 
 
 import threading
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,7 +17,8 @@ from agent import __version__
 from agent.benchmark.clips import Clips, Footage
 from agent.benchmark.limit import Limits
 from agent.benchmark.rows import best, recipes, settings_of
-from agent.benchmark.sweep import Bench, Studying
+from agent.benchmark.runs import Bench, first_frame, gflops_per_frame
+from agent.benchmark.sweep import Studying
 from agent.config.tree import Config
 from agent.control.asking import Box, benchmarked
 from agent.control.durable import replace_file
@@ -27,17 +27,15 @@ from agent.control.inventory import Known, installed
 from agent.control.samples import Samples
 from agent.control.settings import Settings
 from agent.control.workshop import Workshop
-from agent.errors import CaptureError, EdgeposeError
+from agent.errors import EdgeposeError
 from agent.inference.devices import Core
 from agent.observe.host import host_info
 from agent.wire.commands import Benchmark, CommandError, ErrorCode, Sweep
 from agent.wire.messages import DeviceInfo
 from agent.wire.study import Bar, Recipe, Study
-from models.shelf.inspect import inspect
 from models.shelf.store import Store
 
 Tell = Callable[[str, float], None]
-FRAME_S = 10.0
 DEATHS_MAX = 2
 """A row during which the process died so often is given up, and the sweep goes on with the next."""
 
@@ -146,20 +144,12 @@ class Studies:
             winner = best(study.rows, args.apply, args.max_accuracy_loss)
             study = study.model_copy(update={"applied": winner})
         result = study.model_dump(mode="json", by_alias=True)
-        return Done(work.number, result, settings_of(study.rows[winner].recipe) if winner is not None else None)
+        return Done(work.number, result, _applied(work, study.rows[winner].recipe) if winner is not None else None)
 
     def _begun(self, work: Work, args: Benchmark | Sweep, footage: Footage) -> Ledger:
         parts, config = self._parts, self._parts.config
-        with closing(footage.open()) as source:
-            first = source.read(FRAME_S)
-        if first is None:
-            raise CaptureError(f"{footage.clip.name} gave no frame within {FRAME_S:g} s")
         model = work.settings.model
-        size = parts.workshop.size(work.settings, first)
-        card = parts.store.card(model)
-        gflops = inspect(parts.store.seeing(card), parts.store, *size).gflops
-        if card.detector is not None:  # of one detection and one person
-            gflops += inspect(card, parts.store).gflops
+        size = parts.workshop.size(work.settings, first_frame(footage))
         assert work.job is not None
         study = Study(
             device_id=config.device_id,
@@ -171,7 +161,7 @@ class Studies:
             devices={device.name: device.full_name for device in parts.devices},
             model=model,
             input=size,
-            gflops_per_frame=gflops,
+            gflops_per_frame=gflops_per_frame(parts.store, model, size),
             clip=footage.clip,
             bar=Bar(missed_max=config.switch.missed_max, oks_min=config.switch.oks_min),
             asked=args.model_dump(mode="json"),
@@ -220,3 +210,9 @@ class Studies:
         except OSError as error:
             why = error.strerror or error
             raise EdgeposeError(f"{self._path} cannot be written: {why}", hint="is the disk full?") from error
+
+
+def _applied(work: Work, recipe: Recipe) -> Settings:
+    """What is asked for once a row has won: where it names no input size, the one that runs stays."""
+    wanted = settings_of(recipe)
+    return wanted if wanted.long_side else wanted.model_copy(update={"long_side": work.settings.long_side})

@@ -25,6 +25,7 @@ PrecisionName = Literal["FP32", "FP16", "INT8"]
 HintName = Literal["latency", "throughput"]
 Aim = Literal["best", "best-throughput", "best-latency"]
 DeviceText = Annotated[str, Field(min_length=1, max_length=256)]
+LongSide = Annotated[int, Field(ge=32, le=4096)]
 ClipName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
@@ -108,7 +109,7 @@ class SetHint(Args):
 class SetInput(Args):
     """The long side of the network's input in pixels; the short one follows the camera."""
 
-    long_side: Annotated[int, Field(ge=32, le=4096)] | None = None
+    long_side: LongSide | None = None
     """None is the size of the configuration."""
 
 
@@ -172,6 +173,8 @@ class Sweep(Measuring):
     precisions: Annotated[tuple[PrecisionName, ...], Field(min_length=1, max_length=3)] = ("FP32", "FP16", "INT8")
     affinities: Annotated[tuple[Preset, ...], Field(min_length=1, max_length=3)] = ("fallback", "convolutions", "split")
     """Of the HETERO devices alone."""
+    long_sides: Annotated[tuple[LongSide, ...], Field(min_length=1, max_length=8)] | None = None
+    """Input sizes, in pixels; None is the one that runs."""
     hints: Annotated[tuple[HintName, ...], Field(min_length=1, max_length=2)] = ("throughput",)
     baseline_runs: Annotated[int, Field(ge=0, le=100)] = 10
     """Runs of the original model; 0 leaves it out."""

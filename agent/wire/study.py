@@ -20,6 +20,8 @@ class Recipe(Part):
     precision: PrecisionName
     affinity: Preset | None = None
     hint: HintName | None = None
+    long_side: int | None = Field(default=None, exclude_if=lambda side: side is None)
+    """Pixels of the network's input; None, which is left out, is the study's own input."""
 
 
 class Spread(Part):
@@ -89,10 +91,12 @@ class Row(Part):
     speedup: float | None = None
     """Frames per second over those of the original model."""
     effective: Effective | None = None
+    input: tuple[int, int] | None = Field(default=None, exclude_if=lambda size: size is None)
+    """Height and width, of a row whose recipe names a long side; left out elsewhere."""
     bytes_moved: int | None = None
     """Between the devices of HETERO, with each frame."""
     agreement: Agreement | None = None
-    """With FP32 on the CPU, over the same frames."""
+    """With FP32 on the CPU at the largest input size of the study, over the same frames."""
     accurate: bool | None = None
     """Whether the agreement passes the bar; None where too few people were in view to judge."""
     limit: Limit | None = None
@@ -135,7 +139,7 @@ class Study(Part):
     """Name to full name of what the box has."""
     model: str
     input: tuple[int, int]
-    """Height and width."""
+    """Height and width; rows may have others."""
     gflops_per_frame: float
     clip: Clip
     bar: Bar

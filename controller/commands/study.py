@@ -57,7 +57,18 @@ class NamesType(click.ParamType[tuple[str, ...]]):
         return tuple(self.choice.convert(part.strip(), param, ctx) for part in value.split(","))
 
 
-def _joined(_ctx: click.Context, _param: click.Parameter, value: tuple[tuple[str, ...], ...]) -> list[str] | None:
+class SidesType(click.ParamType[tuple[int, ...]]):
+    """Long sides of the input in pixels, with commas between them."""
+
+    name = "pixels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:  # noqa: ANN401
+        """Refuse what no network takes."""
+        side = click.IntRange(32, 4096)
+        return tuple(side.convert(part.strip(), param, ctx) for part in value.split(","))
+
+
+def _joined(_ctx: click.Context, _param: click.Parameter, value: tuple[tuple[Any, ...], ...]) -> list[Any] | None:
     """Put what each use of an option has given into one list; None where it was not used."""
     return list(dict.fromkeys(word for words in value for word in words)) or None
 
@@ -117,6 +128,7 @@ all else has commas.
   controller sweep gym-01 --out gym-01.json
   controller sweep gym-01 --devices CPU/GPU/MULTI:GPU,CPU --precisions INT8
   controller sweep gym-01 --devices CPU --devices GPU --runs 3 --apply best
+  controller sweep gym-01 --devices CPU --long-sides 256,384,512
 """
 
 
@@ -125,6 +137,7 @@ all else has commas.
 @_list("--precisions", NamesType(PRECISIONS), "FP32,FP16,INT8", "Default: all three.")
 @_list("--affinity", NamesType(PRESETS), "fallback,convolutions,split", "Of HETERO devices. Default: all three.")
 @_list("--hints", NamesType(HINTS), "throughput,latency", "Default: throughput.")
+@_list("--long-sides", SidesType(), "PIXELS[,PIXELS...]", "Input sizes, 384,512. Default: the one that runs.")
 @click.option(
     "--baseline-runs",
     type=click.IntRange(0, 100),

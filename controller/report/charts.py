@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from agent.wire.study import Study
 from controller.report.compare import fastest, original
-from controller.report.rows import PRECISIONS, Entry, entries, number, size, together
+from controller.report.rows import PRECISIONS, Entry, at_one_size, entries, number, size, together
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,10 @@ class Chart:
 
 
 def charts(study: Study) -> list[Chart]:
-    """Those of the four for which rows were measured."""
-    measured = tuple(entry for entry in entries(study) if entry.measured)
-    found = (_devices(measured), _multi(measured), _precisions(measured), _hetero(measured))
+    """Those of the four for which rows were measured, all at one input size, and a fifth where there are several."""
+    everything = tuple(entry for entry in entries(study) if entry.measured)
+    measured = at_one_size(everything)
+    found = (_devices(measured), _multi(measured), _precisions(measured), _hetero(measured), _sizes(everything))
     return [chart for chart in found if chart is not None]
 
 
@@ -91,6 +92,16 @@ def _hetero(measured: tuple[Entry, ...]) -> Chart | None:
         for same in together(cut, lambda entry: entry.alike("affinity"))
     ]
     return Chart("hetero", "HETERO, by affinity", tuple(groups)) if groups else None
+
+
+def _sizes(measured: tuple[Entry, ...]) -> Chart | None:
+    ours = [entry for entry in measured if entry.kind != "original"]
+    groups = [
+        Group(same[0].name_without("long_side"), tuple(Bar(f"{entry.long_side} px", entry) for entry in same))
+        for same in together(ours, lambda entry: entry.alike("long_side"))
+        if len(same) > 1
+    ]
+    return Chart("sizes", "Input sizes", tuple(groups)) if groups else None
 
 
 def _cut(entry: Entry) -> str:

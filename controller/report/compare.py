@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.wire.study import Spread
-from controller.report.rows import PRECISIONS, Entry, number, percent, share, size, together
+from controller.report.rows import PRECISIONS, Entry, at_one_size, missed, number, percent, share, size, together
 
 STUDY_CPU: Final = 7
 """Times the original model that the study found OpenVINO to do on the CPU, and so on."""
@@ -54,13 +54,15 @@ def times(entry: Entry, base: Entry) -> str:
 
 def answers(found: tuple[Entry, ...]) -> Iterator[Finding]:
     """OpenVINO on the CPU, MULTI, precisions, HETERO: what the study asked, in its order."""
-    measured = tuple(entry for entry in found if entry.measured)
+    everything = tuple(entry for entry in found if entry.measured)
+    measured = at_one_size(everything)
     yield from _cpu(measured)
     yield from _multi_over_original(measured)
     yield from _multi_over_single(measured)
     yield from _precisions(measured)
     yield from _cuts(measured)
     yield from _hetero_over_single(measured)
+    yield from _sizes(everything)
 
 
 def _unsure(one: Spread, other: Spread) -> str:
@@ -119,6 +121,18 @@ def _precisions(measured: tuple[Entry, ...]) -> Iterator[Finding]:
         lines.append(f"{base.name}: {', '.join(told)}.")
     if lines:
         yield Finding("Precisions, over FP32 on the same device", tuple(lines))
+
+
+def _sizes(measured: tuple[Entry, ...]) -> Iterator[Finding]:
+    for group in together(measured, lambda entry: entry.alike("long_side")):
+        largest, *smaller = sorted(group, key=lambda entry: -entry.long_side)
+        if not smaller:
+            continue
+        told = [
+            f"{entry.long_side} px {times(entry, largest)}, missing {percent(missed(entry.row))} of the people"
+            for entry in smaller
+        ]
+        yield Finding(f"Input sizes, over {largest.name}", (f"{'; '.join(told)}.",))
 
 
 def _cuts(measured: tuple[Entry, ...]) -> Iterator[Finding]:

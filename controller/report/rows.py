@@ -6,7 +6,7 @@ from typing import Final, Literal, get_args
 
 from agent.wire.commands import PrecisionName
 from agent.wire.devices import MODES
-from agent.wire.study import Row, Run, Spread, Study
+from agent.wire.study import Recipe, Row, Run, Spread, Study
 from controller.client.fleet import printable
 
 PRECISIONS: Final[tuple[str, ...]] = get_args(PrecisionName)
@@ -30,12 +30,17 @@ class Entry:
         """What it is called where some keys are said elsewhere."""
         if self.kind == "original":
             return "original model"
-        words = (getattr(self.row.recipe, key) for key in self.said if key not in keys)
+        words = (_said(self.row.recipe, key) for key in self.said if key not in keys)
         return printable(" ".join(word for word in words if word))
 
     def alike(self, *keys: str) -> str:
         """Text that is the same for rows which differ in these keys alone."""
         return self.row.recipe.model_dump_json(exclude=set(keys))
+
+    @property
+    def long_side(self) -> int:
+        """Pixels of the input; 0 of a row that has the study's own."""
+        return self.row.recipe.long_side or 0
 
     @property
     def kind(self) -> Kind:
@@ -84,11 +89,23 @@ class Entry:
         return tuple(mark for mark in found if mark)
 
 
+def _said(recipe: Recipe, key: str) -> str | None:
+    value = getattr(recipe, key)
+    return f"{value} px" if key == "long_side" and value is not None else value
+
+
 def entries(study: Study) -> tuple[Entry, ...]:
-    """Name every row; the hint and the network are said only where rows differ in them."""
+    """Name every row; hint, network and input size are said only where rows differ in them."""
     recipes = [row.recipe for row in study.rows if row.recipe.engine == "openvino"]
-    differing = [key for key in ("hint", "model") if len({getattr(recipe, key) for recipe in recipes}) > 1]
+    differing = [key for key in ("hint", "model", "long_side") if len({getattr(recipe, key) for recipe in recipes}) > 1]
     return tuple(Entry(row, ("device", "precision", "affinity", *differing)) for row in study.rows)
+
+
+def at_one_size(found: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Those of the largest input that was measured, and the original model: what may be compared but for its size."""
+    listed = tuple(found)
+    largest = max((entry.long_side for entry in listed if entry.measured and entry.kind != "original"), default=0)
+    return tuple(entry for entry in listed if entry.kind == "original" or entry.long_side == largest)
 
 
 def together(found: Iterable[Entry], key: Callable[[Entry], str]) -> list[list[Entry]]:
@@ -177,8 +194,8 @@ class Column:
 COLUMNS: Final[Sequence[Column]] = (
     Column(
         "configuration",
-        "Device, precision and, of HETERO, affinity. The original model is the same network in its original format, "
-        "run by OpenCV's DNN module on the CPU.",
+        "Device, precision and, of HETERO, affinity; the long side of the input where rows differ in it. The original "
+        "model is the same network in its original format, run by OpenCV's DNN module on the CPU.",
         lambda entry: entry.name,
         figure=False,
     ),
@@ -234,7 +251,8 @@ COLUMNS: Final[Sequence[Column]] = (
     ),
     Column(
         "missed",
-        "Of the people that FP32 finds on the CPU in the same frames, the share this row does not find.",
+        "Of the people that FP32 finds on the CPU in the same frames, at the largest input that is measured, the share "
+        "this row does not find.",
         lambda entry: percent(missed(entry.row)),
     ),
     Column(

@@ -11,6 +11,7 @@ from agent.control.journal import Record
 from agent.control.machine import step
 from agent.control.state import Phase, State
 from agent.wire.commands import CommandError, ErrorCode, Job, JobStatus, ReplyStatus
+from agent.wire.zones import Zone
 from tests.control.conversation import BASE, BOX, NOW, command, first_state, replay
 
 JOB = "sweep-20260131-063000-1"
@@ -251,3 +252,13 @@ def test_a_paused_agent_stays_paused_under_its_winner() -> None:
         state, effects = hears(state, event)
         assert events.Flow(paused=False) not in effects
     assert state.record.settings == WINNER.model_copy(update={"paused": True})
+
+
+def test_zones_outlast_the_winner() -> None:
+    """Where people are counted is nothing a sweep decides."""
+    state = sweeping()
+    zones = {"door": Zone(polygon=((0.0, 0.0), (1.0, 0.0), (1.0, 1.0)))}
+    state = replace(state, record=journal.with_zones(state.record, zones))
+    for event in (events.Done(1, {}, WINNER), events.Built(2), events.Done(2, {})):
+        state, _effects = hears(state, event)
+    assert (state.record.settings.model, state.record.settings.zones) == (WINNER.model, zones)

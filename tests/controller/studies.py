@@ -117,7 +117,13 @@ def unmeasured(recipe: Recipe, status: str, reason: str) -> Row:
     return Row(recipe=recipe, status=status, reason=reason)  # type: ignore[arg-type]
 
 
-def recipe(device: str, precision: str, affinity: str | None = None, hint: str | None = "throughput") -> Recipe:
+def recipe(
+    device: str,
+    precision: str,
+    affinity: str | None = None,
+    hint: str | None = "throughput",
+    long_side: int | None = None,
+) -> Recipe:
     return Recipe.model_validate(
         {
             "engine": "openvino",
@@ -126,6 +132,7 @@ def recipe(device: str, precision: str, affinity: str | None = None, hint: str |
             "precision": precision,
             "affinity": affinity,
             "hint": hint,
+            "long_side": long_side,
         }
     )
 

@@ -176,6 +176,32 @@ def test_rows_that_differ_in_their_hint_say_so() -> None:
     assert [entry.name for entry in entries(study(both[:1]))] == ["CPU FP32"]
 
 
+def test_sizes_are_compared_with_each_other_alone() -> None:
+    """A smaller input is told by what it gains and whom it misses; every other comparison is at the largest."""
+    sized = [
+        measured(recipe(device, precision, long_side=side), Told(fps, 2000 / fps, missed=missed))
+        for device, precision, side, fps, missed in (
+            ("CPU", "FP32", 512, 20.0, 0),
+            ("CPU", "FP32", 256, 60.0, 320),
+            ("CPU", "FP16", 512, 40.0, 0),
+            ("CPU", "FP16", 256, 120.0, 320),
+            ("MULTI:SIMCPU,CPU", "FP32", 256, 66.0, 320),
+        )
+    ]
+    document = study((measured(ORIGINAL, Told(10.0, 100.0)), *sized))
+    assert [entry.name for entry in entries(document)][1:3] == ["CPU FP32 512 px", "CPU FP32 256 px"]
+    assert lines(document, "Input sizes, over CPU FP32 512 px") == ["256 px 3.00 times, missing 50% of the people."]
+    assert lines(document, "OpenVINO on the CPU")[0].startswith("CPU FP32 512 px does 2.00 times")
+    assert lines(document, "Precisions, over FP32 on the same device") == ["CPU FP32 512 px: FP16 2.00 times."]
+    assert not lines(document, "MULTI over the original model"), "at the largest size it was not measured"
+    assert {chart.name for chart in charts(document)} == {"devices", "precisions", "sizes"}
+    sizes = next(chart for chart in charts(document) if chart.name == "sizes")
+    assert [(group.title, [bar.label for bar in group.bars]) for group in sizes.groups] == [
+        ("CPU FP32", ["512 px", "256 px"]),
+        ("CPU FP16", ["512 px", "256 px"]),
+    ]
+
+
 def test_runs_that_were_not_quiet_are_told() -> None:
     """Runs that count although they were disturbed are told with their rows."""
     assert Entry(rows()[4], ()).disturbed == 1

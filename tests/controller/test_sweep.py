@@ -54,6 +54,7 @@ DONE = told(JobStatus.SUCCEEDED, FINDINGS, progress=1.0, finished_at=samples.NOW
             ["sweep", "--precisions", "int8,FP32", "--hints", "latency"],
             {"precisions": ["INT8", "FP32"], "hints": ["latency"]},
         ),
+        (["sweep", "--long-sides", "256,512", "--long-sides", "384,256"], {"long_sides": [256, 512, 384]}),
         (["sweep", "--affinity", "split,fallback"], {"affinities": ["split", "fallback"]}),
         (
             ["sweep", "--apply", "best-latency", "--max-accuracy-loss", "0.02", "--baseline-runs", "0"],
@@ -94,6 +95,7 @@ def test_only_what_was_given_is_sent(broker: Broker, words: list[str], args: dic
         (["sweep", "--devices", "MULTI:CPU,GPU,HETERO:GPU,CPU"], "a slash stands between devices"),
         (["sweep", "--devices", "CPU//GPU"], "the device string is empty"),
         (["sweep", "--precisions", "FP32/INT8"], "is not one of"),
+        (["sweep", "--long-sides", "256,16"], "16 is not in the range"),
         (["sweep", "--seconds", "1", "--frames", "100"], "give --seconds or --frames"),
         (["benchmark", "--clip", "../secret"], "clip: "),
         (["benchmark", "--out", "a.txt"], "ending in .json"),

@@ -13,7 +13,8 @@ from agent.benchmark import sweep
 from agent.benchmark.clips import Clips
 from agent.benchmark.limit import Limits
 from agent.benchmark.rows import recipes
-from agent.benchmark.sweep import Bench, Studying
+from agent.benchmark.runs import Bench
+from agent.benchmark.sweep import Studying, describe
 from agent.config.tree import Config
 from agent.control.asking import Box
 from agent.control.inventory import installed
@@ -161,3 +162,32 @@ def test_it_is_cancelled(bench: Bench) -> None:
     with pytest.raises(CancelledError):
         studying(bench, heard, empty(bench), cancelled=cancelled).run(three(bench), ARGS)
     assert (heard.begun, heard.kept) == ([0], [])
+
+
+def test_rows_of_several_sizes(bench: Bench) -> None:
+    """Each has its own input, judged by the largest; a size that the network does not take costs its own row."""
+    args = ARGS.model_copy(update={"devices": ("CPU",), "long_sides": (32, 100, 96)})
+    wanted = recipes(args, "tiny-sound")
+    assert [describe(recipe) for recipe in wanted] == [f"CPU FP32 throughput {side} px" for side in (32, 100, 96)]
+    study = studying(bench, Heard(), empty(bench)).run(wanted, args)
+    assert [(row.status, row.input) for row in study.rows] == [
+        ("measured", (32, 32)),
+        ("unavailable", None),
+        ("measured", (96, 96)),
+    ]
+    assert "not a multiple of 32" in study.rows[1].reason
+    assert [row.accurate for row in study.rows] == [None, None, True], "nobody is in view: only the largest is certain"
+    small, _none, large = study.rows
+    assert small.limit is not None
+    assert large.limit is not None
+    ratio = (large.limit.gflops / large.limit.raw_fps) / (small.limit.gflops / small.limit.raw_fps)
+    assert ratio == pytest.approx(9, rel=0.1), "operations are those of the row's own size"
+    assert study.best_throughput == study.best_latency == 2
+
+
+def test_a_row_without_a_size_is_what_it_was(bench: Bench) -> None:
+    """Where no size is asked for, rows say nothing of one."""
+    study = studying(bench, Heard(), empty(bench)).run(three(bench)[:1], ARGS)
+    (row,) = study.model_dump(mode="json")["rows"]
+    assert "input" not in row
+    assert "long_side" not in row["recipe"]
