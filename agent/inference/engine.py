@@ -1,7 +1,9 @@
 """One compiled network and its ring of infer requests."""
 
 import queue
+import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -35,11 +37,57 @@ Floats = NDArray[np.float32]
 CURE = "another device or precision may run it; `agent doctor` says what this box lacks"
 
 
-class Slot:
-    """One infer request: write ``input``, start, wait, read ``outputs``, release."""
+class Places:
+    """How many requests compute at a time. Whoever starts beyond that is started by the next one that ends.
 
-    def __init__(self, request: ov.InferRequest, outputs: Sequence[ov.ConstOutput]) -> None:
+    Under the latency hint a processor has all its cores work on one request: a second one beside it makes both slower,
+    and more than twice as slow. The one that ends starts the next in the thread that waits for it, so that the device
+    stands still for no longer than that thread needs to wake.
+    """
+
+    def __init__(self, free: int | None) -> None:
+        self._free = free
+        """None: as many as are started."""
+        self._waiting: deque[Slot] = deque()
+        self._lock = threading.Lock()
+
+    def start(self, slot: "Slot") -> None:
+        """Start a slot, or have it wait for a place. Raises RuntimeError where OpenVINO cannot start it."""
+        if self._free is None:
+            slot.compute()
+            return
+        with self._lock:
+            if not self._free:
+                self._waiting.append(slot)
+                return
+            self._free -= 1
+        try:
+            slot.compute()
+        except BaseException:
+            self.ended()
+            raise
+
+    def ended(self) -> None:
+        """Give the place of a slot that has ended to whoever waits for one."""
+        if self._free is None:
+            return
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._free += 1
+                    return
+                slot = self._waiting.popleft()
+            if slot.computes():
+                return
+
+
+class Slot:
+    """One infer request: write ``input``, start, wait, read ``outputs``, release. Slots are waited for in order."""
+
+    def __init__(self, request: ov.InferRequest, outputs: Sequence[ov.ConstOutput], places: Places) -> None:
         self._request = request
+        self._places = places
+        self._refused: RuntimeError | None = None
         self.input: Image = request.get_input_tensor().data[0]
         """uint8 (H, W, 3) BGR, memory of the request."""
         # A network that selects people itself has as many rows as it found: those are read after each inference.
@@ -56,15 +104,32 @@ class Slot:
         return prepare(frame, self.input)
 
     def start(self) -> None:
-        """Start inference on what ``input`` holds; returns at once."""
+        """Start inference on what ``input`` holds, now or when there is a place for it; returns at once."""
+        self._places.start(self)
+
+    def compute(self) -> None:
+        """Hand the request to OpenVINO. Raises RuntimeError."""
         self._request.start_async()
+
+    def computes(self) -> bool:
+        """Hand it over from another slot's thread; what OpenVINO says against it is told by :meth:`wait`."""
+        try:
+            self.compute()
+        except RuntimeError as error:
+            self._refused = error
+        return self._refused is None
 
     def wait(self) -> None:
         """Wait for the result. Raises EngineError when inference failed."""
+        if self._refused is not None:  # it never had a place
+            error, self._refused = self._refused, None
+            raise EngineError(f"inference failed: {cause(error)}") from error
         try:
             self._request.wait()
         except RuntimeError as error:
             raise EngineError(f"inference failed: {cause(error)}") from error
+        finally:
+            self._places.ended()
         if self._unbound:
             self.outputs = tuple(np.array(self._request.get_tensor(port).data, np.float32) for port in self._unbound)
 
@@ -84,7 +149,7 @@ class Engine:
 
     The ring holds one request more than the device works on, so that the next frame is prepared while it computes and
     the device never waits. One thread starts and another waits, in order: no Python callback runs on OpenVINO's
-    threads.
+    threads. Under the latency hint on a processor the one more is prepared and not started before there is a place.
     """
 
     def __init__(
@@ -102,8 +167,9 @@ class Engine:
         self._may_move = DeviceString.parse(spec.device).mode in ("AUTO", "MULTI")
         self._idle: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         outputs = [compiled.output(tensor) for tensor in tensors]
+        places = Places(places_of(spec, facts))
         for _ in range(facts.infer_requests):
-            self._idle.put(Slot(compiled.create_infer_request(), outputs))
+            self._idle.put(Slot(compiled.create_infer_request(), outputs, places))
 
     def acquire(self, timeout_s: float) -> Slot | None:
         """An idle slot, or None when all are still busy after ``timeout_s``."""
@@ -140,6 +206,17 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def places_of(spec: EngineSpec, facts: EngineFacts) -> int | None:
+    """How many requests may compute at a time: all but the one that is prepared, or None for as many as there are.
+
+    A device of its own has a queue of its own, and BATCH waits until a batch is full.
+    """
+    on_processor = any("CPU" in name for name in facts.execution_devices)
+    if spec.hint != "latency" or not on_processor or DeviceString.parse(spec.device).mode == "BATCH":
+        return None
+    return facts.infer_requests - 1
 
 
 def build_engine(

@@ -8,7 +8,7 @@ import openvino as ov
 
 from agent.capture.frame import Frame
 from agent.config.tree import InputSize
-from agent.inference.engine import Slot, with_preprocessing
+from agent.inference.engine import Places, Slot, with_preprocessing
 from agent.inference.letterbox import prepare
 from agent.inference.spec import EngineSpec, input_size
 from agent.poses.agreement import CERTAIN, POSSIBLE, best_likeness
@@ -76,4 +76,4 @@ class Finder:
         network = with_preprocessing(model.clone(), self._card, spec)
         compiled = self._core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         outputs = [compiled.output(self._card.decoder.outputs[role]) for role in self._decoder.roles]
-        return Slot(compiled.create_infer_request(), outputs)
+        return Slot(compiled.create_infer_request(), outputs, Places(None))

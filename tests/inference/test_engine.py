@@ -4,6 +4,7 @@ import queue
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -106,6 +107,74 @@ def test_a_slot_is_lent_once(store: Store) -> None:
     assert engine.acquire(timeout_s=0.01) is None
     engine.release(slots[1])
     assert engine.acquire(timeout_s=0.01) is slots[1]
+
+
+@pytest.mark.parametrize(
+    ("spec", "waiting"),
+    [
+        ({"hint": "latency"}, 1),
+        ({"hint": "latency", "requests": 2}, 1),
+        ({"hint": "latency", "device": "HETERO:SIMCPU,CPU"}, 1),
+        ({"hint": "throughput", "streams": 1, "requests": 1}, 0),
+        ({"hint": "latency", "device": "BATCH:CPU(2)"}, 0),
+    ],
+)
+def test_the_one_more_is_prepared_and_not_started(
+    spec: dict[str, Any], waiting: int, store: Store, pictures: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the latency hint no more compute at a time than were asked for; the one that ends starts the next."""
+    began: list[Slot] = []
+    compute = Slot.compute
+
+    def noted(slot: Slot) -> None:
+        began.append(slot)
+        compute(slot)
+
+    monkeypatch.setattr(Slot, "compute", noted)
+    with movenet(store, SIZE, **spec) as ring:
+        slots = [taken(ring) for _ in range(ring.facts.infer_requests)]
+        began.clear()
+        for slot, picture in zip(slots, pictures, strict=False):
+            slot.input[:] = picture
+            slot.start()
+        at_once = len(slots) - waiting
+        assert began == slots[:at_once]
+        for place, slot in enumerate(slots, 1):
+            slot.wait()
+            assert began == slots[: place + at_once]
+            ring.release(slot)
+
+
+class Failing:
+    """A request that OpenVINO cannot start."""
+
+    def start_async(self) -> None:
+        raise RuntimeError("the driver is gone")
+
+
+def test_one_that_cannot_start_keeps_no_place(
+    store: Store, engine: Engine, pictures: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What OpenVINO says against a prepared request is told to whoever waits for it, and the next one computes."""
+    expected = heads_of(engine, pictures[0])
+    with movenet(store, SIZE, hint="latency") as ring:
+        first, second = taken(ring), taken(ring)
+        first.input[:] = pictures[0]
+        first.start()
+        with monkeypatch.context() as patch:
+            patch.setattr(second, "_request", Failing())
+            second.start()
+            first.wait()
+        with pytest.raises(EngineError, match="the driver is gone"):
+            second.wait()
+        ring.release(first)
+        ring.release(second)
+        with monkeypatch.context() as patch:
+            patch.setattr(first, "_request", Failing())
+            with pytest.raises(RuntimeError, match="the driver is gone"):
+                first.start()
+        assert same(heads_of(ring, pictures[0]), expected)
+        assert same(heads_of(ring, pictures[0]), expected)
 
 
 @pytest.mark.parametrize("device", ["CPU", "AUTO:SIMCPU,CPU", "HETERO:SIMCPU,CPU"])
