@@ -69,7 +69,10 @@ def tell(turn: Turn) -> None:
 
 def wait(turn: Turn) -> None:
     """Its turn comes after what is being done."""
-    turn.state = replace(turn.state, waiting=(*turn.state.waiting, turn.command()))
+    command, before = turn.command(), len(turn.state.waiting) + (turn.state.work is not None)
+    turn.state = replace(turn.state, waiting=(*turn.state.waiting, command))
+    told = f"after {before} other{'s' * (before > 1)}" if before else "as soon as the agent has started"
+    turn.note("command.accepted", f"{command.name} is carried out {told}", id=command.id, by=command.by)
 
 
 def toggle(turn: Turn) -> None:
@@ -106,7 +109,9 @@ def begin(turn: Turn) -> None:
     plan = isinstance(command.args, PlanAffinity)
     wanted = placed(settings, command.args, turn.box) if plan else asked(settings, command.args, turn.box)  # type: ignore[arg-type]
     turn.begin(Work(turn.state.works + 1, command, wanted))
-    if not plan:
+    if plan:
+        turn.note("command.accepted", f"{command.name} for {wanted.device}", id=command.id, by=command.by)
+    else:
         turn.note(
             "switch.started",
             f"{command.name}: {wanted.model} {wanted.precision} on {wanted.device}",

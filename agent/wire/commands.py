@@ -305,7 +305,7 @@ class ReplyError(Part):
 
 
 class Reply(Message):
-    """The answer to a command."""
+    """The answer to a command; of one that takes time an event with its id among the facts comes first."""
 
     schema_: Literal["edgepose.reply/1"] = Field(default="edgepose.reply/1", alias="schema")
 

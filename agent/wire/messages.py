@@ -331,6 +331,7 @@ EVENT_CODES: Final = (
     "camera.software",
     "camera.frozen",
     "camera.back",
+    "command.accepted",
     "switch.started",
     "switch.progress",
     "switch.done",

@@ -30,6 +30,8 @@ KEEPALIVE_S: Final = 29
 """No round figure, as the longest that brokers allow is: mosquitto 2.0.21 drops whoever has exactly that."""
 QUIET_MIN_S: Final = 0.3
 QUIET_ROUND_TRIPS: Final = 4
+NOBODY: Final = 16
+"""The reason code "no matching subscribers" of MQTT 5, which a broker may give and need not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +123,17 @@ class Client:
         """What the broker announced that it takes."""
         return self._limits
 
-    def request(self, topic: str, payload: bytes, *, reply_to: str, correlation: bytes, expiry_s: int) -> None:
-        """Publish with QoS 1 and wait until the broker has it, which drops it when it is not taken in ``expiry_s``."""
+    def request(self, topic: str, payload: bytes, *, reply_to: str, correlation: bytes, expiry_s: int) -> bool:
+        """Publish with QoS 1 and wait until the broker has it, which drops it when it is not taken in ``expiry_s``.
+
+        False where the broker says that nobody has subscribed to it.
+        """
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         properties.ResponseTopic = reply_to
         properties.CorrelationData = correlation
         properties.MessageExpiryInterval = expiry_s
         self._deliver(topic, payload, retain=False, properties=properties)
+        return self._acknowledged is None or self._acknowledged.value != NOBODY
 
     def send(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 0; returns when it has left, so that a slow broker slows the caller."""

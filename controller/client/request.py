@@ -4,7 +4,7 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,7 +12,7 @@ from typing import Any, Final
 from pydantic import JsonValue, ValidationError
 
 from agent.wire.commands import ARGS, COMMAND_BYTES_MAX, ErrorCode, Reply, ReplyStatus
-from agent.wire.messages import MessageError, rfc3339
+from agent.wire.messages import Event, MessageError, rfc3339
 from agent.wire.topics import Topics, every_device, group_command, group_reply, parse
 from agent.wire.trust import sign
 from controller.client.connection import Received
@@ -23,11 +23,14 @@ from controller.errors import UsageError
 
 SIGNED_FOR_MIN_S: Final = 60.0
 """A signed command is good for at least so long: the clocks of box and controller may differ."""
+SILENCE_S: Final = 5.0
+"""A box answers or acknowledges a command at once: after so long it is told that one has not."""
 SENT: Final = "sent"
 """Status of a command whose reply is not waited for."""
 NO_ANSWER: Final = "no_answer"
 SCHEMA: Final = "edgepose.reply/1"
 OFFLINE: Final = "offline"
+UNHEARD: Final = "the broker says that nobody takes its commands, as of a recording that is replayed"
 EXIT_CODES: Final = {
     SENT: 0,
     ReplyStatus.SUCCEEDED: 0,
@@ -133,6 +136,10 @@ class Request:
         self.id = str(uuid.uuid4())
         self.sent_at = math.nan
         """On the monotonic clock."""
+        self.said: dict[str, Event] = {}
+        """Of each device the last event about this command; the first acknowledges it."""
+        self.unheard: set[str] = set()
+        """Devices of which the broker says that they have not subscribed to their commands."""
         self._online: list[str] = []
         self._offline: list[str] = []
         self._replies: dict[str, Reply] = {}
@@ -152,14 +159,16 @@ class Request:
             client.subscribe([every_device(f"reply/{client.name}", prefix)], qos=1)
             client.subscribe([every_device(leaf, prefix) for leaf in ("state", "event")])
         self.sent_at = time.monotonic()
-        for topic, reply_to in self._ways():
-            client.request(
+        for topic, reply_to, devices in self._ways():
+            taken = client.request(
                 topic,
                 self._payload(topic, reply_to),
                 reply_to=reply_to,
                 correlation=self.id.encode(),
                 expiry_s=max(1, math.ceil(self.order.answer_s)),
             )
+            if not taken:
+                self.unheard.update(devices)
 
     def _payload(self, topic: str, reply_to: str) -> bytes:
         if self.session.key is None:
@@ -170,14 +179,30 @@ class Request:
             sign(self.session.key, topic, time.time_ns() // 1000, self.order.body(self.id, reply_to, expires_at))
         )
 
-    def collect(self) -> None:
-        """Wait until everybody has answered or the time is over."""
-        if not self.waiting:
-            return
-        for received in self.session.client.messages(self.sent_at + self.order.answer_s):
-            self._take(received)
-            if not self.waiting:
-                return
+    def collect(self, look: Callable[[], None] = lambda: None, *, every_s: float = math.inf) -> None:
+        """Wait until everybody has answered or the time is over; ``look`` is called every ``every_s`` seconds.
+
+        Whom the broker knows to hear nothing is not waited for longer than :data:`SILENCE_S`.
+        """
+        next_s = self.sent_at + every_s
+        while self.waiting and (now := time.monotonic()) < (end := self._end()):
+            if now >= next_s:
+                look()
+                next_s = now + every_s
+            for received in self.session.client.messages(min(end, next_s)):
+                self._take(received)
+                if not self.waiting:
+                    return
+
+    def _end(self) -> float:
+        """When the wait is over, on the monotonic clock."""
+        hopeless = self.unheard.issuperset(self.waiting)
+        return self.sent_at + (min(SILENCE_S, self.order.answer_s) if hopeless else self.order.answer_s)
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Those who have neither answered nor said anything of this command."""
+        return tuple(device for device in self.waiting if device not in self.said)
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -203,27 +228,34 @@ class Request:
     def _silence(self, device: str) -> str:
         gone = self.session.fleet.agents[device].availability != "online"
         waited_s = min(time.monotonic() - self.sent_at, self.order.answer_s)
-        return f"no answer within {waited_s:.0f} s" + (", and it has gone offline" if gone else "")
+        told = f"no answer within {waited_s:.0f} s"
+        if gone:
+            return f"{told}, and it has gone offline"
+        if device in self.unheard:
+            return f"{told}: {UNHEARD}"
+        return told if device in self.said else f"{told}, nor a word that it has the command"
 
     def _address(self) -> None:
         for device in self.target.find(self.session):
             online = self.session.fleet.agents[device].availability == "online"
             (self._online if online else self._offline).append(device)
 
-    def _ways(self) -> list[tuple[str, str]]:
-        """Topic of each publication, and where its replies go."""
+    def _ways(self) -> list[tuple[str, str, list[str]]]:
+        """Topic of each publication, where its replies go, and who is to hear it."""
         client, prefix = self.session.client.name, self.session.prefix
         if self.target.group is not None:
             group = self.target.group
-            way = (group_command(group, self.order.command, prefix), group_reply(group, client, prefix))
+            way = (group_command(group, self.order.command, prefix), group_reply(group, client, prefix), self._online)
             return [way] if self._online else []
         topics = [Topics(device, prefix) for device in self._online]
-        return [(each.command(self.order.command), each.reply(client)) for each in topics]
+        return [(each.command(self.order.command), each.reply(client), [each.device_id]) for each in topics]
 
     def _take(self, received: Received) -> None:
         device, leaf = parse(received.topic, self.session.prefix) or ("", "")
         if leaf != f"reply/{self.session.client.name}":
-            self.session.fleet.take(received)
+            message = self.session.fleet.take(received)
+            if isinstance(message, Event) and message.facts.get("id") == self.id:
+                self.said[device] = message
             return
         try:
             reply = self._understand(device, received)

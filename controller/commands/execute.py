@@ -52,8 +52,8 @@ def ask(session: Session, given: Given, order: Order) -> tuple[list[Outcome], bo
 
 
 def _collect(request: Request) -> bool:
-    with UntilEnded() as ended, progress.waiting(request):
-        request.collect()
+    with UntilEnded() as ended, progress.Waiting(request) as waiting:
+        request.collect(waiting.look, every_s=progress.LOOK_S)
     if ended.asked:
         for device in request.waiting:
             tell(f"{device} goes on with {request.order.command}.")

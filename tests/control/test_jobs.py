@@ -92,6 +92,7 @@ def test_what_came_while_it_started_waits_for_the_end_of_the_job() -> None:
     check(
         """
 > set-device a SIMCPU
+    note command.accepted
 > started
     begin 1 sweep-20260131-063000
     working

@@ -65,6 +65,7 @@ def test_a_repeated_id_does_nothing_twice() -> None:
     switching
 > set-precision a FP16
 > set-device b SIMCPU
+    note command.accepted
 > set-device b SIMCPU
 > built
     swap 1
@@ -102,6 +103,7 @@ def test_a_stale_version_is_refused() -> None:
     note switch.started
     switching
 > set-precision c FP16 if=0
+    note command.accepted
 > built
     swap 1
     measuring
@@ -125,9 +127,13 @@ def test_what_waits_is_judged_when_its_turn_comes() -> None:
     note switch.started
     switching
 > plan-affinity b split
+    note command.accepted
 > set-affinity c split
+    note command.accepted
 > set-precision d FP16
+    note command.accepted
 > set-model e other
+    note command.accepted
 > built
     swap 1
     measuring
@@ -137,6 +143,7 @@ def test_what_waits_is_judged_when_its_turn_comes() -> None:
     note switch.done
     save v1 HETERO:SIMCPU,CPU attempt=b replies=a
     begin 2 HETERO:SIMCPU,CPU+split
+    note command.accepted
     planning
 > done
     save v1 HETERO:SIMCPU,CPU replies=a,b
@@ -175,6 +182,7 @@ def test_what_expires_while_it_waits_is_refused() -> None:
     note switch.started
     switching
 > set-precision b FP16 expires=1
+    note command.accepted
 > set-precision c FP16 expires=-1
     reply c rejected expired v0
 > later 2
@@ -254,13 +262,21 @@ def test_commands_wait_in_their_order_and_the_ninth_is_told_busy() -> None:
     """While one is done eight wait, what only asks is answered at once, and one more is refused."""
     check("""
 > pause 1
+    note command.accepted
 > resume 2
+    note command.accepted
 > set-hint 3 throughput
+    note command.accepted
 > pause 4
+    note command.accepted
 > pause 5
+    note command.accepted
 > resume 6
+    note command.accepted
 > plan-affinity 7 split
+    note command.accepted
 > set-device 8 SIMCPU
+    note command.accepted
 > set-device 9 SIMCPU
     reply 9 rejected busy v0
 > describe 10
@@ -311,6 +327,7 @@ def test_what_waits_and_what_is_done_can_be_cancelled_but_not_what_is_measured()
     note switch.started
     switching
 > set-precision b FP16
+    note command.accepted
 > cancel c b
     reply b cancelled cancelled v0
     reply c succeeded v0
@@ -353,7 +370,9 @@ def test_what_takes_too_long_is_given_up_and_waited_for() -> None:
     note switch.started
     switching
 > pause b
+    note command.accepted
 > set-device c SIMCPU
+    note command.accepted
 > overdue
     abandon 1
     save v0 CPU replies=a
@@ -456,6 +475,7 @@ def test_an_engine_that_breaks_falls_back_until_a_change_is_accepted() -> None:
     begin 3 SIMCPU
     switching
 > set-device c CPU
+    note command.accepted
 > broken
 > built
     swap 3
@@ -503,6 +523,7 @@ def test_an_engine_that_breaks_while_it_is_measured_is_taken_out_again() -> None
     swap 1
     measuring
 > pause b
+    note command.accepted
 > broken
     swap back 1
     save v0 CPU replies=a
@@ -565,6 +586,7 @@ def test_it_starts_in_what_can_be_had() -> None:
     check(
         """
 > set-precision a FP16
+    note command.accepted
 > started GPU is gone
     note engine.degraded
     save v7 SIMCPU good=CPU fallback
@@ -589,7 +611,9 @@ def test_the_stop_answers_everybody() -> None:
     note switch.started
     switching
 > pause b
+    note command.accepted
 > resume c
+    note command.accepted
 > stop
     abandon 1
     save v0 CPU replies=a
@@ -687,6 +711,7 @@ def test_a_plan_changes_nothing() -> None:
 > plan-affinity a split
     save v0 HETERO:SIMCPU,CPU attempt=a
     begin 1 HETERO:SIMCPU,CPU+split
+    note command.accepted
     planning
 > broken
 > done
@@ -696,6 +721,7 @@ def test_a_plan_changes_nothing() -> None:
 > plan-affinity b split
     save v0 HETERO:SIMCPU,CPU attempt=b replies=a
     begin 2 HETERO:SIMCPU,CPU+split
+    note command.accepted
     planning
 > overdue
     abandon 2

@@ -1,17 +1,25 @@
 """What a person sees in a terminal while a device is busy; a responder stands for its agent."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.wire.commands import Reply, ReplyStatus
+import pytest
+
+from agent.wire.commands import JobStatus, Reply, ReplyStatus
 from agent.wire.messages import Event, Severity, Status
 from agent.wire.topics import Topics
+from controller.client.request import Order, Request
+from controller.client.target import Target
+from controller.commands.access import open_session
+from controller.commands.options import Given
+from controller.terminal import progress
 from tests import samples
 from tests.broker import Broker, publish
 from tests.controller.conftest import COMMAND, controller
-from tests.controller.responder import Asked, Responder, job, publish_job, reply, switched
+from tests.controller.responder import Asked, Responder, job, publish_job, put_member, reply, switched
 from tests.system.terminal import Terminal
 
 TOPICS = Topics("gym-1")
@@ -109,3 +117,82 @@ def test_nothing_moves_in_a_pipe(broker: Broker) -> None:
     with Responder(broker.port, "gym-1", switched("gym-1")):
         done = controller("set-device", "gym-1", "CPU", "--broker", f"127.0.0.1:{broker.port}")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def word_of(code: str, message: str, command_id: str) -> Event:
+    """What a box says of a command it has."""
+    facts: dict[str, str | int | float | bool | None] = {"id": command_id}
+    return Event(
+        device_id="gym-1", sent_at=samples.NOW, code=code, severity=Severity.INFO, message=message, facts=facts
+    )
+
+
+def test_silence_is_told_after_seconds_and_how_far_it_is_now_and_then(
+    broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a terminal: once that a box has not acknowledged the command, and every half minute what it does."""
+    given = Given({"broker": f"127.0.0.1:{broker.port}"})
+    with Responder(broker.port, "gym-1", lambda _: []), open_session(given) as session:
+        request = Request(session, Target("gym-1"), Order("set-device", {"device": "CPU"}, 150.0))
+        request.send()
+        with progress.Waiting(request) as waiting:
+            waiting.look()
+            assert capsys.readouterr().err == ""
+            request.sent_at -= 10
+            waiting.look()
+            assert "gym-1: no word within 10 s that it has the command" in capsys.readouterr().err
+            waiting.look()
+            assert capsys.readouterr().err == ""
+            request.sent_at -= 30
+            waiting.look()
+            assert capsys.readouterr().err == "gym-1  sent  40 s\n"
+
+
+def test_a_box_that_has_the_command_is_not_silent(broker: Broker) -> None:
+    """An event with the command's id acknowledges it, and says in its words what the box does; others do not."""
+    given = Given({"broker": f"127.0.0.1:{broker.port}"})
+    with Responder(broker.port, "gym-1", lambda _: []) as box, open_session(given) as session:
+        request = Request(session, Target("gym-1"), Order("set-device", {"device": "CPU"}, 150.0))
+        request.send()
+        box.request()
+        publish(broker.port, TOPICS.event, word_of("switch.done", "of another", "another").encode())
+        assert list(request.silent) == ["gym-1"]
+        publish(broker.port, TOPICS.event, word_of("command.accepted", "after 1 other", request.id).encode())
+
+        def heard() -> None:
+            if request.said:
+                raise StopIteration
+
+        with pytest.raises(StopIteration):
+            request.collect(heard, every_s=0.05)
+    assert not request.silent
+    assert (request.waiting, request.said["gym-1"].message) == (("gym-1",), "after 1 other")
+    assert progress.doing(request, "gym-1") == "after 1 other"
+    assert "that it has the command" not in request.outcomes()[0].silence
+
+
+def test_nobody_listens(broker: Broker) -> None:
+    """Where the broker knows of nobody who takes the commands it is said in seconds, not minutes."""
+    put_member(broker.port, "gym-1")
+    done = controller("set-device", "gym-1", "CPU", "--json", "--broker", f"127.0.0.1:{broker.port}")
+    assert done.returncode == 3
+    assert (
+        "no answer within 5 s: the broker says that nobody takes its commands"
+        in json.loads(done.stdout)["error"]["message"]
+    )
+
+
+def test_a_followed_job_is_told_without_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first line has the job's id, others follow now and then; its end is told by what prints the result."""
+    with progress.Bars() as bars:
+        bars.update(job())
+        assert capsys.readouterr().err == "gym-1: quantize-1 at 25%: recording 120 of 300 frames\n"
+        bars.update(job(progress=0.3))
+        assert capsys.readouterr().err == ""
+        monkeypatch.setattr(progress, "SAY_S", 0.0)
+        bars.update(job(progress=0.5))
+        assert "quantize-1 at 50%" in capsys.readouterr().err
+        bars.update(job(status=JobStatus.SUCCEEDED, progress=1.0))
+        assert capsys.readouterr().err == ""
