@@ -69,17 +69,24 @@ def frozen(stage: Stage) -> float:
 
 
 def excess_ms(stage: Stage) -> float:
-    """By how much a picture is older than it is said to be, the worst of all codecs and rates."""
+    """By how much a picture is older than it is said to be, the worst of all codecs and rates.
+
+    Somebody looks before us: a camera's encoder runs all day, and the first picture of the server's takes it up to a
+    tenth of a second, which is the encoder's start and no age that a reader could know.
+    """
     worst = []
     for codec in CODECS:
         for fps in RATES:
-            with RtspCamera(fps=fps) as camera, opened(Listener(), source=camera.url(codec)) as source:
-                until_s = time.monotonic() + LOOK_S
-                excess: list[float] = []
-                while time.monotonic() < until_s:
-                    if (frame := source.read(2)) is not None:
-                        true_s = time.monotonic() - made_s(frame.image)
-                        excess.append(true_s - (time.perf_counter() - frame.captured_s))
+            excess: list[float] = []
+            with RtspCamera(fps=fps, gop=2 * fps) as camera, opened(Listener(), source=camera.url(codec)) as before_us:
+                while before_us.read(2) is None:
+                    continue
+                with opened(Listener(), source=camera.url(codec)) as source:
+                    until_s = time.monotonic() + LOOK_S
+                    while time.monotonic() < until_s:
+                        if (frame := source.read(2)) is not None:
+                            true_s = time.monotonic() - made_s(frame.image)
+                            excess.append(true_s - (time.perf_counter() - frame.captured_s))
             worst.append(max(excess) * 1e3)
             stage.say(f"{codec} at {fps} fps: {worst[-1]:.0f} ms in the worst of {len(excess)}")
     return max(worst)
