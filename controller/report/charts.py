@@ -2,10 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
-from agent.wire.study import Study
+from agent.wire.study import Spread, Study
 from controller.report.compare import fastest, original
 from controller.report.rows import PRECISIONS, Entry, at_one_size, entries, number, size, together
+
+NOT_COMPARED: Final = "one frame at a time: not compared"
+"""In place of a latency that says nothing beside the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Chart:
     title: str
     groups: tuple[Group, ...]
 
+    def latency_of(self, bar: Bar) -> Spread | None:
+        """Its latency; None of the original model beside rows whose frames wait for each other."""
+        queued = bar.entry.kind == "original" and any(other.entry.queues for other in self.bars)
+        return None if queued else bar.entry.latency
+
     @property
     def bars(self) -> tuple[Bar, ...]:
         """All bars, from the top."""
@@ -41,8 +50,10 @@ class Chart:
     @property
     def words(self) -> str:
         """What it shows, for who cannot see it."""
+        latencies = [self.latency_of(bar) for bar in self.bars]
         each = [
-            f"{bar.entry.name} {number(bar.entry.fps.mean)} and {number(bar.entry.latency.mean)}" for bar in self.bars
+            f"{bar.entry.name} {number(bar.entry.fps.mean)} and {number(latency.mean if latency else None)}"
+            for bar, latency in zip(self.bars, latencies, strict=True)
         ]
         return f"{self.title}. Frames a second, and milliseconds of latency: {'; '.join(each)}."
 

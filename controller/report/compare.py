@@ -29,6 +29,11 @@ def original(found: Iterable[Entry]) -> Entry | None:
     return next((entry for entry in found if entry.kind == "original" and entry.measured), None)
 
 
+def sound(found: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Return those of which something may be claimed."""
+    return tuple(entry for entry in found if entry.sound)
+
+
 def reference(found: Iterable[Entry], like: Entry) -> Entry | None:
     """Return FP32 on the CPU, measured with the same hint and network."""
     wanted = like.row.recipe.model_copy(
@@ -53,8 +58,8 @@ def times(entry: Entry, base: Entry) -> str:
 
 
 def answers(found: tuple[Entry, ...]) -> Iterator[Finding]:
-    """OpenVINO on the CPU, MULTI, precisions, HETERO: what the study asked, in its order."""
-    everything = tuple(entry for entry in found if entry.measured)
+    """OpenVINO on the CPU, MULTI, precisions, HETERO: what the study asked, in its order; of quiet runs alone."""
+    everything = sound(found)
     measured = at_one_size(everything)
     yield from _cpu(measured)
     yield from _multi_over_original(measured)

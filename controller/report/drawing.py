@@ -1,11 +1,12 @@
 """Charts of a study, drawn by Matplotlib without a screen. Only what draws one imports it, and it alone needs NumPy."""
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.wire.study import Spread
 from controller.errors import ControllerError
-from controller.report.charts import Bar, Chart
+from controller.report.charts import NOT_COMPARED, Bar, Chart
 from controller.report.rows import number
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _draw(figure: "Figure", chart: Chart) -> None:
     figure.suptitle(chart.title, fontsize=12, fontweight="bold")
     _panel(speed, [(place, bar, bar.entry.fps) for place, bar in bars])
     speed.set_xlabel("frames a second (more is better)")
-    _panel(latency, [(place, bar, bar.entry.latency) for place, bar in bars])
+    _panel(latency, [(place, bar, chart.latency_of(bar)) for place, bar in bars])
     latency.set_xlabel("latency of inference, ms (less is better)")
     speed.set_yticks([place for place, _text, _bold in ticks], [text for _place, text, _bold in ticks])
     for label, (_place, _text, bold) in zip(speed.get_yticklabels(), ticks, strict=True):
@@ -109,9 +110,12 @@ def _short(text: str) -> str:
     return text if len(text) <= LETTERS else f"{text[: LETTERS - 3]}..."
 
 
-def _panel(axes: "Axes", bars: list[tuple[float, Bar, Spread]]) -> None:
-    most = max(value.max for _place, _bar, value in bars) or 1.0
+def _panel(axes: "Axes", bars: Sequence[tuple[float, Bar, Spread | None]]) -> None:
+    most = max(value.max for _place, _bar, value in bars if value is not None) or 1.0
     for place, bar, value in bars:
+        if value is None:
+            axes.text(0.015 * most, place, NOT_COMPARED, va="center", fontsize=8)
+            continue
         drawn = axes.barh(place, value.mean, height=LINE, color=COLOURS[bar.entry.kind], edgecolor=TEXT, linewidth=0.4)
         if bar.entry.row.accurate is False:
             drawn.patches[0].set_hatch("////")

@@ -3,12 +3,12 @@
 Positions along a bar are percentages and heights are pixels, so that nothing has to know how wide a window is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final
 
 from agent.wire.study import Spread
-from controller.report.charts import Bar, Chart, Group
+from controller.report.charts import NOT_COMPARED, Bar, Chart, Group
 from controller.report.rows import number
 
 LABEL_PX: Final = 17
@@ -37,15 +37,15 @@ figcaption { font-size: 13px; opacity: .8; }
 def figure(chart: Chart) -> str:
     """The chart as two panels, beside each other where there is room; XML."""
     fps = _panel("frames a second (more is better)", chart, [bar.entry.fps for bar in chart.bars])
-    latency = _panel("latency of inference, ms (less is better)", chart, [bar.entry.latency for bar in chart.bars])
+    latency = _panel("latency of inference, ms (less is better)", chart, list(map(chart.latency_of, chart.bars)))
     return (
         f'<figure role="img" aria-label="{escape(chart.words)}">\n<h3>{escape(chart.title)}</h3>\n'
         f'<div class="panels">{fps}{latency}</div>\n<figcaption>{escape(_legend(chart))}</figcaption>\n</figure>'
     )
 
 
-def _panel(heading: str, chart: Chart, values: list[Spread]) -> str:
-    most = max(value.max for value in values) or 1.0
+def _panel(heading: str, chart: Chart, values: Sequence[Spread | None]) -> str:
+    most = max(value.max for value in values if value is not None) or 1.0
     inner, depth = [], 0
     left = iter(values)
     for group in chart.groups:
@@ -55,7 +55,7 @@ def _panel(heading: str, chart: Chart, values: list[Spread]) -> str:
     return f'<div><h4>{escape(heading)}</h4><svg height="{depth}" aria-hidden="true">' + "".join(inner) + "</svg></div>"
 
 
-def _group(group: Group, values: Iterator[Spread], most: float) -> Iterator[tuple[str, int]]:
+def _group(group: Group, values: Iterator[Spread | None], most: float) -> Iterator[tuple[str, int]]:
     """Elements from the top, each with its height."""
     if group.title:
         yield "", BETWEEN_PX
@@ -70,7 +70,9 @@ def _text(text: str, kind: str) -> str:
     return f'<text class="{kind}" y="{LABEL_PX - 5}">{escape(text)}</text>'
 
 
-def _bar(bar: Bar, value: Spread, most: float) -> str:
+def _bar(bar: Bar, value: Spread | None, most: float) -> str:
+    if value is None:
+        return f'<text y="{BAR_PX - 2}">{escape(NOT_COMPARED)}</text>'
     mean, low, high = (f"{LONGEST * part / most:.2f}%" for part in (value.mean, value.min, value.max))
     kind = ' class="loses"' if bar.entry.row.accurate is False else ""
     middle = BAR_PX / 2

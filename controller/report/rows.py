@@ -83,6 +83,23 @@ class Entry:
         return sum(run.disturbed is not None for run in self.row.runs)
 
     @property
+    def sound(self) -> bool:
+        """Whether anything may be claimed of it: measured, and every run that counts was quiet."""
+        return self.measured and not self.disturbed
+
+    @property
+    def in_work(self) -> int | None:
+        """Frames it works on at once, each of which waits for the others; None where OpenVINO did not tell."""
+        if self.kind == "original":
+            return 1
+        return self.row.effective.infer_requests if self.row.effective else None
+
+    @property
+    def queues(self) -> bool:
+        """Whether its latency is that of a frame among several, as under the throughput hint."""
+        return self.kind != "original" and self.row.recipe.hint == "throughput"
+
+    @property
     def marks(self) -> tuple[str, ...]:
         """What a reader must know before believing the figures."""
         found = ["loses people" if self.row.accurate is False else "", "disturbed" if self.disturbed else ""]
@@ -203,7 +220,7 @@ COLUMNS: Final[Sequence[Column]] = (
         "status",
         "`unavailable` where the box lacks the device or the precision, `failed` where it has both. `loses people` for "
         "a measured row that fails the bar of accuracy: it is never chosen. `disturbed` where a run counts that was "
-        "not quiet in any repetition.",
+        "not quiet in any repetition: its figures are shown, and no sentence rests on them.",
         _status,
         figure=False,
     ),
@@ -218,6 +235,12 @@ COLUMNS: Final[Sequence[Column]] = (
         "Inference of one frame, from its start to its result, waiting for the other frames in work included: mean of "
         "each run, then mean over the runs, the least and the most.",
         lambda entry: spread(entry.row.latency_ms),
+    ),
+    Column(
+        "in work",
+        "Frames that are computed or wait at the same time. The original model takes one at a time; beside a row with "
+        "more, which is what the throughput hint is for, its latency cannot be compared.",
+        lambda entry: str(entry.in_work) if entry.measured and entry.in_work is not None else "-",
     ),
     Column(
         "p95 ms",

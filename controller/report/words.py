@@ -1,14 +1,24 @@
-"""What a study found, in words. Every sentence rests on rows that were measured; without them it is not there."""
+"""What a study found, in words. Every sentence rests on rows that were measured, and on quiet runs alone."""
 
 from collections.abc import Iterator
 from typing import Final
 
 from agent.wire.study import Study
-from controller.report.compare import UNSURE, Finding, answers, original, reference, times
+from controller.report.compare import UNSURE, Finding, answers, original, reference, sound, times
 from controller.report.rows import Entry, entries, missed, number, percent, share
 
 COMPUTED_IN: Final = {"FP32": "f32", "FP16": "f16"}
 """What OpenVINO calls the precision a file asks for; of INT8 it tells that of the layers which are not quantised."""
+
+
+THE_STUDY: Final = Finding(
+    "The study",
+    (
+        "The one that this program was written after: human-pose-estimation-0001 of Intel's Open Model Zoo, the "
+        "original model against OpenVINO on one device, on several with MULTI, and cut with HETERO, in FP32, FP16 and "
+        "INT8. Its figures are those of its own machine and network: to be compared with, not to be reached.",
+    ),
+)
 
 
 def conclusion(study: Study) -> list[Finding]:
@@ -18,10 +28,13 @@ def conclusion(study: Study) -> list[Finding]:
         *_state(study, found),
         *_recommended(study, found),
         *answers(found),
+        *_latencies(found),
         *_computed_in(found),
         *_lost(study, found),
         *_trust(found),
     ]
+    if any("The study found" in line for finding in told for line in finding.lines):
+        told.append(THE_STUDY)
     if any(UNSURE in line for finding in told for line in finding.lines):
         told.append(
             Finding(UNSURE.strip(), ("The 95 % intervals of the two overlap: the runs do not tell them apart.",))
@@ -45,19 +58,41 @@ def _state(study: Study, found: tuple[Entry, ...]) -> Iterator[Finding]:
 
 def _recommended(study: Study, found: tuple[Entry, ...]) -> Iterator[Finding]:
     measured = [entry for entry in found if entry.measured and entry.kind != "original"]
+    quiet = sound(found)
     throughput, latency = (best_of(study, index, found) for index in (study.best_throughput, study.best_latency))
     if len(measured) == 1:
         (only,) = measured
-        yield Finding("Measured", (_praise(only, found),))
+        yield Finding("Measured", (_praise(only, quiet) if only.sound else _unquiet(only),))
     elif throughput is not None or latency is not None:
         if throughput is not None:
-            yield Finding("Run", (_praise(throughput, found),))
+            yield Finding("Run", (_praise(throughput, quiet) if throughput.sound else _unquiet(throughput),))
         if latency is not None and latency is not throughput:
-            yield Finding("Run for the shortest latency", (_praise(latency, found),))
+            told = _praise(latency, quiet) if latency.sound else _unquiet(latency)
+            yield Finding("Run for the shortest latency", (told,))
     elif measured and study.finished_at is not None:
         yield Finding("Run", ("None of the configurations may be recommended.",))
     if study.applied is not None and 0 <= study.applied < len(found):
         yield Finding("Applied", (f"The box was told to switch to {found[study.applied].name}.",))
+
+
+def _unquiet(entry: Entry) -> str:
+    """What is said of the best where its runs were not quiet."""
+    return (
+        f"Nothing is claimed: {entry.name} came out best, and {entry.disturbed} of its {len(entry.row.runs)} runs were "
+        "disturbed. Measure again while the box is quiet."
+    )
+
+
+def _latencies(found: tuple[Entry, ...]) -> Iterator[Finding]:
+    """Why the original model's latency says nothing beside OpenVINO's."""
+    most = max((entry.in_work or 0 for entry in found if entry.measured and entry.queues), default=0)
+    if original(found) is not None and most > 1:
+        told = (
+            f"The original model computes one frame at a time; under the throughput hint OpenVINO has up to {most} in "
+            "work, and the latency of each holds its wait for the others. The two cannot be compared: "
+            "`--hints latency` measures OpenVINO a frame at a time."
+        )
+        yield Finding("Latency, and the original model's", (told,))
 
 
 def _praise(entry: Entry, found: tuple[Entry, ...]) -> str:
@@ -110,7 +145,8 @@ def _lost(study: Study, found: tuple[Entry, ...]) -> Iterator[Finding]:
 def _trust(found: tuple[Entry, ...]) -> Iterator[Finding]:
     disturbed = [f"{entry.name} ({entry.disturbed} of {len(entry.row.runs)})" for entry in found if entry.disturbed]
     if disturbed:
-        yield Finding("Disturbed runs that count, for want of quiet ones", (f"{', '.join(disturbed)}.",))
+        lines = (f"{', '.join(disturbed)}.", "No sentence here rests on these rows; their figures stand in the table.")
+        yield Finding("Disturbed runs that count, for want of quiet ones", lines)
     for status, topic in (("unavailable", "Not on this box"), ("failed", "Failed")):
         names = [entry.name for entry in found if entry.row.status == status]
         if names:

@@ -13,7 +13,16 @@ from controller.report.rows import COLUMNS, entries
 from controller.report.words import conclusion
 from controller.terminal.tables import cell, console
 
-NARROW: Final = ("GFLOP/s (of peak)", "raw FPS (reached)", "runs on", "moved", "submodels", "p95 ms", "missed")
+NARROW: Final = (
+    "GFLOP/s (of peak)",
+    "raw FPS (reached)",
+    "runs on",
+    "moved",
+    "submodels",
+    "p95 ms",
+    "missed",
+    "in work",
+)
 """Columns that a narrow terminal does without, the first of them first."""
 
 

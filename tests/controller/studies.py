@@ -152,8 +152,14 @@ def rows(*, multi: str = "MULTI:SIMCPU,CPU", hetero: str = "HETERO:SIMCPU,CPU") 
             missed = 12 if (device, precision) == ("SIMCPU", "INT8") else lost
             told = Told(fps * speed, 2000 / (fps * speed), missed=missed)
             found.append(measured(recipe(device, precision), told, original_fps))
+        disturbed = (1,) if precision == "INT8" else ()
         for affinity, share in (("fallback", 0.98), ("convolutions", 0.17), ("split", 0.79)):
-            told = Told(74.0 * speed * share, 2000 / (74.0 * speed * share), missed=lost, disturbed=(1,))
+            told = Told(
+                74.0 * speed * share,
+                2000 / (74.0 * speed * share),
+                missed=lost,
+                disturbed=disturbed,
+            )
             found.append(measured(recipe(hetero, precision, affinity), told, original_fps))
         for device in ("GPU", "NPU"):
             reason = f"{device} is not on this box: devices here: CPU, SIMCPU"

@@ -90,7 +90,8 @@ def test_the_charts_fit_any_window_and_both_themes(page: str) -> None:
         assert all(value.endswith("%") for name in ("width", "x", "x1", "x2") if (value := each.get(name)))
         assert "#" not in each.get("style", "") + each.get("fill", "")
     bars = [float(each.get("width", "")[:-1]) for each in root.iter() if each.tag.endswith("}rect")]
-    assert len(bars) == 2 * sum(len(chart.bars) for chart in charts_of(study()))
+    # But for the latency of the original model, which cannot be compared.
+    assert len(bars) == 2 * sum(len(chart.bars) for chart in charts_of(study())) - 1
     assert 0 < min(bars) < max(bars) <= 74
     assert "prefers-color-scheme: dark" in page
     texts = {text for each in root.iter() if each.tag.endswith("}text") for text in each.itertext()}
@@ -111,7 +112,7 @@ def test_the_page_has_every_row_and_every_cell(page: str) -> None:
         assert all(column.text(entry) in text for column in COLUMNS)
     assert all(reason in text for _entry, reason in reasons(study()))
     assert "no kernel for <Interpolate> & 'TopK'" in text
-    assert text.count("other processes took 31 % of the processor") == 9
+    assert text.count("other processes took 31 % of the processor") == 3
     for fact in (
         "Intel N100, 4 cores",
         "OpenVINO 2026.4.1",

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from agent.wire.study import Recipe, Row, Spread, Study
 from controller.report.charts import charts
 from controller.report.compare import Finding
+from controller.report.drawing import svg
 from controller.report.files import as_csv, as_markdown
+from controller.report.inline import figure
 from controller.report.rows import Entry, entries, number
 from controller.report.words import conclusion
 from tests.controller.studies import CUTS, ORIGINAL, Told, measured, recipe, rows, run, study, unmeasured
@@ -103,12 +105,16 @@ def test_every_study_has_a_report(document: Study) -> None:
 
 
 def _original(document: Study) -> Row | None:
-    return next((r for r in document.rows if r.recipe.engine == "original" and r.status == "measured"), None)
+    return next((r for r in document.rows if r.recipe.engine == "original" and quiet(r)), None)
 
 
 def _plain(document: Study, like: Recipe) -> Row | None:
     wanted = recipe("CPU", "FP32", hint=like.hint)
-    return next((row for row in document.rows if row.recipe == wanted and row.status == "measured"), None)
+    return next((row for row in document.rows if row.recipe == wanted and quiet(row)), None)
+
+
+def quiet(row: Row) -> bool:
+    return row.status == "measured" and all(each.disturbed is None for each in row.runs)
 
 
 def test_the_answers_of_the_example() -> None:
@@ -204,10 +210,48 @@ def test_sizes_are_compared_with_each_other_alone() -> None:
 
 def test_runs_that_were_not_quiet_are_told() -> None:
     """Runs that count although they were disturbed are told with their rows."""
-    assert Entry(rows()[4], ()).disturbed == 1
+    assert [Entry(row, ()).disturbed for row in rows() if row.recipe.affinity == "split"] == [0, 0, 1]
     assert run(10.0, 20.0).disturbed is None
-    (line,) = lines(study(), "Disturbed runs that count, for want of quiet ones")
+    line, told = lines(study(), "Disturbed runs that count, for want of quiet ones")
     assert "HETERO:SIMCPU,CPU INT8 split (1 of 3)" in line
+    assert told.startswith("No sentence here rests on these rows")
     assert Finding("≈", ("The 95 % intervals of the two overlap: the runs do not tell them apart.",)) in conclusion(
         study()
     )
+
+
+def test_disturbed_runs_carry_no_claim() -> None:
+    """A row of which a run was not quiet is no base, no best, and in no answer; the table has its figures."""
+    base = measured(ORIGINAL, Told(12.0, 83.0, disturbed=(0,)))
+    cpu = measured(recipe("CPU", "FP32"), Told(70.0, 28.0))
+    gpu = measured(recipe("GPU", "FP32"), Told(90.0, 20.0, disturbed=(2,)))
+    document = study((base, cpu, gpu), best_throughput=2, best_latency=1)
+    (run_it,) = lines(document, "Run")
+    assert run_it.startswith("Nothing is claimed: GPU FP32 came out best, and 1 of its 3 runs were disturbed.")
+    (quick,) = lines(document, "Run for the shortest latency")
+    assert quick.startswith("CPU FP32: 70.0 frames a second")
+    assert "the original model" not in quick, "it was not quiet"
+    assert lines(document, "OpenVINO on the CPU") == []
+    assert "90.0" in as_markdown(document, {})
+    alone = study((gpu,))
+    assert lines(alone, "Measured")[0].startswith("Nothing is claimed")
+
+
+def test_the_study_is_named_wherever_it_is_cited() -> None:
+    """Who reads "The study found" is told which; a document that cites none names none."""
+    (told,) = lines(study(), "The study")
+    assert "human-pose-estimation-0001" in told
+    assert lines(study((measured(recipe("CPU", "INT8"), Told(70.0, 28.0)),)), "The study") == []
+
+
+@pytest.mark.parametrize(("hint", "compared"), [("latency", True), ("throughput", False)])
+def test_a_frame_alone_is_not_compared_with_one_in_a_queue(hint: str, *, compared: bool) -> None:
+    """Beside rows of the throughput hint the original model has no bar of latency, and it is said why."""
+    pair = (measured(ORIGINAL, Told(12.0, 83.0)), measured(recipe("CPU", "FP32", hint=hint), Told(40.0, 100.0)))
+    document = study(pair)
+    chart = next(each for each in charts(document) if each.name == "devices")
+    assert (chart.latency_of(chart.bars[0]) is not None) is compared
+    assert (lines(document, "Latency, and the original model's") == []) is compared
+    assert ("not compared" in figure(chart)) is not compared
+    assert svg(chart)
+    assert {entry.in_work for entry in entries(document)} == {1, 2}
