@@ -17,8 +17,8 @@ from pydantic import JsonValue
 from agent.assembly import Assembly, Ended, EngineFailing, Ready, Seen
 from agent.capture.frame import CaptureCounts, CaptureEvent, Source
 from agent.config.tree import Config
-from agent.control import events
-from agent.control.control import Control
+from agent.control import events, overrides
+from agent.control.control import Around, Control
 from agent.control.inventory import Known, installed
 from agent.control.journal import Journal
 from agent.control.state import Phase
@@ -26,6 +26,7 @@ from agent.control.works import Over, Progress
 from agent.errors import EdgeposeError, EngineError
 from agent.inbox import Happening, Inbox, Stop
 from agent.link import Dropped, Link
+from agent.observe import logs
 from agent.observe.host import ProcessMeter
 from agent.observe.telemetry import Telemetry
 from agent.output.homeassistant import Discovery, Exposed, status_topics
@@ -44,7 +45,7 @@ from agent.redact import redact
 from agent.service import memory
 from agent.service.clock import WallClock
 from agent.service.hang import Answering, Hang
-from agent.service.systemd import Service
+from agent.service.systemd import Notifier, Service
 from agent.tracking.zones import Occupancy, ZoneWatch
 from agent.wire.broker import BrokerError
 from agent.wire.commands import Incoming
@@ -76,6 +77,11 @@ class Agent:
     """
 
     def __init__(self, config: Config, *, outlet: Outlet | None = None, frames_max: int | None = None) -> None:
+        book = Journal(config.paths.state / f"{config.device_id}.json") if outlet is None else None
+        begun = overrides.begin(book.load() if book else None, config, datetime.now(UTC))
+        file, config = config, begun.config
+        if config.log != file.log:
+            logs.set_level(config.log)
         self._config = config
         self._topics = Topics(config.device_id, config.mqtt.prefix)
         self._inbox = Inbox()
@@ -85,7 +91,6 @@ class Agent:
         self._standing = Standing(config)
         self._counted = CaptureCounts(0, 0)
         self._since: dict[str, datetime | None] = {}
-        self._expiry_s = math.ceil(METRICS_WINDOWS * config.metrics.window_s)
         self._source: Source | None = None
         self._known: Known | None = None
         self._told: tuple[object, ...] = (None,) * 5
@@ -104,15 +109,20 @@ class Agent:
         link = self._outlet if isinstance(self._outlet, Link) else None
         self._figures = Figures(self._standing, self._telemetry, link)
         self._exporter = Exporter(config.prometheus if link else None, self._figures)
-        book = Journal(config.paths.state / f"{config.device_id}.json") if outlet is None else None
         self._control = Control(
-            config,
+            file,
             self._outlet,
             book,
-            note=self._on_note,
-            describe=self._describe,
-            end=self._on_end,
-            look=self._on_look,
+            Around(
+                note=self._on_note,
+                describe=self._describe,
+                end=self._on_end,
+                look=self._on_look,
+                configure=self._on_settings,
+                restart=self.stop,
+                supervised=bool(Notifier()),
+            ),
+            begun,
         )
         discovered = config.paths.state / f"{config.device_id}.homeassistant.json"
         self._discovery = Discovery(config, self._outlet, link, discovered)
@@ -175,14 +185,13 @@ class Agent:
             return 1
 
     def _supervise(self) -> int:
-        window_s = self._config.metrics.window_s
-        due = time.monotonic() + window_s
+        due = time.monotonic() + self._config.metrics.window_s
         while True:
             self._control.tick()
             if (jump := self._clock.jump()) is not None:
                 self._on_note(jump)
             if time.monotonic() >= due:
-                due += window_s
+                due += self._config.metrics.window_s
                 self._publish_metrics()
             hung = self._watch_device()
             self._sync()
@@ -196,7 +205,7 @@ class Agent:
             if happening is None:
                 continue
             if isinstance(happening, Ready):
-                due = time.monotonic() + window_s  # the first window is a whole one
+                due = time.monotonic() + self._config.metrics.window_s  # the first window is a whole one
             code = self._on(happening)
             if code is not None:
                 return code
@@ -267,7 +276,7 @@ class Agent:
 
     def _on_ended(self, error: BaseException | None) -> int:
         if error is not None:
-            if self._source is None and isinstance(error, EdgeposeError):
+            if self._source is None and isinstance(error, EdgeposeError) and not self._control.unproven:
                 # Nothing that could have been built runs here: that says nothing about what was asked for, and a
                 # network that is missing for three starts must not cost the device somebody chose.
                 self._control.happened(events.Stopped())
@@ -324,6 +333,17 @@ class Agent:
             self._standing.see("live")
         self._control.flowing(yes=self._standing.camera == "live")
         self._event(event.code, Severity.WARNING if warning else Severity.INFO, event.message, event.facts)
+
+    def _on_settings(self, config: Config) -> None:
+        """Settings that hold at once are other ones."""
+        if config.log != self._config.log:
+            logs.set_level(config.log)
+        self._config = config
+        self._assembly.configure(config)
+
+    @property
+    def _expiry_s(self) -> int:
+        return math.ceil(METRICS_WINDOWS * self._config.metrics.window_s)
 
     def _on_look(self, zones: Zones) -> None:
         before = self._zones.occupancies()
@@ -408,6 +428,7 @@ class Agent:
         standing.version = state.record.version
         standing.requested = state.record.settings.requested()
         standing.zones = state.record.settings.zones
+        standing.settings = {key: made.value for key, made in state.record.overrides.items()}
         standing.changed = state.record.changed
         standing.engine = running.lane.engine if running else None
         if not state.record.fallback and standing.status is Status.DEGRADED and not late:

@@ -27,7 +27,7 @@ from agent.output.keypoints import Outlet, encode_keypoints
 from agent.output.video import AnnotatedVideo
 from agent.pipeline import Pipeline, Result
 from agent.poses.skeleton import Poses
-from agent.tracking import track_stage
+from agent.tracking import Follower
 from agent.tracking.zones import Sighting, ZoneWatch
 from models.shelf.store import Store
 
@@ -91,6 +91,7 @@ class Assembly:
         self._frames_max = frames_max
         self._post = post
         self._zones = zones
+        self._people = Follower(config.tracking, config.smoothing)
         self._parts = ExitStack()
         self._stopping = threading.Event()
 
@@ -100,6 +101,10 @@ class Assembly:
             self._start(candidates)
         except Exception as error:  # noqa: BLE001 - top of the thread: the supervisor ends the agent with this error
             self._post(Ended(error))
+
+    def configure(self, config: Config) -> None:
+        """Take other settings for following people, from the next frame on."""
+        self._people.configure(config.tracking, config.smoothing)
 
     def give_up(self) -> None:
         """Do not begin any more."""
@@ -176,12 +181,11 @@ class Assembly:
 
     def _follower(self) -> Callable[[Poses, Frame], Poses]:
         """Nobody under a mask is followed."""
-        zones, track = self._zones, track_stage(self._config.tracking, self._config.smoothing)
+        zones, people = self._zones, self._people
 
         def follow(poses: Poses, frame: Frame) -> Poses:
             rows, columns = frame.image.shape[:2]
-            seen = zones.masked(poses, columns, rows)
-            return seen if track is None else track(seen, frame.scene_s)
+            return people.update(zones.masked(poses, columns, rows), frame.scene_s)
 
         return follow
 

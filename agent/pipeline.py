@@ -133,6 +133,10 @@ class Pipeline:
         self._handover, self._lane = handover, lane
         return old, handover
 
+    def read_by(self, lane: Lane) -> None:
+        """Read the engine in use by another decoder, from the next frame on."""
+        self._lane = lane
+
     def pause(self) -> None:
         """Take no more frames; what is on the device is finished."""
         self._flowing.clear()

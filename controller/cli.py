@@ -40,6 +40,7 @@ MEASURING: Final = "Measure, and what takes minutes"
 KEEPING: Final = "Record and retire"
 CHANGE: Final = "controller.commands.change"
 JOBS: Final = "controller.commands.jobs"
+SETTINGS: Final = "controller.commands.settings"
 LOOK: Final = "controller.commands.look"
 STUDY: Final = "controller.commands.study"
 COMMANDS: Final = {
@@ -63,6 +64,11 @@ COMMANDS: Final = {
     "set-affinity": Place(CHANGE, "set_affinity", "Choose which layers run on which device.", CHANGING),
     "plan-affinity": Place(CHANGE, "plan_affinity", "Ask what set-affinity would do, changing nothing.", CHANGING),
     "set-zones": Place("controller.commands.zones", "set_zones", "Count people in other zones, live.", CHANGING),
+    "set": Place(SETTINGS, "set_", "Put other values over a box's configuration.", CHANGING),
+    "get": Place(SETTINGS, "get", "Show settings that may be changed from afar.", CHANGING),
+    "unset": Place(SETTINGS, "unset", "Have the box's own configuration count again.", CHANGING),
+    "diff": Place(SETTINGS, "diff", "Show settings that differ from the box's configuration.", CHANGING),
+    "restart": Place(SETTINGS, "restart", "Have the agent start anew, where it runs as a service.", CHANGING),
     "pause": Place(CHANGE, "pause", "Stop looking at frames; engine and camera stay ready.", CHANGING),
     "resume": Place(CHANGE, "resume", "Go on after a pause.", CHANGING),
     "benchmark": Place(

@@ -113,13 +113,16 @@ def unknown_variable(name: str, prefix: str) -> Fault:
     return Fault(name, "", "unknown variable; two underscores step into a table, as in EDGEPOSE_MQTT__PORT")
 
 
-def faults_of(error: ValidationError, origins: Mapping[KeyPath, str]) -> list[Fault]:
-    """Turn pydantic's findings into faults; ``origins`` says who gave which key, ``()`` being the file."""
-    return [_fault(detail, origins) for detail in error.errors(include_url=False)]
+def faults_of(error: ValidationError, origins: Mapping[KeyPath, str], *, below: KeyPath = ()) -> list[Fault]:
+    """Turn pydantic's findings into faults; ``origins`` says who gave which key, ``()`` being the file.
+
+    ``below`` is where the table stands that was judged; nothing is the whole configuration.
+    """
+    return [_fault(detail, origins, below) for detail in error.errors(include_url=False)]
 
 
-def _fault(detail: ErrorDetails, origins: Mapping[KeyPath, str]) -> Fault:
-    steps = tuple(str(step) for step in detail["loc"])
+def _fault(detail: ErrorDetails, origins: Mapping[KeyPath, str], below: KeyPath) -> Fault:
+    steps = (*below, *(str(step) for step in detail["loc"]))
     origin = ", ".join(_origins_of(steps, origins))
     # The value of an unknown key is never shown: "pasword" holds a password too.
     if detail["type"] == "extra_forbidden":

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from agent.control import jobs, journal
+from agent.control import jobs, journal, overrides
 from agent.control.asking import asked, placed
 from agent.control.events import (
     Abandon,
     Broken,
     Clear,
+    Configure,
     Done,
     End,
     Failed,
@@ -16,6 +17,7 @@ from agent.control.events import (
     Informed,
     Look,
     Overdue,
+    Restart,
     Send,
     Started,
     StrayEnded,
@@ -33,7 +35,9 @@ from agent.wire.commands import (
     PlanAffinity,
     ReplyStatus,
     SetPaused,
+    SetSettings,
     SetZones,
+    UnsetSettings,
 )
 from agent.wire.messages import Changed, Severity
 
@@ -76,8 +80,16 @@ def wait(turn: Turn) -> None:
 
 
 def toggle(turn: Turn) -> None:
-    """Pause, resume, or look at other zones: the engine stays."""
+    """Pause, resume, look at other zones, take other settings, or start anew: the engine stays until then."""
     command, record = turn.command(), turn.state.record
+    if isinstance(command.args, SetSettings | UnsetSettings):
+        configure(turn, command, command.args)
+        return
+    if command.name == "restart":
+        turn.answer(command, ReplyStatus.SUCCEEDED, {"restart": "now"}, keep=True)
+        turn.note("agent.restarting", f"starts anew, as {command.by} asked", by=command.by)
+        turn.effects.append(Restart(f"restart by {command.by}"))
+        return
     if isinstance(command.args, SetZones):
         zones = record.base.zones if command.args.zones is None else command.args.zones
         turn.state = replace(turn.state, record=_changed(turn, journal.with_zones(record, zones), command))
@@ -95,6 +107,28 @@ def toggle(turn: Turn) -> None:
         turn.note("agent.paused", f"paused by {command.by}", by=command.by)
     elif changes:
         turn.note("agent.resumed", f"resumed by {command.by}", by=command.by)
+
+
+def configure(turn: Turn, command: Command, args: SetSettings | UnsetSettings) -> None:
+    """Take other values for settings: those that can hold at once do, for the others it starts anew."""
+    before, box = turn.state.record, turn.box
+    after = overrides.asked(before, args, box.file)
+    live, keys = overrides.differing(before, after, box.file)
+    named = tuple(args.settings if isinstance(args, SetSettings) else args.keys or before.overrides)
+    due = bool(after.pending)
+    now = due and args.restart and box.supervised
+    result = overrides.told(after, box, named, restart="now" if now else "due" if due else "none", dry_run=args.dry_run)
+    if args.dry_run:
+        turn.answer(command, ReplyStatus.SUCCEEDED, result)
+        return
+    turn.state = replace(turn.state, record=_changed(turn, after, command))
+    if live:
+        turn.effects.append(Configure(live))
+    turn.answer(command, ReplyStatus.SUCCEEDED, result, keep=True)
+    turn.note("settings.changed", f"{command.name}: {', '.join(keys) or 'nothing'}", by=command.by)
+    if now:
+        turn.note("agent.restarting", f"starts anew, for {', '.join(after.pending)}", by=command.by)
+        turn.effects.append(Restart(f"{command.name} by {command.by}"))
 
 
 def _changed(turn: Turn, record: Record, command: Command) -> Record:

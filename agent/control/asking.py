@@ -2,8 +2,9 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from agent.config.tree import Config
 from agent.control.settings import Settings
 from agent.wire.affinity import Affinity, Rule
 from agent.wire.commands import (
@@ -33,6 +34,10 @@ class Box:
     """Networks that are installed, and their precisions."""
     snapshots: bool = False
     """Whether the configuration lets images leave the box."""
+    file: Config = field(default_factory=Config)
+    """The configuration without what commands have changed of it."""
+    supervised: bool = False
+    """Whether somebody starts the agent again when it ends."""
 
 
 def asked(settings: Settings, args: AnyArgs, box: Box) -> Settings:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from agent.benchmark.rows import recipes
-from agent.control import journal
+from agent.control import journal, overrides
 from agent.control.asking import Box, asked, benchmarked, placed, require_model
 from agent.control.events import (
     Asked,
@@ -29,9 +29,12 @@ from agent.wire.commands import (
     Command,
     CommandError,
     ErrorCode,
+    GetSettings,
     PlanAffinity,
     Quantize,
+    SetSettings,
     Sweep,
+    UnsetSettings,
 )
 
 BUSY_PHASES = frozenset({Phase.STARTING, Phase.SWITCHING, Phase.MEASURING, Phase.PLANNING})
@@ -87,6 +90,9 @@ def _of_command(state: State, command: Command, box: Box, now: datetime) -> Kind
         return _of_cancel(state, command.args.id)
     if command.name in {"describe", "jobs", "snapshot"}:
         _require_snapshots(command, box)
+        return Kind.ASK
+    if isinstance(command.args, GetSettings):
+        overrides.require_known(command.args.keys or ())
         return Kind.ASK
     _require_turn(state)
     return _of_change(state, command, box)
@@ -144,7 +150,15 @@ def _require_turn(state: State) -> None:
 
 
 def _of_change(state: State, command: Command, box: Box) -> Kind:
-    if command.name in {"pause", "resume", "set-paused", "set-zones"}:
+    if isinstance(command.args, SetSettings | UnsetSettings):
+        overrides.asked(state.record, command.args, box.file)
+    elif command.name == "restart" and not box.supervised:
+        raise CommandError(
+            ErrorCode.UNSUPERVISED,
+            "nobody would start the agent again",
+            "run it as a service (systemd/README.md), or start it anew by hand",
+        )
+    if command.name in {"pause", "resume", "set-paused", "set-zones", "set", "unset", "restart"}:
         return Kind.TOGGLE
     # What it is checked against may be another thing when its turn comes.
     waits = state.phase in BUSY_PHASES

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 import structlog
 from pydantic import JsonValue
 
+from agent.config.remote import REMOTE, with_values
 from agent.config.tree import Commands, Config
-from agent.control import events, faults, journal
+from agent.control import events, faults, journal, overrides
 from agent.control.asking import Box
 from agent.control.events import Effect, Event
 from agent.control.machine import step
@@ -30,7 +31,7 @@ from agent.observe.logs import Sparing
 from agent.output.keypoints import Outlet
 from agent.pipeline import Handover, Lane, Pipeline
 from agent.wire.codec import Refused, decode, refusal
-from agent.wire.commands import Command, Incoming, Job, Pace
+from agent.wire.commands import Command, GetSettings, Incoming, Job, Pace
 from agent.wire.messages import Severity, Status
 from agent.wire.topics import Topics
 from agent.wire.trust import KeyFileError, Terms, read_keys
@@ -53,13 +54,31 @@ class Running:
     """The engine that was in use before, until the new one has shown what it does."""
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What control has the rest of the agent do."""
+
+    note: Callable[[events.Note], None]
+    """Tells of something that happened."""
+    describe: Callable[[], dict[str, JsonValue]]
+    """Says what the agent is."""
+    end: Callable[[str], None]
+    """Ends it with an error."""
+    look: Callable[[Zones], None]
+    """Counts people in other zones."""
+    configure: Callable[[Config], None] = lambda _config: None
+    """Hears of settings that hold at once."""
+    restart: Callable[[str], None] = lambda _reason: None
+    """Ends it, for whoever supervises to start it again."""
+    supervised: bool = False
+    """Whether somebody does."""
+
+
 class Control:
     """Commands in, replies out.
 
-    ``book`` is where it is written what must survive; without one nothing does. ``note`` tells of something that
-    happened, ``describe`` says what the agent is, ``end`` ends it with an error,
-    ``look`` counts people in other zones. Raises ConfigError where the keys of
-    signed commands cannot be read.
+    ``config`` is the file's; ``begun`` is what the start made of it and of the record. ``book`` is where it is written
+    what must survive; without one nothing does. Raises ConfigError where the keys of signed commands cannot be read.
     """
 
     def __init__(
@@ -67,22 +86,19 @@ class Control:
         config: Config,
         outlet: Outlet,
         book: journal.Journal | None,
-        *,
-        note: Callable[[events.Note], None],
-        describe: Callable[[], dict[str, JsonValue]],
-        end: Callable[[str], None],
-        look: Callable[[Zones], None],
+        around: Around,
+        begun: overrides.Begun | None = None,
     ) -> None:
-        self._config = config
+        begun = begun or overrides.begin(book.load() if book else None, config, datetime.now(UTC))
+        self._file = config
+        self._config = config = begun.config
         self._topics = Topics(config.device_id, config.mqtt.prefix)
         self._terms = terms_of(config.commands)
         self._outlet = outlet
-        self._note = note
-        self._describe = describe
-        self._end = end
-        self._look = look
+        self._around = around
+        self._note = around.note
         self._book = book
-        self._box = Box(config.device_id, (), {}, config.output.snapshots)
+        self._box = Box(config.device_id, (), {}, config.output.snapshots, self._file, around.supervised)
         self.running: Running | None = None
         """None until the first engine is built."""
         self._flowing = False
@@ -94,7 +110,7 @@ class Control:
         self._unsaved = False
         self._heard = Sparing()
         self._newest: Job | None = None
-        self.state = self._boot()
+        self.state = self._boot(begun)
 
     def candidates(self) -> list[journal.Record]:
         """What to start with, best first: what is asked for, then what the agent would fall back to."""
@@ -105,7 +121,7 @@ class Control:
 
     def know(self, box: Box) -> None:
         """Learn what this box can do; commands that came earlier wait."""
-        self._box = box
+        self._box = replace(box, file=self._file, supervised=self._around.supervised)
 
     def run(self, running: Running, record: journal.Record, fallen: str | None) -> None:
         """The first engine runs, built from ``record``; ``fallen`` says why it is not the one asked for."""
@@ -113,6 +129,11 @@ class Control:
         if record.settings.paused:
             running.pipeline.pause()
         self.happened(events.Started(record, fallen))
+
+    @property
+    def unproven(self) -> bool:
+        """Whether it runs with settings under which it has not yet run for a while."""
+        return self.state.record.overrides != self.state.record.proven
 
     def flowing(self, *, yes: bool) -> None:
         """Whether the camera gives frames."""
@@ -236,12 +257,28 @@ class Control:
             case events.Clear(job_id):
                 self._outlet.announce(self._topics.job(job_id), b"")
             case events.End(reason):
-                self._end(reason)
-            case events.Look(zones):
-                self._look(zones)
+                self._around.end(reason)
+            case events.Look() | events.Configure() | events.Restart():
+                self._turn_to(effect)
             case _:
                 assert self.running is not None
                 self._act(self.running, effect)
+
+    def _turn_to(self, effect: events.Look | events.Configure | events.Restart) -> None:
+        match effect:
+            case events.Look(zones):
+                self._around.look(zones)
+            case events.Configure(values):
+                self._take_settings(values)
+            case events.Restart(reason):
+                self._around.restart(reason)
+
+    def _take_settings(self, values: overrides.Values) -> None:
+        self._config = with_values(self._config, values)
+        if (running := self.running) is not None:
+            running.lane = running.works.configure(self._config, running.lane)
+            running.pipeline.read_by(running.lane)
+        self._around.configure(self._config)
 
     def _act(
         self, running: Running, effect: events.Begin | events.Swap | events.SwapBack | events.Abandon | events.Flow
@@ -289,7 +326,10 @@ class Control:
         result: dict[str, JsonValue]
         match command.name:
             case "describe":
-                result = self._describe()
+                result = self._around.describe()
+            case "get":
+                assert isinstance(command.args, GetSettings)
+                result = overrides.told(self.state.record, self._box, command.args.keys or REMOTE)
             case "jobs":
                 result = {
                     "jobs": [
@@ -301,10 +341,13 @@ class Control:
                 result = snapshot(latest, blur=self._config.output.blur)
         self.happened(events.Informed(command, result))
 
-    def _boot(self) -> State:
+    def _boot(self, begun: overrides.Begun) -> State:
         now = datetime.now(UTC)
-        booted = journal.boot(self._book.load() if self._book else None, Settings.of(self._config), now)
+        booted = journal.boot(begun.record, Settings.of(self._config), now)
         record, running = booted.record, journal.running(booted.record)
+        for reason in begun.reasons:
+            text = f"settings that commands had made are void: {reason}"
+            self._note(events.Note("settings.reset", Severity.WARNING, text, {}))
         self._note_boot(booted)
         if (orphan := booted.orphan) is not None:
             payload = faults.orphaned(orphan, self._config.device_id, record.version, now)

@@ -1,5 +1,6 @@
 """What happens to the state machine, and what it wants done: both are data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -8,6 +9,7 @@ from agent.control.journal import Record
 from agent.control.settings import Settings
 from agent.wire.commands import Address, Command, CommandError, Job, ReplyStatus
 from agent.wire.messages import Severity
+from agent.wire.settings import SettingValue
 from agent.wire.zones import Zones
 
 Facts = dict[str, str | int | float | bool | None]
@@ -186,6 +188,20 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Configure:
+    """Go on with other values of settings that hold at once."""
+
+    values: Mapping[str, SettingValue | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """End, so that whoever supervises starts it again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Tell everybody what happened."""
 
@@ -216,4 +232,7 @@ class End:
     reason: str
 
 
-Effect = Save | Send | Inform | Begin | Swap | SwapBack | Abandon | Flow | Look | Note | Publish | Clear | End
+Effect = (
+    Save | Send | Inform | Begin | Swap | SwapBack | Abandon | Flow | Look | Configure | Restart | Note | Publish
+    | Clear | End
+)  # fmt: skip

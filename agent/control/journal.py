@@ -53,6 +53,7 @@ from agent.control.durable import aside, replace_file
 from agent.control.settings import Settings
 from agent.wire.commands import Address, ErrorCode, Job, JobStatus, ReplyError
 from agent.wire.messages import Changed
+from agent.wire.settings import SettingName, SettingValue
 from agent.wire.zones import Zones
 
 DEATHS_MAX: Final = 3
@@ -107,6 +108,14 @@ class StoredReply(Saved):
     at: AwareDatetime
 
 
+class Override(Saved):
+    """A value that a command has put over the configuration's."""
+
+    value: SettingValue | None
+    over: SettingValue | None
+    """What the configuration said then: one that says something else was edited, and wins."""
+
+
 class Record(Saved):
     """Everything that survives."""
 
@@ -136,6 +145,13 @@ class Record(Saved):
     """Left out, like ``sequences``, where there is none."""
     cancelling: str | None = Field(default=None, exclude_if=lambda job: job is None)
     """Id of the job that was told to end and has not yet. Left out, like ``sequences``, where there is none."""
+    overrides: dict[SettingName, Override] = Field(default_factory=dict, exclude_if=lambda kept: not kept)
+    """Settings that commands have made; see :mod:`agent.control.overrides`. Left out, like ``sequences``, where there
+    is none, as are the next two."""
+    proven: dict[SettingName, Override] = Field(default_factory=dict, exclude_if=lambda kept: not kept)
+    """Those it has run with for a while."""
+    pending: tuple[SettingName, ...] = Field(default=(), exclude_if=lambda keys: not keys)
+    """Those that hold from the next start on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +204,13 @@ def ended(record: Record) -> Record:
 
 def settled(record: Record) -> Record:
     """It has run for a while in what it runs."""
-    return record if record.fallback else record.model_copy(update={"good": record.settings})
+    proven = record.overrides
+    if record.pending:  # it runs without these
+        waiting = set(record.pending)
+        proven = {key: made for key, made in record.overrides.items() if key not in waiting}
+        proven |= {key: made for key, made in record.proven.items() if key in waiting}
+    settled = record.model_copy(update={"proven": proven})
+    return settled if record.fallback else settled.model_copy(update={"good": record.settings})
 
 
 def running(record: Record) -> Settings:

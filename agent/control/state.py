@@ -46,7 +46,7 @@ class Kind(StrEnum):
     CHANGE = "change"
     PLAN = "plan"
     JOB = "job"
-    TOGGLE = "pause, resume, set-zones"
+    TOGGLE = "pause, resume, set-zones, set, unset, restart"
     CANCEL_WORK = "cancel what runs"
     CANCEL_WAITING = "cancel what waits"
     STARTED = "started"

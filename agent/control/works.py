@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from agent.config.tree import Switch
+from agent.config.tree import Config, Switch
 from agent.control.courtesy import behind
 from agent.control.events import Built, Done, Failed, Work
 from agent.control.faults import failed
@@ -83,6 +83,10 @@ class Works:
         self._post = post
         self._cancelled: dict[int, threading.Event] = {}
         self._in_use_since = 0.0
+
+    def configure(self, config: Config, lane: Lane) -> Lane:
+        """Build engines with these settings from now on; returns the engine in use, read as they say."""
+        return self._workshop.configure(config, lane)
 
     def begin(self, work: Work) -> None:
         """Build, plan, or do a job."""

@@ -59,6 +59,12 @@ class Workshop:
         self._core = core
         self._store = store
 
+    def configure(self, config: Config, lane: Lane) -> Lane:
+        """Take other settings for what is built from now on, and read an engine that is there as they say."""
+        self._config = config
+        card = self._store.card(lane.engine.spec.model)
+        return Lane(lane.engine, self._decoder(card, config.model.person_score_min))
+
     def build(
         self,
         settings: Settings,

@@ -64,6 +64,13 @@ def setup(log: config.Log) -> None:
     )
 
 
+def set_level(log: config.Log) -> None:
+    """Log from ``log.level`` up from now on; what was set up otherwise stays."""
+    logging.getLogger().setLevel(LEVELS[log.level])
+    logging.getLogger("urllib3").setLevel(max(logging.INFO, LEVELS[log.level]))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(LEVELS[log.level]))
+
+
 class Sparing:
     """Logs at most ``SPARING_LINES`` events a second, for what others can cause as often as they like.
 

@@ -78,6 +78,7 @@ class Standing:
     last_error: str | None = None
     last_frame_at: datetime | None = None
     zones: Zones = field(default_factory=dict)
+    settings: dict[str, str | int | float | bool | None] = field(default_factory=dict)
     changed: Changed | None = None
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -112,6 +113,7 @@ class Standing:
             ),
             last_error=self.last_error,
             zones=self.zones,
+            settings=self.settings,
             since=self.since,
             changed=self.changed,
             instance=INSTANCE,

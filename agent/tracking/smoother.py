@@ -41,10 +41,14 @@ class Smoother:
     """Filters joints and boxes of tracked people. Remembers the last frame's people and nobody else."""
 
     def __init__(self, settings: Smoothing) -> None:
-        self._cutoff_hz = np.float32(settings.cutoff_hz)
-        self._speed_gain = np.float32(settings.speed_gain)
+        self.configure(settings)
         nobody = np.zeros((0, POINTS, 2), np.float32)
         self._last = _State(np.zeros(0, np.int32), nobody, nobody, np.zeros((0, POINTS), np.bool_), 0.0)
+
+    def configure(self, settings: Smoothing) -> None:
+        """Take other settings."""
+        self._cutoff_hz = np.float32(settings.cutoff_hz)
+        self._speed_gain = np.float32(settings.speed_gain)
 
     def update(self, poses: Poses, at_s: float) -> Poses:
         """The same people, smoothed, of the frame taken at ``at_s`` seconds. Raises ValueError for poses without ids.

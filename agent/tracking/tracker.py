@@ -43,6 +43,12 @@ class Tracker:
         self._last_id = 0
         self._at_s: float | None = None
 
+    def configure(self, settings: Tracking) -> None:
+        """Take other settings. Who was followed before it was switched off is not who comes after."""
+        if settings.enabled != self._settings.enabled:
+            self._tracks = Tracks.none()
+        self._settings = settings
+
     def update(self, poses: Poses, at_s: float) -> Poses:
         """The same people with ids, of the frame taken at ``at_s`` seconds; 0 for a newcomer not yet certain.
 

@@ -14,11 +14,12 @@ from pydantic import Field, JsonValue
 from agent.wire.affinity import Affinity, Preset
 from agent.wire.messages import Effective, Message, Requested, Timestamp
 from agent.wire.part import Part
+from agent.wire.settings import SETTINGS_MAX, SettingName, SettingValue
 from agent.wire.zones import Zones
 
 COMMAND_BYTES_MAX = 16 * 1024
 SHORT_CHARACTERS: Final = 60
-ASKING: Final = frozenset({"describe", "jobs", "plan-affinity", "snapshot"})
+ASKING: Final = frozenset({"describe", "get", "jobs", "plan-affinity", "snapshot"})
 """Commands that change nothing: without its result the reply to them says nothing."""
 
 PrecisionName = Literal["FP32", "FP16", "INT8"]
@@ -51,6 +52,8 @@ class ErrorCode(StrEnum):
     NOT_FOUND = "not_found"
     CANCELLED = "cancelled"
     TOO_LARGE = "too_large"
+    UNKNOWN_SETTING = "unknown_setting"
+    UNSUPERVISED = "unsupervised"
     INTERNAL = "internal"
 
 
@@ -118,6 +121,30 @@ class SetZones(Args):
 
     zones: Zones | None = None
     """None is those of the configuration."""
+
+
+class SetSettings(Args):
+    """Other values for keys of the configuration that may be changed from afar: all of them, or none."""
+
+    settings: Annotated[dict[SettingName, SettingValue], Field(min_length=1, max_length=SETTINGS_MAX)]
+    dry_run: bool = False
+    """Say what would be, and change nothing."""
+    restart: bool = True
+    """Start anew where it takes that, if a service manager sees to it."""
+
+
+class UnsetSettings(Args):
+    """Keys that are to be as the box's own configuration has them; None is all that were changed."""
+
+    keys: Annotated[tuple[SettingName, ...], Field(min_length=1, max_length=SETTINGS_MAX)] | None = None
+    dry_run: bool = False
+    restart: bool = True
+
+
+class GetSettings(Args):
+    """Keys to be told; None is all that may be changed from afar."""
+
+    keys: Annotated[tuple[SettingName, ...], Field(min_length=1, max_length=SETTINGS_MAX)] | None = None
 
 
 class SetPaused(Args):
@@ -200,6 +227,9 @@ AnyArgs = (
     | SetHint
     | SetInput
     | SetZones
+    | SetSettings
+    | UnsetSettings
+    | GetSettings
     | SetPaused
     | Benchmark
     | Sweep
@@ -217,6 +247,10 @@ ARGS: dict[str, type[AnyArgs]] = {
     "plan-affinity": PlanAffinity,
     "set-zones": SetZones,
     "set-paused": SetPaused,
+    "set": SetSettings,
+    "unset": UnsetSettings,
+    "get": GetSettings,
+    "restart": NoArgs,
     "pause": NoArgs,
     "resume": NoArgs,
     "snapshot": NoArgs,

@@ -203,6 +203,8 @@ class State(Message):
     last_error: str | None = None
     zones: Zones = Field(default_factory=dict)
     """What the agent counts people in, and where it looks away."""
+    settings: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    """Keys that commands have put another value to than the configuration; None is left open."""
     since: Timestamp
     changed: Changed | None = None
     instance: str | None = None
@@ -346,6 +348,9 @@ EVENT_CODES: Final = (
     "agent.paused",
     "agent.resumed",
     "zones.changed",
+    "settings.changed",
+    "settings.reset",
+    "agent.restarting",
     "zone.entered",
     "zone.left",
     "zone.dwell",

@@ -74,6 +74,9 @@ def _runs(state: State, *, online: bool) -> Iterator[Line]:
     yield "runs", f"{asked.model} {now.model_precision}, computed in {now.inference_precision}, on {devices}"
     if asked.device != devices or asked.precision != now.model_precision:
         yield "asked for", f"{asked.device}, {asked.precision}"
+    if state.settings:
+        told = (f"{key} = {'-' if value is None else value}" for key, value in sorted(state.settings.items()))
+        yield "by command", ", ".join(told)
     if state.input is not None:
         yield "input", f"{state.input.width} x {state.input.height} pixels, by {state.input.chosen_by}"
 

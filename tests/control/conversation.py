@@ -128,6 +128,10 @@ def _told(effect: Effect) -> str:  # noqa: C901, PLR0911, PLR0912 - a line for e
             return f"abandon {number}"
         case events.Look(zones):
             return f"zones {', '.join(zones) or None}"
+        case events.Configure(values):
+            return f"configure {', '.join(values)}"
+        case events.Restart():
+            return "restart"
         case events.Flow(paused):
             return f"flow {'off' if paused else 'on'}"
         case events.Note(code):

@@ -9,7 +9,7 @@ from unittest.mock import MagicMock
 from agent.config.tree import Config
 from agent.control import events
 from agent.control.asking import Box
-from agent.control.control import Control
+from agent.control.control import Around, Control
 from agent.control.works import Progress
 from agent.wire.commands import Address, CommandError, ErrorCode, Incoming, Job, JobStatus, Reply, ReplyStatus
 from agent.wire.topics import Topics
@@ -56,10 +56,7 @@ def test_jobs_tells_how_far_the_job_is() -> None:
         config,
         told,
         None,
-        note=lambda _: None,
-        describe=dict,
-        end=lambda _: None,
-        look=lambda _: None,
+        Around(note=lambda _: None, describe=dict, end=lambda _: None, look=lambda _: None),
     )
     control.know(Box("gym-1", ("CPU",), {"movenet-multipose": ("FP32",)}))
     running = MagicMock(previous=None)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 
 from agent.control import events, journal
@@ -33,7 +34,7 @@ def codes(effects: list[Effect]) -> list[ErrorCode | None]:
 
 def test_it_is_kept_before_the_command_is_obeyed() -> None:
     """The first effect of a signed command writes its sequence down; only then anything is done."""
-    for name, value in (("pause", None), ("describe", None), ("set-device", "SIMCPU")):
+    for name, value in (("pause", None), ("describe", None), ("unset", None), ("get", None), ("set-device", "SIMCPU")):
         state, effects = asked(READY, name, "a", 5, value)
         assert isinstance(effects[0], Save)
         assert effects[0].record.sequences == state.record.sequences == {KEY: 5}
@@ -43,8 +44,8 @@ def test_it_is_kept_before_the_command_is_obeyed() -> None:
 def test_a_lower_one_is_refused() -> None:
     """Under the same key the same sequence, or a lower one, is not obeyed, and nothing is written."""
     state, _ = asked(READY, "pause", "a", 5)
-    for sequence in (5, 4, 1):
-        after, effects = asked(state, "resume", f"b{sequence}", sequence)
+    for name, sequence in product(("resume", "unset", "get", "restart"), (5, 4, 1)):
+        after, effects = asked(state, name, f"{name}{sequence}", sequence)
         assert codes(effects) == [ErrorCode.UNTRUSTED]
         assert after.record == state.record
         assert not [effect for effect in effects if isinstance(effect, Save)]

@@ -333,6 +333,7 @@ def wrong_type(random: Chance) -> Case:
     return Case("wrong type", made.incoming(json.dumps(made.body).encode()), expected)
 
 
+NO_SETTINGS: Final[tuple[Any, ...]] = (None, [], {}, float("nan"), "/etc/passwd", "a b", "x" * 33)
 WRONG_ARGS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
     "set-device": ({}, {"device": ""}, {"device": 1}, {"device": "x" * 257}, {"device": None}),
     "set-precision": ({}, {"precision": "fp32"}, {"precision": "FP8"}, {"precision": 32}),
@@ -359,6 +360,17 @@ WRONG_ARGS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         *({"zones": {"a": {"polygon": [[0.0, 0.0], [1.0, 0.0], [1.0, w]]}}} for w in (2, -1, "1", float("nan"), None)),
         {"zones": {"a": {"polygon": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]], "dwell": 1}}},
     ),
+    "set": (
+        {},
+        {"settings": {}},
+        {"settings": {"camera": 1}},
+        {"settings": {"../x.y": 1}},
+        *({"settings": {"camera.fps_max": w}} for w in NO_SETTINGS),
+        {"settings": {"camera.fps_max": 1}, "dry_run": 1},
+        {"settings": {f"camera.k{number}": 1 for number in range(65)}},
+    ),
+    "unset": ({"keys": []}, {"keys": "camera.fps"}, {"keys": ["A.b"]}, {"restart": None}),
+    "get": ({"keys": []}, {"keys": ["camera"]}, {"keys": [1]}, {"dry_run": True}),
     "set-paused": ({}, {"paused": 1}, {"paused": "true"}, {"paused": None}),
     "quantize": (
         *({"frames": wrong} for wrong in (59, 2001, "300", True, 60.5)),

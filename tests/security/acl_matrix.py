@@ -33,7 +33,7 @@ LEAVES: Final = (
     "job/order-9",
     "reply/me",
 )
-COMMAND: Final = "command/pause"
+COMMANDS: Final = ("command/pause", "command/set", "command/restart")
 GROUPS: Final = {"gym": DEVICES, "upstairs": DEVICES[1:]}
 OUTSIDE: Final = ("edgepose", "elsewhere/light")
 DISCOVERY: Final = (*(f"homeassistant/sensor/{device}/fps/config" for device in DEVICES), "homeassistant/status")
@@ -46,9 +46,9 @@ Matrix = dict[str, dict[str, str]]
 def topics() -> Iterator[str]:
     """Every kind of topic."""
     for device in DEVICES:
-        yield from (f"edgepose/{device}/{leaf}" for leaf in (*LEAVES, COMMAND))
+        yield from (f"edgepose/{device}/{leaf}" for leaf in (*LEAVES, *COMMANDS))
     for group in GROUPS:
-        yield from (group_command(group, "pause"), group_reply(group, "me"))
+        yield from (group_command(group, "pause"), group_command(group, "set"), group_reply(group, "me"))
     yield from (f"edgepose/{person}/state" for person in PEOPLE)
     yield from (*OUTSIDE, *DISCOVERY)
 

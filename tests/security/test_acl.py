@@ -11,7 +11,7 @@ from controller.client.connection import Client
 from controller.errors import BrokerUnreachableError
 from tests.authority import context, make_authority, secure_lines, tls_lines
 from tests.broker import Broker
-from tests.security.acl_matrix import DEVICES, differences, measured, table
+from tests.security.acl_matrix import COMMANDS, DEVICES, differences, measured, table
 from tests.security.visitor import TurnedAwayError, Visitor
 
 A, B = DEVICES
@@ -42,7 +42,7 @@ def test_the_matrix_is_the_wanted_one(tmp_path: Path) -> None:
 def test_a_line_too_many_is_noticed(tmp_path: Path) -> None:
     """An access list that lets viewers command is told from the wanted one, on the topics of commands alone."""
     wrong = differences(measured(tmp_path, "", "user viewer", "topic write edgepose/+/command/+"))
-    assert wrong == [f"viewer on edgepose/{device}/command/pause: w, wanted -" for device in DEVICES]
+    assert wrong == [f"viewer on edgepose/{device}/{leaf}: w, wanted -" for device in DEVICES for leaf in COMMANDS]
 
 
 def test_nobody_is_who_the_certificate_does_not_say(authority: Path, broker: Broker) -> None:
