@@ -184,7 +184,7 @@ class Assembly:
         zones, people = self._zones, self._people
 
         def follow(poses: Poses, frame: Frame) -> Poses:
-            rows, columns = frame.image.shape[:2]
+            rows, columns = frame.size
             return people.update(zones.masked(poses, columns, rows), frame.scene_s)
 
         return follow
@@ -199,7 +199,7 @@ class Assembly:
         def publish(result: Result) -> None:
             outlet.keypoints(encode_keypoints(result, device_id))
             samples.offer(result)
-            rows, columns = result.frame.image.shape[:2]
+            rows, columns = result.frame.size
             sighting = zones.look(result.poses, columns, rows, result.frame.scene_s)
             if sighting.crossings or sighting.changed:
                 self._post(Seen(sighting, result.frame.captured_at))

@@ -285,5 +285,5 @@ def infer(engine: Network, decoder: Decoder, frame: Frame) -> Poses:
 
 def _decoded(decoder: Decoder, slot: Request, letterbox: Letterbox, frame: Frame) -> Poses:
     """Everybody, inside the picture: a network also guesses what lies beyond its border."""
-    rows, columns = frame.image.shape[:2]
+    rows, columns = frame.size
     return decoder.decode(slot.outputs, letterbox).within(columns, rows)

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.capture.frame import Frame, Image
+from agent.capture.frame import Frame, Picture
 from agent.capture.video import open_file
 from models.shelf.store import Store
 
 
-def as_frame(image: Image, seq: int = 0) -> Frame:
+def as_frame(picture: Picture, seq: int = 0) -> Frame:
     """Wrap a picture as a source would."""
-    return Frame(image, seq, datetime.now(UTC), 0.0, 0.0)
+    return Frame(picture, seq, datetime.now(UTC), 0.0, 0.0)
 
 
 def clip_frames(store: Store, numbers: Sequence[int]) -> list[Frame]:

@@ -118,7 +118,7 @@ class Clips:
         assert second is not None
         assert first.media_s is not None
         assert second.media_s is not None
-        height, width = first.image.shape[:2]
+        height, width = first.size
         fps = 1 / (second.media_s - first.media_s)
         frames = args.frames or max(RECORDED_MIN, round(args.seconds * fps))
         clip = Clip(name=name, frames=frames, width=width, height=height, fps=fps)

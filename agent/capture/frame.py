@@ -8,8 +8,17 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.capture.planes import Planes
+
 Image = NDArray[np.uint8]
 """uint8 (H, W, 3), BGR."""
+Picture = Image | Planes
+"""As it came: pixels, or what a decoder has before it makes pixels of it. Either has the ``shape`` of the pixels."""
+
+
+def image_of(picture: Picture) -> Image:
+    """The pixels of a picture."""
+    return picture.image() if isinstance(picture, Planes) else picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +35,8 @@ class Region:
 class Frame:
     """One picture. Whoever holds a frame owns its image: no source writes into it again."""
 
-    image: Image
-    """uint8 (H, W, 3) BGR, already rotated upright."""
+    picture: Picture
+    """Already rotated upright."""
     seq: int
     """Grows by one for each frame the source took; a gap is a dropped frame."""
     captured_at: datetime
@@ -42,9 +51,23 @@ class Frame:
     """Position in a file or folder that may be read faster or slower than it plays; it goes on growing in a loop."""
 
     @property
+    def image(self) -> Image:
+        """uint8 (H, W, 3) BGR, the same array every time; made when it is asked for first."""
+        return image_of(self.picture)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = self.picture.shape[:2]
+        return rows, columns
+
+    @property
     def area(self) -> Region:
         """Where to look: ``region``, or all of it."""
-        return self.region or Region(0, 0, self.image.shape[1], self.image.shape[0])
+        if self.region is not None:
+            return self.region
+        rows, columns = self.size
+        return Region(0, 0, columns, rows)
 
     def cut(self) -> Image:
         """The part of the image to look at, not copied."""

@@ -15,7 +15,7 @@ import urllib3
 from requests.auth import AuthBase, HTTPBasicAuth, HTTPDigestAuth
 
 from agent.capture import faults
-from agent.capture.frame import Image
+from agent.capture.frame import Picture
 from agent.capture.pixels import Stills
 from agent.capture.video import Opening, VideoReader, wants_hardware
 from agent.config.tree import Camera
@@ -185,7 +185,7 @@ class _JpegReader:
         self.position_s += now_s - self.arrived_s if self.arrived_s else 0.0
         self._data, self.arrived_s = data, now_s
 
-    def retrieve(self) -> Image | None:
+    def retrieve(self) -> Picture | None:
         """Decode the picture grabbed; None when it is damaged."""
         picture = self._stills.decode(self._data)
         self.damaged += picture is None

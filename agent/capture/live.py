@@ -9,7 +9,7 @@ from contextlib import closing
 import structlog
 
 from agent.capture.faults import LoginError
-from agent.capture.frame import CaptureCounts, EndOfSource, Frame, Image, Notify
+from agent.capture.frame import CaptureCounts, EndOfSource, Frame, Notify, Picture
 from agent.capture.picture import Framer, Stillness
 from agent.capture.presence import Presence
 from agent.capture.reader import Feed, Reader
@@ -205,7 +205,7 @@ class LiveSource:
             self._captured += 1
             self._slot.notify()
 
-    def _refuse_frozen(self, picture: Image, now_s: float) -> None:
+    def _refuse_frozen(self, picture: Picture, now_s: float) -> None:
         """Give up a frozen camera. Opened again it stays lost until its picture changes: one loss, not many."""
         still_s = self._stillness.observe(picture, now_s)
         if self._camera.frozen_after_s is not None and still_s >= self._camera.frozen_after_s:

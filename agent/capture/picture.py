@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from agent.capture.frame import Frame, Image, Region
+from agent.capture.frame import Frame, Picture, Region
+from agent.capture.planes import Planes
 from agent.config.tree import Camera, Roi
 
 _ROTATIONS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
@@ -40,20 +42,28 @@ class Framer:
         self._region: Region | None = None
         self.taken = 0
 
-    def frame(self, picture: Image, *, captured_s: float, started_s: float, media_s: float | None = None) -> Frame:
+    def frame(self, picture: Picture, *, captured_s: float, started_s: float, media_s: float | None = None) -> Frame:
         """Make the next frame of a picture that arrived at ``captured_s`` and was worked on since ``started_s``."""
-        image = picture if self._rotation is None else _rotated(picture, self._rotation)
-        height, width = image.shape[:2]
+        upright = picture if self._rotation is None else _rotated(picture, self._rotation)
+        height, width = upright.shape[:2]
         if self._size != (width, height):
             self._size, self._region = (width, height), region_of(self._roi, width, height)
         capture_ms = (time.perf_counter() - started_s) * 1e3
-        frame = Frame(image, self.taken, datetime.now(UTC), captured_s, capture_ms, self._region, media_s)
+        frame = Frame(upright, self.taken, datetime.now(UTC), captured_s, capture_ms, self._region, media_s)
         self.taken += 1
         return frame
 
 
-def _rotated(picture: Image, rotation: int) -> Image:
+def _rotated(picture: Picture, rotation: int) -> Picture:
+    if isinstance(picture, Planes):
+        return picture.turned(rotation)
     return np.asarray(cv2.rotate(picture, rotation), dtype=np.uint8)
+
+
+def _green(picture: Picture) -> NDArray[np.int16]:
+    if isinstance(picture, Planes):
+        return picture.green(_STILLNESS_STEP)
+    return picture[::_STILLNESS_STEP, ::_STILLNESS_STEP, 1].astype(np.int16)
 
 
 class Stillness:
@@ -73,9 +83,9 @@ class Stillness:
         self._seen_s = 0.0
         self._since_s: float | None = None
 
-    def observe(self, picture: Image, now_s: float) -> float:
+    def observe(self, picture: Picture, now_s: float) -> float:
         """Seconds for which the picture has stood still, 0 for one that lives."""
-        fine = picture[::_STILLNESS_STEP, ::_STILLNESS_STEP, 1].astype(np.int16)
+        fine = _green(picture)
         height, width = fine.shape
         coarse = np.asarray(cv2.resize(fine, (min(width, 32), min(height, 24)), interpolation=cv2.INTER_AREA), np.int16)
         if self._coarse.shape != coarse.shape or np.abs(coarse - self._coarse).max() > _MOVED_LEVELS:

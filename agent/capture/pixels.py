@@ -1,4 +1,4 @@
-"""From what a decoder gives to a picture: upright, BGR, square pixels, one moment."""
+"""From what a decoder gives to a picture: upright, square pixels, one moment."""
 
 import os
 from fractions import Fraction
@@ -11,7 +11,8 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from agent.capture.frame import Image
+from agent.capture.frame import Image, Picture
+from agent.capture.planes import Planes
 
 _FULL_RANGE: Final = 2  # AVCOL_RANGE_JPEG
 _TURNS: Final = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
@@ -19,15 +20,42 @@ _ASPECT_MAX: Final = 8
 _JPEG: Final = b"\xff\xd8"
 ONLY_WHOLE: Final = {"err_detect": "explode"}
 """For a decoder: else the rest of a picture cut short is whatever was in the buffer before."""
-
 # What full range is in limited range, for luma and for chroma: OpenCV converts planes of limited range alone.
 _LUMA: Final = np.round(16 + np.arange(256) * 219 / 255).astype(np.uint8)
 _CHROMA: Final = np.round(128 + (np.arange(256) - 128) * 224 / 255).astype(np.uint8)
-
+_BY_OPENCV: Final = frozenset({"yuv420p", "yuvj420p", "nv12"})
+_BY_FFMPEG: Final = frozenset({"yuv422p", "yuvj422p", "yuv444p", "yuvj444p"})
+_BT601: Final = frozenset({2, 5, 6})
+"""Of AVColorSpace: what names none, and the two that are BT.601."""
 
 # A damaged picture is counted and told; OpenCV would print it past the log. What the user set stays.
 if "OPENCV_LOG_LEVEL" not in os.environ:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_FATAL)
+
+
+def picture(frame: VideoFrame, aspect: Fraction | None) -> Picture:
+    """The picture of a decoded frame: its planes where they can be taken as they are, else :func:`bgr`."""
+    plain = not frame.interlaced_frame and aspect in (None, 0, 1) and not round(frame.rotation) % 360
+    name = frame.format.name
+    # FFmpeg converts these by the colours the stream names.
+    known = name in _BY_OPENCV or (name in _BY_FFMPEG and frame.colorspace in _BT601)
+    if not plain or not known:
+        return bgr(frame, aspect)
+    planes = tuple(_plane(frame, index) for index in range(len(frame.planes)))
+    chroma = planes[1:]
+    if name == "nv12":  # of hardware, which has but few frames
+        planes = tuple(plane.copy() for plane in planes)
+        chroma = (planes[1].reshape(planes[1].shape[0], -1, 2),)
+    full_range = name.startswith("yuvj") or frame.color_range == _FULL_RANGE
+    return Planes(planes[0], chroma, full_range=full_range, convert=lambda: bgr(frame, None))
+
+
+def _plane(frame: VideoFrame, index: int) -> Image:
+    """(h, w) of a plane, memory of the frame: FFmpeg gives it to no other while this one is held."""
+    plane = frame.planes[index]
+    lines = np.frombuffer(memoryview(plane), np.uint8)[: plane.height * plane.line_size]
+    width = plane.width * (2 if frame.format.name == "nv12" and index else 1)
+    return _image(lines.reshape(plane.height, plane.line_size)[:, :width])
 
 
 def bgr(frame: VideoFrame, aspect: Fraction | None) -> Image:
@@ -50,7 +78,7 @@ def bgr(frame: VideoFrame, aspect: Fraction | None) -> Image:
 def _colours(frame: VideoFrame) -> Image:
     """OpenCV converts the two usual layouts in a fraction of FFmpeg's time; FFmpeg knows all others."""
     name = frame.format.name
-    if name not in ("yuv420p", "yuvj420p", "nv12") or frame.width % 2 or frame.height % 2:
+    if name not in _BY_OPENCV or frame.width % 2 or frame.height % 2:
         return np.asarray(frame.to_ndarray(format="bgr24"), dtype=np.uint8)
     planes = np.asarray(frame.to_ndarray(), dtype=np.uint8)
     if name == "yuvj420p" or frame.color_range == _FULL_RANGE:
@@ -70,8 +98,8 @@ class Stills:
     def __init__(self) -> None:
         self._decoder = _jpeg_decoder()
 
-    def decode(self, data: bytes) -> Image | None:
-        """Return uint8 (H, W, 3) BGR, turned as its EXIF data say; None when it cannot be decoded whole."""
+    def decode(self, data: bytes) -> Picture | None:
+        """Return the picture, turned as its EXIF data say; None when it cannot be decoded whole."""
         if not data:  # to a decoder the end of all pictures
             return None
         if not data.startswith(_JPEG):
@@ -81,16 +109,16 @@ class Stills:
         except av.error.FFmpegError:
             self._decoder = _jpeg_decoder()
             return None
-        return bgr(frames[0], self._decoder.sample_aspect_ratio) if frames and not frames[0].is_corrupt else None
+        return picture(frames[0], self._decoder.sample_aspect_ratio) if frames and not frames[0].is_corrupt else None
 
 
 def _other(data: bytes) -> Image | None:
     """Decode PNG, WebP, BMP or what else OpenCV knows by its first bytes."""
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:  # more pixels than OpenCV will decode
         return None
-    return None if picture is None else _image(picture)
+    return None if decoded is None else _image(decoded)
 
 
 def _jpeg_decoder() -> VideoCodecContext:

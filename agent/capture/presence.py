@@ -6,7 +6,7 @@ from typing import Literal
 
 import structlog
 
-from agent.capture.frame import CaptureCode, CaptureEvent, Image, Notify
+from agent.capture.frame import CaptureCode, CaptureEvent, Notify, Picture
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ class Presence:
         self._software_told = False
         self._damage_told_s = -math.inf
 
-    def flowing(self, picture: Image, now_s: float) -> None:
+    def flowing(self, picture: Picture, now_s: float) -> None:
         """Take note of a picture: the source is open, or back."""
         self._last_frame_s = now_s
         height, width = picture.shape[:2]

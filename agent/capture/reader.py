@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import structlog
 
-from agent.capture.frame import Image
+from agent.capture.frame import Picture
 from agent.capture.video import open_file
 from agent.errors import CaptureError
 
@@ -45,8 +45,8 @@ class Reader(Protocol):
         Raises :class:`CaptureError` with the cause where one is known.
         """
 
-    def retrieve(self) -> Image | None:
-        """Decode the picture grabbed into a new array; None when this one cannot be decoded."""
+    def retrieve(self) -> Picture | None:
+        """The picture grabbed, which nobody writes into again; None when this one cannot be decoded."""
 
     def close(self) -> None:
         """Release the handle."""
@@ -88,7 +88,7 @@ class FolderReader:
         self._taken += 1
         return True
 
-    def retrieve(self) -> Image | None:
+    def retrieve(self) -> Picture | None:
         """Decode the file."""
         picture = _image_of(self._path)
         if picture is None:
@@ -101,7 +101,7 @@ class FolderReader:
         self._paths = iter(())
 
 
-def _image_of(path: Path) -> Image | None:
+def _image_of(path: Path) -> Picture | None:
     if path.suffix.lower() in DECODED_SUFFIXES:
         try:
             reader = open_file(path)
@@ -162,7 +162,7 @@ class LoopingReader:
         self.software_because = self._reader.software_because
         return more
 
-    def retrieve(self) -> Image | None:
+    def retrieve(self) -> Picture | None:
         """Decode the picture grabbed."""
         return self._reader.retrieve()
 

@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from agent.capture import faults, pixels
-from agent.capture.frame import Image
+from agent.capture.frame import Picture
 from agent.capture.timing import FIRST_PICTURE_S
 from agent.capture.units import AccessUnit, AccessUnits
 from agent.errors import CaptureError
@@ -135,10 +135,10 @@ class VideoReader:
         self.position_s += self._step_s()
         return True
 
-    def retrieve(self) -> Image | None:
-        """Convert the picture grabbed to upright BGR with square pixels."""
+    def retrieve(self) -> Picture | None:
+        """The picture grabbed, upright and with square pixels."""
         assert self._frame is not None
-        return pixels.bgr(self._frame, self._decoder.sample_aspect_ratio or self._stream.sample_aspect_ratio)
+        return pixels.picture(self._frame, self._decoder.sample_aspect_ratio or self._stream.sample_aspect_ratio)
 
     def close(self) -> None:
         """Release camera, connection or file."""

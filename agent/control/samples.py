@@ -45,7 +45,7 @@ class Samples:
         small = shrunk(result.frame)
         _done, jpeg = cv2.imencode(".jpg", small.image, QUALITY)
         with self._lock:
-            self._kept.append((replace(small, image=NOTHING), np.asarray(jpeg, np.uint8)))
+            self._kept.append((replace(small, picture=NOTHING), np.asarray(jpeg, np.uint8)))
 
     def frames(self) -> tuple[Frame, ...]:
         """Frames with people, or the last one when nobody has been seen yet; none before the first result."""
@@ -55,13 +55,13 @@ class Samples:
         if not kept:
             return (shrunk(latest.frame),) if latest is not None else ()
         return tuple(
-            replace(frame, image=np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)) for frame, jpeg in kept
+            replace(frame, picture=np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)) for frame, jpeg in kept
         )
 
 
 def shrunk(frame: Frame) -> Frame:
     """What the network looks at of a frame, at most LONG_SIDE_MAX pixels long."""
-    return replace(frame, image=shrunk_image(frame.cut()), region=None)
+    return replace(frame, picture=shrunk_image(frame.cut()), region=None)
 
 
 def shrunk_image(image: Image) -> Image:

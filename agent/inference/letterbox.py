@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.capture.frame import Frame, Image
+from agent.capture.planes import Planes
 
 Floats = NDArray[np.float32]
 
@@ -58,9 +59,14 @@ class Letterbox:
 
 def prepare(frame: Frame, out: Image) -> Letterbox:
     """Write the frame's region of interest, letterboxed, into ``out``: uint8 (H, W, 3) BGR, the input of a request."""
-    area, picture = frame.area, frame.cut()
-    box = Letterbox.fit((area.x, area.y, area.width, area.height), (out.shape[0], out.shape[1]))
-    cv2.resize(picture, (box.width, box.height), dst=out[: box.height, : box.width], interpolation=cv2.INTER_LINEAR)
+    area, picture = frame.area, frame.picture
+    region = (area.x, area.y, area.width, area.height)
+    box = Letterbox.fit(region, (out.shape[0], out.shape[1]))
+    inside = out[: box.height, : box.width]
+    if isinstance(picture, Planes):
+        picture.fit(region, inside)
+    else:
+        cv2.resize(frame.cut(), (box.width, box.height), dst=inside, interpolation=cv2.INTER_LINEAR)
     out[box.height :] = PADDING
     out[: box.height, box.width :] = PADDING
     return box

@@ -193,6 +193,8 @@ class Pair:
 
     def look(self, frame: Frame, boxes: Floats) -> Floats:
         """The joints (N, J, 3) of whoever is in each of (N, 4) boxes, in pixels of the frame. Raises EngineError."""
+        if not len(boxes):
+            return np.empty((0, self._joints, 3), np.float32)
         area, picture = frame.area, frame.cut()
         corner = np.array((area.x, area.y), np.float32)
         shift = np.array((area.x, area.y, 0, 0), np.float32)

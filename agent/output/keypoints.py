@@ -47,7 +47,7 @@ def encode_keypoints(result: Result, device_id: str) -> bytes:
     :class:`agent.wire.messages.Keypoints`.
     """
     frame, poses = result.frame, result.poses.certain()
-    rows, columns = frame.image.shape[:2]
+    rows, columns = frame.size
     joints = _rounded(poses.keypoints, KEYPOINT_STEPS).reshape(len(poses), 51).tolist()
     boxes = _rounded(poses.boxes, np.array(10.0)).tolist()
     scores = _rounded(poses.scores, np.array(1000.0)).tolist()

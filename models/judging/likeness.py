@@ -38,7 +38,7 @@ def as_input(frame: Frame, card: NetworkCard, size: InputSize) -> Frame:
     """
     image = np.empty((*input_size(size, card, frame), 3), np.uint8)
     prepare(frame, image)
-    return replace(frame, image=image, region=None)
+    return replace(frame, picture=image, region=None)
 
 
 class Finder:

@@ -13,6 +13,7 @@ from typing import Final
 
 import cv2
 
+from agent.capture.frame import image_of
 from agent.capture.video import open_file
 from models.shelf.store import Store, models_dir
 from tests.cameras.clips import run
@@ -25,10 +26,11 @@ CLIPS: Final = {
 
 
 def ours(path: Path) -> int:
-    """Read a file through PyAV; the number of frames."""
+    """Read a file through PyAV to BGR; the number of frames."""
     reader, frames = open_file(path), 0
     while reader.grab():
-        reader.retrieve()
+        if (picture := reader.retrieve()) is not None:
+            image_of(picture)
         frames += 1
     reader.close()
     return frames

@@ -36,6 +36,7 @@ CHILD: Final = """
 import json, sys
 import numpy as np
 from pathlib import Path
+from agent.capture.frame import image_of
 from agent.capture.pixels import Stills
 from agent.capture.video import open_file
 from agent.errors import CaptureError
@@ -53,7 +54,7 @@ for line in sys.stdin:
         for image in found:
             if image is not None:
                 pictures += 1
-                wrong += all(np.isin(image, value).mean() > 0.2 for value in POISON[:1])
+                wrong += all(np.isin(image_of(image), value).mean() > 0.2 for value in POISON[:1])
     except CaptureError:
         pass
     print(json.dumps({"path": str(path), "pictures": pictures, "wrong": wrong}), flush=True)

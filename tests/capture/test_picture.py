@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.capture import Image, Region
+from agent.capture.frame import image_of
 from agent.capture.picture import Framer, Stillness, region_of
-from agent.capture.pixels import Stills, bgr
+from agent.capture.pixels import Stills, picture
 from agent.config.tree import Camera, Roi
 from models.shelf.store import Store
 from tests.footage import clip_frames
@@ -102,13 +103,13 @@ def stood_still_s(pictures: list[Image], codec: str) -> float:
     assert isinstance(decoder, VideoCodecContext)
     frames = (frame for packet in encoded(encoder, pictures) for frame in decoder.decode(packet))
     for number, frame in enumerate((*frames, *decoder.decode(None))):
-        still_s = stillness.observe(bgr(frame, None), number / FPS)
+        still_s = stillness.observe(picture(frame, None), number / FPS)
     return still_s
 
 
 def encoded(encoder: VideoCodecContext, pictures: list[Image]) -> Iterator[Packet]:  # type: ignore[type-arg]
-    for number, picture in enumerate(pictures):
-        frame = VideoFrame.from_ndarray(picture, format="bgr24").reformat(format=encoder.pix_fmt)
+    for number, image in enumerate(pictures):
+        frame = VideoFrame.from_ndarray(image, format="bgr24").reformat(format=encoder.pix_fmt)
         frame.pts, frame.pict_type = number, PictureType.NONE
         yield from encoder.encode(frame)
     yield from encoder.encode(None)
@@ -152,7 +153,7 @@ def test_a_jpeg_is_upright(orientation: int) -> None:
     assert expected is not None
     assert found is not None
     assert found.shape == expected.shape
-    assert np.abs(found.astype(int) - expected).mean() < 3
+    assert np.abs(image_of(found).astype(int) - expected).mean() < 3
 
 
 def test_a_jpeg_cut_short_is_none() -> None:
@@ -163,4 +164,4 @@ def test_a_jpeg_cut_short_is_none() -> None:
     assert jpegs.decode(b"") is None
     whole = jpegs.decode(jpeg)
     assert whole is not None
-    assert abs(int(whole.mean()) - 90) <= 2
+    assert abs(int(image_of(whole).mean()) - 90) <= 2
