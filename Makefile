@@ -110,6 +110,11 @@ house: $(STAMP)  ## The picture of who imports whom, in docs/architecture.md
 bench: $(STAMP)  ## Speed, as ratios measured alternately in one run
 	$(BIN)/python -m tests.benchmarks.bench
 
+.PHONY: flame
+flame: $(STAMP)  ## Where the processor time of a frame goes: a table, and a flame graph in flame.svg; ARGS go to it
+	$(BIN)/models fetch movenet-multipose vtest
+	$(BIN)/python -m tests.benchmarks.flame $(ARGS)
+
 bench-decode: $(STAMP)  ## Time from a network's output to poses, by network and people
 	$(BIN)/python -m tests.benchmarks.bench_decode
 

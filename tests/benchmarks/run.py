@@ -9,7 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from agent.benchmark.limit import raw_throughput
 from agent.capture import open_source
+from agent.capture.video import open_file
 from agent.config.tree import Camera, Mqtt
 from agent.inference.engine import Engine
 from agent.link import Link
@@ -28,13 +30,56 @@ class Run:
     """Figures of one run."""
 
     fps: float
+    cpu_ms: float
+    """Processor time of the whole process a frame; the broker is another."""
+    own_cpu_ms: float
+    """Of that, what the application's threads take: all but OpenVINO's, which infer."""
     persons_mean: float
     stages_ms: dict[str, float]
 
 
-def _timings(engine: Engine, camera: Camera, port: int, seconds: float) -> list[Timing]:
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """Inference alone."""
+
+    fps: float
+    cpu_ms: float
+    """Processor time of the whole process an inference."""
+
+
+def raw_leg(engine: Engine, seconds: float) -> Leg:
+    """What :func:`raw_throughput` measures, and what it costs."""
+    began, before_s = time.perf_counter(), time.process_time()
+    fps = raw_throughput(engine, seconds)
+    return Leg(fps, (time.process_time() - before_s) / (fps * (time.perf_counter() - began)) * 1e3)
+
+
+def decoder_ms(clip: Path) -> float:
+    """Processor time a frame of FFmpeg alone: reading the file and decoding it."""
+    reader, frames, before_s = open_file(clip), 0, time.process_time()
+    while reader.grab():
+        frames += 1
+    reader.close()
+    return (time.process_time() - before_s) / frames * 1e3
+
+
+def _costs_s() -> tuple[float, float]:
+    """Processor time so far: of the process, and of the threads that Python started."""
+    clocks = [time.pthread_getcpuclockid(thread.ident) for thread in threading.enumerate() if thread.ident]
+    return time.process_time(), sum(time.clock_gettime(clock) for clock in clocks)
+
+
+def _timings(engine: Engine, camera: Camera, port: int, seconds: float) -> tuple[list[Timing], tuple[float, float]]:
+    """Everything of each frame, and milliseconds a frame of the process and of its own threads."""
     cv2.setNumThreads(1)
     timings: list[Timing] = []
+    costs: list[tuple[float, float]] = []
+
+    def keep(timing: Timing) -> None:
+        timings.append(timing)
+        if len(timings) == 1:
+            costs.append(_costs_s())
+
     ended = threading.Event()
     failures: list[BaseException] = []
 
@@ -58,28 +103,33 @@ def _timings(engine: Engine, camera: Camera, port: int, seconds: float) -> list[
             source,
             lane,
             publish=lambda result: link.keypoints(encode_keypoints(result, "bench")),
-            timed=timings.append,
+            timed=keep,
             on_end=on_end,
         )
         pipeline.start()
         ended.wait(seconds)
+        frames = len(timings) - 1
+        costs.append(_costs_s())
         pipeline.stop()
         assert ended.wait(10), "the pipeline did not stop"
     if failures:
         raise failures[0]
-    return timings
+    (process_s, own_s), (process_end_s, own_end_s) = costs
+    return timings, ((process_end_s - process_s) / frames * 1e3, (own_end_s - own_s) / frames * 1e3)
 
 
 def pipeline_run(engine: Engine, clip: Path, port: int, seconds: float) -> Run:
     """The looped clip as fast as it can be processed, no frame lost."""
     camera = Camera(source=str(clip), pace="fast", loop=True, lossless=True)
     began = time.perf_counter()
-    timings = _timings(engine, camera, port, seconds)
+    timings, (cpu_ms, own_cpu_ms) = _timings(engine, camera, port, seconds)
     # From the first result on: opening the file and connecting are not the pipeline.
     span = timings[-1].finished_s - timings[0].finished_s
     assert timings[-1].finished_s > began
     return Run(
         fps=(len(timings) - 1) / span,
+        cpu_ms=cpu_ms,
+        own_cpu_ms=own_cpu_ms,
         persons_mean=float(np.mean([timing.persons for timing in timings])),
         stages_ms={stage: float(np.mean([getattr(timing, f"{stage}_ms") for timing in timings])) for stage in STAGES},
     )
@@ -87,5 +137,5 @@ def pipeline_run(engine: Engine, clip: Path, port: int, seconds: float) -> Run:
 
 def age_overhead_ms(engine: Engine, clip: Path, port: int, seconds: float) -> float:
     """p95 of capture-to-publish age minus inference, with the clip as a 10 fps camera."""
-    timings = _timings(engine, Camera(source=str(clip), pace="native", loop=True), port, seconds)
+    timings, _costs = _timings(engine, Camera(source=str(clip), pace="native", loop=True), port, seconds)
     return float(np.percentile([timing.age_ms - timing.infer_ms for timing in timings], 95))

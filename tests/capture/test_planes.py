@@ -1,12 +1,15 @@
 """Promises of pictures that stay planes: what a network sees of them is what it sees of their BGR."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
 
 from agent.capture.frame import Frame, Image, Picture
 from agent.capture.picture import Framer, Stillness
@@ -51,7 +54,7 @@ def seen(frame: Frame) -> Image:
     return out
 
 
-def apart(left: Image, right: Image) -> float:
+def apart(left: NDArray[Any], right: NDArray[Any]) -> float:
     """Grey levels in the mean."""
     return float(np.abs(left.astype(int) - right).mean())
 
@@ -109,7 +112,7 @@ def _bt709(frame: VideoFrame) -> Picture:
 @pytest.mark.parametrize(
     "special",
     [
-        lambda frame: picture(frame, 2),
+        lambda frame: picture(frame, Fraction(2)),
         lambda frame: picture(frame.reformat(format="yuv420p10le"), None),
         lambda frame: picture(frame.reformat(format="gray"), None),
         _bt709,
