@@ -26,7 +26,7 @@ COMMANDS: Final = {
     places=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="edgepose agent")
+@click.version_option(__version__, message="edgepose %(version)s")
 def agent() -> None:
     """Find every person's pose in a camera's picture and publish it over MQTT.
 

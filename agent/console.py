@@ -3,14 +3,12 @@
 A known fault is one line and its cure, never a traceback.
 """
 
-import io
 import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -19,6 +17,7 @@ import click
 from agent.errors import EdgeposeError
 from agent.extras import missing
 from agent.redact import redact
+from agent.stdout import CURE, full, show_what_it_can
 
 OWN_PACKAGES: Final = frozenset({"agent", "configs", "controller", "models"})
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
@@ -33,12 +32,10 @@ CONFIG_OPTION = click.option(
 
 def run(command: click.Command) -> int:
     """Run a click command; the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal without UTF-8 shows a question mark
-            with suppress(OSError):  # another file stands there since Python began
-                stream.reconfigure(errors="replace")
+    show_what_it_can()
     try:
         code = command(standalone_mode=False)
+        sys.stdout.flush()
     except SystemExit as end:
         code = end.code
     except click.Abort:
@@ -48,6 +45,9 @@ def run(command: click.Command) -> int:
         return error.exit_code
     except EdgeposeError as error:
         return _failed(str(error), error.hint)
+    except OSError as error:
+        told = full(error)
+        return _crashed() if told is None else _failed(told, CURE)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in OWN_PACKAGES:
@@ -65,9 +65,9 @@ def _crashed() -> int:
 
 
 def _failed(message: str, hint: str) -> int:
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"Error: {message}", err=True)
     if hint:
-        click.echo(f"hint: {hint}", err=True)
+        click.echo(f"Hint: {hint}", err=True)
     return 1
 
 

@@ -1,14 +1,15 @@
 """The command line. Each command stands in :mod:`controller.commands` and is imported when it is asked for."""
 
 import sys
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
 from agent.lazy import LazyGroup, Place
+from agent.stdout import CURE, full, show_what_it_can
 from controller.commands.options import connection
 from controller.errors import ControllerError
-from controller.terminal.surroundings import print_what_it_can, tell_error
+from controller.terminal.surroundings import tell_error
 
 EPILOG: Final = """
 \b
@@ -132,7 +133,7 @@ COMMANDS: Final = {
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @connection(environment=True)
-@click.version_option(package_name="edgepose", message="%(version)s")
+@click.version_option(package_name="edgepose", message="edgepose %(version)s")
 def cli() -> None:
     """See what the edgepose agents on a broker are doing, and change it while they run."""
 
@@ -140,7 +141,17 @@ def cli() -> None:
 def main() -> None:
     """Run `controller`."""
     as_json = "--json" in sys.argv[1:]
-    print_what_it_can()
+    show_what_it_can()
+    try:
+        _run(as_json=as_json)
+    except OSError as error:
+        if (told := full(error)) is None:
+            raise
+        tell_error(told, hint=CURE, as_json=as_json)
+        sys.exit(1)
+
+
+def _run(*, as_json: bool) -> NoReturn:
     try:
         if not as_json:
             cli()
@@ -154,4 +165,6 @@ def main() -> None:
     except click.ClickException as error:
         tell_error(error.format_message(), code=error.exit_code, as_json=as_json)
         sys.exit(error.exit_code)
+    finally:
+        sys.stdout.flush()
     sys.exit(code if isinstance(code, int) else 0)

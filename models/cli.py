@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from agent import console
+from agent import __version__, console
 from agent.lazy import LazyGroup, Place
 
 COMMANDS: Final = {
@@ -24,6 +24,7 @@ COMMANDS: Final = {
     places=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+@click.version_option(__version__, message="edgepose %(version)s")
 def cli() -> None:
     """Fetch networks and sample clips, look into them, and measure them.
 

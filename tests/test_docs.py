@@ -1,11 +1,14 @@
 """The documentation is true: commands exist and run, topics, keys and links lead somewhere, examples are messages."""
 
+import ast
+import fnmatch
 import json
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +22,14 @@ from agent.cli import agent
 from agent.config.file import load
 from agent.config.tree import Config
 from agent.control.machine import diagram
+from agent.errors import ModelError
 from agent.wire import messages
 from agent.wire.topics import Topics
 from controller.cli import cli as controller
+from controller.commands import change
 from models.cli import cli as models
 from models.shelf import catalogue
+from models.shelf.store import Store, models_dir
 from tests.fault.rows import ROWS
 
 ROOT = Path(__file__).parents[1]
@@ -108,6 +114,54 @@ def test_the_readme_has_every_command() -> None:
     """No command of the three programs is left out of the README."""
     listed = {(words[0], words[1]) for page, words in commands(*PROGRAMS) if page.name == "README.md"}
     assert {(program, name) for program, known in COMMANDS.items() for name in known} - listed == set()
+
+
+def texts_of(source: Path) -> Iterator[str]:
+    """Every text of a source file that is no docstring; what an f-string puts in is an X."""
+    tree = ast.parse(text_of(source))
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else " X " for part in node.values)
+        elif (
+            isinstance(node, ast.Constant) and isinstance(node.value, str) and not {id(node)} & (documentation | parts)
+        ):
+            yield node.value
+
+
+def told_commands() -> Iterator[tuple[str, list[str]]]:
+    """Every command that a program tells somebody to type: between backticks, or at the beginning of a text."""
+    for source in sorted(path for program in PROGRAMS for path in (ROOT / program).rglob("*.py")):
+        for text in texts_of(source):
+            for mark, line in re.findall(r"(`|^)((?:agent|controller|models) [a-z][^`;,]*)", text):
+                words = _words(line)
+                # Without a mark it may be a sentence about the program.
+                if len(words) > 1 and (mark or words[1] in COMMANDS[words[0]]):
+                    yield f"{source.relative_to(ROOT)}: {line}", words
+
+
+@pytest.mark.parametrize("words", [pytest.param(words, id=where) for where, words in told_commands()])
+def test_every_command_that_a_hint_tells_exists(words: list[str]) -> None:
+    """What an error, a hint or a help text tells to type is a command with those options."""
+    known = COMMANDS[words[0]]
+    assert words[1] in known, f"{words[0]} has no command {words[1]}"
+    options = {word.partition("=")[0] for word in words[2:] if re.match(r"--?[a-z]", word)}
+    assert options <= names_of(known[words[1]]) | names_of(PROGRAMS[words[0]])
+
+
+def test_every_name_of_an_operation_is_one() -> None:
+    """What a page or a help text gives as the glob of a rule matches something in the default network."""
+    store = Store(models_dir())
+    try:
+        xml = store.variant("movenet-multipose", "FP32")
+    except ModelError as missing:
+        pytest.skip(str(missing))
+    names = [layer.get("name", "") for layer in ET.parse(xml).getroot().iter("layer")]
+    texts = [*map(text_of, PAGES), change.RULES_HELP]
+    globs = {glob for text in texts for glob in re.findall(r"name='([^']+)'", text)}
+    assert globs
+    assert {glob for glob in globs if not fnmatch.filter(names, glob)} == set()
 
 
 @pytest.mark.parametrize("words", RUN, ids=shlex.join)

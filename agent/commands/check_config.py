@@ -21,7 +21,7 @@ def check_config(file: Path, *, engine: bool) -> None:
     require_known(config, str(file))
     click.echo(f"{file}: good")
     if (told := made_up(config.device_id)) is not None:
-        click.echo(f"warning: {told}; set one that people know", err=True)
+        click.echo(f"Warning: {told}; set one that people know", err=True)
     if engine:
         from agent.doctor.proof import prove_engine  # noqa: PLC0415 - OpenVINO, which a look at the file needs not
 

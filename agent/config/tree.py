@@ -16,6 +16,7 @@ from platformdirs import PlatformDirs
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from agent.config.types import (
+    AnyCase,
     Count,
     DeviceId,
     EmptyIsNone,
@@ -23,6 +24,7 @@ from agent.config.types import (
     FourCc,
     FramesPerSecond,
     Host,
+    HostAddress,
     InputPixels,
     NewFile,
     Password,
@@ -235,7 +237,7 @@ class Inference(Table):
     """Where and how the network runs."""
 
     device: str = Field(default="AUTO", min_length=1)
-    precision: Precision = "FP32"
+    precision: Annotated[Precision, AnyCase] = "FP32"
     hint: Literal["latency", "throughput"] = "latency"
     streams: Annotated[Count | None, ZeroIsNone] = None
     requests: Annotated[Count | None, ZeroIsNone] = None
@@ -304,7 +306,9 @@ class Prometheus(Table):
     """The same summary for Prometheus to scrape."""
 
     enabled: bool = False
-    address: str = Field(default="127.0.0.1", pattern=r"^[^\s/]+$", description="an address of this box, without port")
+    address: HostAddress = Field(
+        default="127.0.0.1", pattern=r"^[^\s/]+$", description="an address of this box, without port"
+    )
     port: int = Field(default=9464, ge=1, le=65535)
 
 

@@ -20,6 +20,10 @@ Pixels = Annotated[int, Field(ge=16, le=16384)]
 InputPixels = Annotated[int, Field(ge=32, le=4096)]
 
 
+def _in_capitals(given: object) -> object:
+    return given.upper() if isinstance(given, str) else given
+
+
 def _zero_is_none(given: object) -> object:
     return None if type(given) in {int, float} and given == 0 else given
 
@@ -63,6 +67,8 @@ def _password(secret: SecretStr) -> SecretStr:
 
 # TOML has no null: zero leaves a number unset, an empty text leaves a text or path unset.
 ZeroIsNone = BeforeValidator(_zero_is_none)
+AnyCase = BeforeValidator(_in_capitals)
+"""Written in any case, as device strings are; kept in capitals."""
 EmptyIsNone = empty_is(lambda: None)
 DeviceId = Annotated[
     str,
@@ -76,6 +82,8 @@ Host = Annotated[str, AfterValidator(_held_to(fault_of_host)), AfterValidator(pl
 TopicPrefix = Annotated[str, Field(min_length=1), AfterValidator(_held_to(fault_of_prefix))]
 Username = Annotated[str, AfterValidator(_held_to(fault_of_text))]
 Password = Annotated[SecretStr, AfterValidator(_password)]
+HostAddress = Annotated[str, AfterValidator(plain_host)]
+"""Of this box; an IPv6 address with its brackets or without."""
 NewFile = Annotated[Path, AfterValidator(_in_existing_folder)]
 ReplyFilter = Annotated[
     str,

@@ -25,6 +25,7 @@ from agent.link import Link, LinkStats
 from agent.observe.telemetry import Telemetry
 from agent.output.messages import Standing
 from agent.wire.messages import CameraStatus, Metrics, Status
+from agent.wire.strings import place
 
 log = structlog.get_logger()
 
@@ -244,13 +245,13 @@ class Exporter:
         if settings is not None and settings.enabled:
             registry = CollectorRegistry(auto_describe=False)
             registry.register(self._figures)
-            place = f"{settings.address}:{settings.port}"
+            at = place(settings.address, settings.port)
             try:
                 self._server, _thread = start_http_server(settings.port, settings.address, registry)
             except OSError as error:
-                log.warning("prometheus.failed", address=place, cause=error.strerror or str(error))
+                log.warning("prometheus.failed", address=at, cause=error.strerror or str(error))
             else:
-                log.info("prometheus.listening", address=place)
+                log.info("prometheus.listening", address=at)
         return self
 
     def __exit__(self, *_: object) -> None:

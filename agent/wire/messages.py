@@ -211,14 +211,14 @@ class State(Message):
 
 
 class FrameSize(Part):
-    """Pixels of the original frame."""
+    """Pixels of the frame as it was taken, turned upright."""
 
     width: int
     height: int
 
 
 class Person(Part):
-    """One person: pixels of the original frame, COCO-17 joints flat as x, y, score."""
+    """One person: pixels of the frame, turned upright, COCO-17 joints flat as x, y, score."""
 
     id: int
     score: float

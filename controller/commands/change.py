@@ -127,7 +127,7 @@ RULES_HELP: Final = """
 Rules, each KEY=VALUE:DEVICE. The key ends at the first '=', the device begins
 after the last ':'.
   type=Convolution:GPU    operations of a type
-  name='*/heads/*':CPU    operations whose name matches the glob
+  name='Convolution_10*':CPU   operations whose name matches the glob
   first=0.6:GPU           the first 60 % of the operations, as they run
   heaviest=10:GPU         the ten operations that take longest when measured
 

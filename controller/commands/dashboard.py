@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from agent.wire.strings import place
 from controller.commands.access import address_of, signing_key
 from controller.commands.options import FILE, Given, connection
 from controller.errors import ControllerError, UsageError
@@ -47,9 +48,8 @@ def dashboard(given: Given, listen: str, token_file: Path | None, *, read_only: 
     _require_free(host, port)
     from controller.dashboard import server  # noqa: PLC0415 - it needs an extra, and is to say so itself
 
-    shown = f"[{host}]" if ":" in host else host
     with server.Hub(address_of(given), prefix=given.prefix, timeout_s=given.timeout_s, key=signing_key(given)) as hub:
-        told = f"http://{shown}:{port}/" + (" (with the token)" if token else "")
+        told = f"http://{place(host, port)}/" + (" (with the token)" if token else "")
         server.serve(hub, server.Listening(host, port, token, read_only), lambda: click.echo(told))
 
 
@@ -93,4 +93,4 @@ def _require_free(host: str, port: int) -> None:
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             hint = f"another --listen, such as 127.0.0.1:{port + 1}" if taken else "give an address of this machine"
-            raise ControllerError(f"{host}:{port}: {error.strerror}", hint=hint) from error
+            raise ControllerError(f"{place(host, port)}: {error.strerror}", hint=hint) from error

@@ -1,9 +1,6 @@
 """What every command does with its surroundings: standard output and error."""
 
-import io
 import json
-import sys
-from contextlib import suppress
 from typing import Any, Final
 
 import click
@@ -26,14 +23,6 @@ def complain(line: str) -> None:
 def print_json(value: Any, indent: int | None = 2) -> None:  # noqa: ANN401 - JSON
     """Print the result."""
     click.echo(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
-
-
-def print_what_it_can() -> None:
-    """Have a terminal without UTF-8 show a question mark for what it has no letter for."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            with suppress(OSError):  # another file stands there since Python began
-                stream.reconfigure(errors="replace")
 
 
 def print_devices(devices: list[dict[str, Any]]) -> None:

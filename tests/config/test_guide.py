@@ -38,5 +38,5 @@ def test_faults_read_as_the_guide_shows_them(tmp_path: Path, monkeypatch: pytest
     Path("box.toml").write_text('[camera]\npace = "natve"\n[mqtt]\nprt = 1883\n', encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
         load(Path("box.toml"), environ={"EDGEPOSE_MQTTT__HOST": "broker.lan"})
-    (shown,) = re.findall(r"^error: (.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    (shown,) = re.findall(r"^Error: (.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
     assert shown.splitlines() == str(caught.value).splitlines()

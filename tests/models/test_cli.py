@@ -59,8 +59,8 @@ def test_known_fault_is_two_lines(arguments: tuple[str, ...], error: str, hint: 
     failed = run(*arguments, EDGEPOSE_PATHS__MODELS=str(tmp_path))
     lines = failed.stderr.splitlines()
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert lines[0].startswith(f"error: {error}")
-    assert (lines[1:] == []) if not hint else lines[1].startswith(f"hint: {hint}")
+    assert lines[0].startswith(f"Error: {error}")
+    assert (lines[1:] == []) if not hint else lines[1].startswith(f"Hint: {hint}")
 
 
 def test_wrong_usage_exits_with_2() -> None:

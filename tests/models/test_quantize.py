@@ -273,8 +273,8 @@ def test_without_nncf_it_says_how_to_have_it() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     error, hint = done.stderr.splitlines()
     assert (done.returncode, done.stdout) == (1, "")
-    assert error.startswith("error: nncf is not installed here: nncf")
-    assert hint.startswith(f"hint: {sys.executable} -m pip install 'nncf")
+    assert error.startswith("Error: nncf is not installed here: nncf")
+    assert hint.startswith(f"Hint: {sys.executable} -m pip install 'nncf")
 
 
 def test_help_does_not_import_nncf() -> None:

@@ -110,7 +110,7 @@ def test_a_demo_that_cannot_start(tmp_path: Path) -> None:
     """What is wrong with the options is told in one line, and the broker is not left behind."""
     with Process(demo("--model", "nope", "--port", "65535", "--video", str(tmp_path / "demo.mp4"))) as process:
         assert process.end() == 1
-    assert process.errors[0].startswith("error: ")
+    assert process.errors[0].startswith("Error: ")
     assert "nope" in process.errors[0]
     assert "Traceback" not in process.plain_errors
 

@@ -32,7 +32,7 @@ def test_a_bad_configuration(broker: Broker, tmp_path: Path, text: str, fault: s
         variables = {} if "port" in text else {"EDGEPOSE_MQTT__PORT": str(broker.port)}
         with Process([sys.executable, "-m", "agent", "run", "--config", file], **variables) as process:
             assert process.end() == 1
-        assert process.errors[0].startswith(f"error: {file}")
+        assert process.errors[0].startswith(f"Error: {file}")
         assert fault in process.plain_errors
         assert "Traceback" not in process.plain_errors
         assert process.plain_errors.count("error:") == 1
