@@ -1,5 +1,6 @@
 """The command line. Each command stands in :mod:`controller.commands` and is imported when it is asked for."""
 
+import os
 import sys
 from typing import Final, NoReturn
 
@@ -27,6 +28,8 @@ Environment:
   EDGEPOSE_BROKER_PASSWORD   the password, where no file holds it
   EDGEPOSE_BROKER_USERNAME, _PASSWORD_FILE, _CAFILE, _CERT, _KEY, _PREFIX and
   _TIMEOUT, EDGEPOSE_SIGNING_KEY, EDGEPOSE_PROFILE: the options of that name
+  EDGEPOSE_CONTROLLER_JSON   1 for --json
+  EDGEPOSE_CONTROLLER_SWEEP_RUNS and so on, by command and option: the others
 
 \b
 Completion (bash; zsh and fish alike):
@@ -35,6 +38,10 @@ Completion (bash; zsh and fish alike):
 Every option may also stand after the command. A device's id is what `controller list` shows.
 """
 
+VARIABLES: Final = "EDGEPOSE_CONTROLLER"
+"""Of every option that has no other variable: behind it the command and the option."""
+TRUE: Final = frozenset({"1", "true", "t", "yes", "y", "on"})
+"""What click reads so, of a variable."""
 LOOKING: Final = "Look"
 CHANGING: Final = "Change what runs"
 MEASURING: Final = "Measure, and what takes minutes"
@@ -130,7 +137,11 @@ COMMANDS: Final = {
     cls=LazyGroup,
     places=COMMANDS,
     epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "auto_envvar_prefix": VARIABLES,
+    },
 )
 @connection(environment=True)
 @click.version_option(package_name="edgepose", message="edgepose %(version)s")
@@ -140,7 +151,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run `controller`."""
-    as_json = "--json" in sys.argv[1:]
+    as_json = "--json" in sys.argv[1:] or os.environ.get(f"{VARIABLES}_JSON", "").lower() in TRUE
     show_what_it_can()
     try:
         _run(as_json=as_json)

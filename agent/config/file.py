@@ -38,6 +38,8 @@ FOREIGN_VARIABLES: Final = frozenset(
         "EDGEPOSE_SIGNING_KEY",
     }
 )
+CONTROLLER: Final = "EDGEPOSE_CONTROLLER_"
+"""Before the variables of the controller's options."""
 CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
 COMMAND_LINE: Final = "command line"
 
@@ -122,7 +124,7 @@ def _put_variables(environ: Mapping[str, str], values: dict[str, Any], origins: 
     """Put every variable of ours into ``values``; the faults are those that name no key."""
     faults = []
     for name, text in sorted(environ.items()):
-        if not name.startswith(ENV_PREFIX) or name in FOREIGN_VARIABLES:
+        if not name.startswith(ENV_PREFIX) or name in FOREIGN_VARIABLES or name.startswith(CONTROLLER):
             continue
         steps = steps_of(name.removeprefix(ENV_PREFIX).split("__"))
         if steps is None:

@@ -132,6 +132,24 @@ class Session:
         known = [message for message in (availability, agent.state, agent.metrics) if message is not None]
         return agent, itertools.chain(known, self._live(device, self.follow(topics, deadline, subscribed=True)))
 
+    def watch_several(
+        self, wanted: Callable[[str], bool], *, seconds: float | None
+    ) -> Iterator[Availability | Message]:
+        """Yield the messages of those devices as they come, which keep the fleet up to date.
+
+        What they have retained comes first; for ever without ``seconds``.
+        """
+        deadline = time.monotonic() + (math.inf if seconds is None else seconds)
+        heard = self.follow([every_device(leaf, self.prefix) for leaf in ("availability", *WATCHED)], deadline)
+
+        def messages() -> Iterator[Availability | Message]:
+            for received in heard:
+                message = self.fleet.take(received)
+                if message is not None and wanted(message.device_id):
+                    yield message
+
+        return messages()
+
     def events(self, *, seconds: float | None, device: str | None = None) -> Iterator[Event]:
         """Subscribe to what happens on every device of the prefix, and yield it; for ever without ``seconds``.
 

@@ -2,6 +2,7 @@
 
 import difflib
 import fnmatch
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +30,13 @@ class Target:
     def everybody(self) -> bool:
         """Whoever is there, whereas other globs name devices that ought to be."""
         return self.device == EVERYBODY
+
+    def matching(self, found: Collection[str]) -> Callable[[str], bool]:
+        """Whether a device is meant, by its id: of a glob also those that come later than ``found``."""
+        if self.device is not None and not self.single:
+            glob = self.device
+            return lambda device: fnmatch.fnmatchcase(device, glob)
+        return lambda device: device in found
 
     def find(self, session: Session) -> list[str]:
         """Return the ids of those it names, in order. Raises :class:`NoAnswerError` when there is nobody."""

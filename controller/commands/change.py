@@ -105,7 +105,6 @@ def _rules(command: Any) -> Any:  # noqa: ANN401
         click.option("--preset", type=click.Choice(PRESETS), help="Rules that are made by the box."),
         click.option(
             "--rule",
-            "rules",
             multiple=True,
             metavar="KEY=VALUE:DEVICE",
             help="The key is type, name, first or heaviest. May be given again: the first rule that matches counts.",
@@ -173,10 +172,10 @@ Examples:
 @addressed(changes=True, answer_s=SLOW_S)
 @click.pass_obj
 def set_affinity(
-    given: Given, preset: str | None, rules: tuple[str, ...], default: str | None, file: Path | None
+    given: Given, preset: str | None, rule: tuple[str, ...], default: str | None, file: Path | None
 ) -> None:
     """Send the rules."""
-    carry_out(given, "set-affinity", _affinity(preset, rules, default, file), answer_s=SLOW_S)
+    carry_out(given, "set-affinity", _affinity(preset, rule, default, file), answer_s=SLOW_S)
 
 
 @click.command(cls=FleetCommand, help=PLAN_AFFINITY_HELP)
@@ -187,7 +186,7 @@ def set_affinity(
 def plan_affinity(
     given: Given,
     preset: str | None,
-    rules: tuple[str, ...],
+    rule: tuple[str, ...],
     default: str | None,
     file: Path | None,
     *,
@@ -197,7 +196,7 @@ def plan_affinity(
     if mermaid and given.json:
         raise UsageError("give --mermaid or --json", hint="the JSON has the picture as `mermaid`")
     show = _print_pictures if mermaid else None
-    carry_out(given, "plan-affinity", _affinity(preset, rules, default, file), answer_s=SLOW_S, show=show)
+    carry_out(given, "plan-affinity", _affinity(preset, rule, default, file), answer_s=SLOW_S, show=show)
 
 
 def _print_pictures(outcomes: list[Outcome]) -> None:

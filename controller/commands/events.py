@@ -1,15 +1,12 @@
 """`controller events`: what happens on the boxes, as it happens."""
 
-import fnmatch
 import itertools
-from collections.abc import Callable
 from typing import Final
 
 import click
 from rich.text import Text
 
 from agent.wire.messages import Event
-from controller.client.target import Target
 from controller.commands.access import open_session
 from controller.commands.execute import target_of
 from controller.commands.options import Given, bounded
@@ -44,19 +41,12 @@ def events(given: Given, severity: str, count: int | None, seconds: float | None
     told = SEVERITIES[SEVERITIES.index(severity) :]
     with UntilEnded(), open_session(given) as session:
         target = target_of(given)
-        wanted = _wanted(target, target.find(session))
+        wanted = target.matching(target.find(session))
         happenings = session.events(seconds=seconds, device=target.device if target.single else None)
         chosen = (event for event in happenings if event.severity in told and wanted(event.device_id))
         show = _show_json if given.json else _show_line
         for event in itertools.islice(chosen, count):
             show(event)
-
-
-def _wanted(target: Target, found: list[str]) -> Callable[[str], bool]:
-    if target.device is not None and not target.single:
-        glob = target.device
-        return lambda device: fnmatch.fnmatchcase(device, glob)
-    return lambda device: device in found
 
 
 def _show_json(event: Event) -> None:

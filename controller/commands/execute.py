@@ -1,7 +1,7 @@
 """From the options to a command that is sent, answered and printed."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import click
 
@@ -85,7 +85,7 @@ def carry_out(
     leave([each.exit_code for each in outcomes], complete=complete)
 
 
-def leave(codes: list[int], *, complete: bool) -> None:
+def leave(codes: list[int], *, complete: bool) -> NoReturn:
     """Exit with the code for these devices, or that of Ctrl-C."""
     click.get_current_context().exit(exit_code(codes) if complete else INTERRUPTED)
 

@@ -1,18 +1,21 @@
 """Commands that look: `list`, `status`, `describe`, `watch`."""
 
 import itertools
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 from rich.live import Live
+from rich.table import Table
 
 from agent.wire.topics import every_device
 from controller.client.fleet import Agent
-from controller.client.session import as_json
+from controller.client.session import Session, as_json
 from controller.commands.access import open_session
 from controller.commands.execute import print_answers, target_of
 from controller.commands.options import Given, bounded, connection
-from controller.commands.targets import DeviceType, FleetCommand, addressed
+from controller.commands.targets import FleetCommand, addressed
 from controller.interrupt import UntilEnded
 from controller.terminal import tables
 from controller.terminal.status import page
@@ -35,7 +38,13 @@ def list_(given: Given) -> None:
 
 
 @click.command(cls=FleetCommand)
-@click.option("--all", "everything", is_flag=True, help="Every field of its messages, one a line.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    envvar="EDGEPOSE_CONTROLLER_STATUS_ALL",
+    help="Every field of its messages, one a line.",
+)
 @addressed(changes=False)
 @click.pass_obj
 def status(given: Given, *, everything: bool) -> None:
@@ -54,19 +63,25 @@ def describe(given: Given) -> None:
     _show(given, "info")
 
 
-@click.command()
-@click.argument("device", type=DeviceType())
+@click.command(cls=FleetCommand)
 @bounded
-@connection()
+@addressed(changes=False)
 @click.pass_obj
-def watch(given: Given, device: str, count: int | None, seconds: float | None) -> None:
+def watch(given: Given, count: int | None, seconds: float | None) -> None:
     """Follow DEVICE live, until Ctrl-C.
 
-    With --json every message is printed on a line of its own: keypoints, metrics, state, events, availability. Their
-    `schema` tells them apart.
+    Of several boxes each has a line. With --json every message is printed on a line of its own: keypoints, metrics,
+    state, events, availability. Their `schema` tells them apart.
     """
+    target = target_of(given)
     with UntilEnded(), open_session(given) as session:
-        agent, messages = session.watch(device, seconds=seconds)
+        if target.single:
+            agent, messages = session.watch(str(target.device), seconds=seconds)
+            shown = partial(tables.live, agent)
+        else:
+            wanted = target.matching(target.find(session))
+            messages = session.watch_several(wanted, seconds=seconds)
+            shown = partial(_live_fleet, session, wanted)
         messages = itertools.islice(messages, count)
         if given.json:
             for message in messages:
@@ -74,9 +89,14 @@ def watch(given: Given, device: str, count: int | None, seconds: float | None) -
             return
 
         # The table is made when the screen is refreshed, four times a second, not for each of 150 messages.
-        with Live(console=tables.console(), get_renderable=lambda: tables.live(agent)):
+        with Live(console=tables.console(), get_renderable=shown):
             for _message in messages:
                 pass
+
+
+def _live_fleet(session: Session, wanted: Callable[[str], bool]) -> Table:
+    agents = dict(session.fleet.agents)  # another thread adds to it
+    return tables.fitting(tables.agents(agents[device] for device in sorted(agents) if wanted(device)))
 
 
 def _show(given: Given, *leaves: str, everything: bool = True) -> None:

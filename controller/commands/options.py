@@ -71,7 +71,8 @@ def connection(*, environment: bool = False, answer_s: float | None = None) -> C
     rare: dict[str, Any] = {"hidden": not environment}
 
     def option(name: str, variable: str, **settings: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - click's
-        return _option(name, envvar=variable if environment else None, **settings)
+        read = {"envvar": variable} if environment else {"allow_from_autoenv": False}
+        return _option(name, **read, **settings)
 
     options = [
         option("--broker", "EDGEPOSE_BROKER", metavar="HOST[:PORT]|URL", help="Default: localhost."),
@@ -115,7 +116,13 @@ def connection(*, environment: bool = False, answer_s: float | None = None) -> C
             type=click.FloatRange(0, 3600, min_open=True),
             help=f"How long to wait, for the broker and then for an answer. Default: {patience}.",
         ),
-        _option("--json", is_flag=True, default=None, help="Print JSON, errors on standard error too."),
+        _option(
+            "--json",
+            is_flag=True,
+            default=None,
+            allow_from_autoenv=environment,
+            help="Print JSON, errors on standard error too.",
+        ),
     ]
     if environment:
         options.append(

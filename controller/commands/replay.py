@@ -50,7 +50,14 @@ class Played:
     help="2 is twice as fast, 0 as fast as possible. Default: 1, as recorded.",
 )
 @click.option("--loop", is_flag=True, help="Start again at the end.")
-@click.option("--as", "device", type=DeviceType(), metavar="DEVICE", help="The device it appears as. Default: its own.")
+@click.option(
+    "--as",
+    "device",
+    type=DeviceType(),
+    metavar="DEVICE",
+    envvar="EDGEPOSE_CONTROLLER_REPLAY_AS",
+    help="The device it appears as. Default: its own.",
+)
 @click.option("--force", is_flag=True, help="Also beside a live device of that name.")
 @connection()
 @click.pass_obj

@@ -3,19 +3,20 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import quote
 
 import click
 
 from agent.wire.study import Study
+from controller.client.request import OFFLINE, Order, Outcome
 from controller.commands.access import open_session
 from controller.commands.change import PRECISIONS, PRESETS, DeviceStringType
-from controller.commands.execute import given_ones, leave, order_of, print_tables
+from controller.commands.execute import given_ones, leave, order_of, print_tables, target_of
 from controller.commands.execute_job import BEGIN_S, Started, check_out, print_end, save_study, start, study_out
 from controller.commands.files import require_new, write
-from controller.commands.options import FILE, Given, kept
-from controller.commands.targets import DeviceType, changing
+from controller.commands.options import FILE, Given
+from controller.commands.targets import FleetCommand, addressed
 from controller.errors import UsageError
 from controller.report import charts as report_charts
 from controller.report import drawing as charts
@@ -23,7 +24,7 @@ from controller.report import files as report_files
 from controller.report.files import study_in
 from controller.report.page import as_html
 from controller.terminal import study as report_tables
-from controller.terminal.surroundings import print_json, tell
+from controller.terminal.surroundings import print_devices, print_json, tell
 
 HINTS: Final = ("throughput", "latency")
 AIMS: Final = ("best", "best-throughput", "best-latency")
@@ -92,15 +93,15 @@ def _measuring(command: Any) -> Any:  # noqa: ANN401
         click.option(
             "--clip", metavar="NAME", help="An installed clip. Default: what the box looks at, or a recording of it."
         ),
-        study_out("Also write the study to FILE, for `controller report`."),
-        changing(answer_s=BEGIN_S),
+        study_out("Also write the study to FILE, for `controller report`; of several boxes one each, FILE-DEVICE."),
+        addressed(changes=True, answer_s=BEGIN_S),
     ]
     for option in reversed(options):
         command = option(command)
-    return click.argument("target", metavar="DEVICE", type=DeviceType(), expose_value=False, callback=kept)(command)
+    return command
 
 
-@click.command()
+@click.command(cls=FleetCommand)
 @click.option("--device", type=DeviceStringType(), metavar="OPENVINO_DEVICE", help="For example MULTI:GPU,CPU.")
 @click.option("--precision", type=click.Choice(PRECISIONS, case_sensitive=False))
 @click.option("--affinity", type=click.Choice(PRESETS), help="Of a HETERO device.")
@@ -111,7 +112,8 @@ def benchmark(given: Given, /, out: Path | None, *, force: bool, **args: Any) ->
     """Measure one configuration of DEVICE; what is left out is as it runs now.
 
     Every run takes the application's own pipeline through the same clip. Publishing pauses meanwhile and comes back as
-    it was. Ctrl-C leaves the job running; `controller job DEVICE ID --follow` comes back to it.
+    it was. Ctrl-C leaves the job running; `controller job DEVICE ID --follow` comes back to it. Of several boxes one
+    is measured after the other.
     """
     _carry_out(given, "benchmark", args, out, force=force)
 
@@ -120,7 +122,7 @@ SWEEP_HELP: Final = """Repeat the whole study on DEVICE: the original model, and
 
 What is left out is what the study measured, AUTO and NPU. What the box does not have is reported as unavailable. The
 study goes on when the agent restarts, and without us: Ctrl-C leaves it running, `controller job DEVICE ID --follow`
-comes back to it.
+comes back to it. Of several boxes one is measured after the other.
 
 \b
 Lists: devices have slashes between them, since a device string holds commas;
@@ -132,7 +134,7 @@ all else has commas.
 """
 
 
-@click.command(help=SWEEP_HELP)
+@click.command(cls=FleetCommand, help=SWEEP_HELP)
 @_list("--devices", DevicesType(), "DEVICE[/DEVICE...]", "OpenVINO's, for example CPU/MULTI:GPU,CPU.")
 @_list("--precisions", NamesType(PRECISIONS), "FP32,FP16,INT8", "Default: all three.")
 @_list("--affinity", NamesType(PRESETS), "fallback,convolutions,split", "Of HETERO devices. Default: all three.")
@@ -166,13 +168,47 @@ def _carry_out(given: Given, command: str, args: dict[str, Any], out: Path | Non
         raise UsageError("--out is written at the end, and --no-wait does not wait for it")
     check_out(out, force=force)
     order = order_of(given, command, given_ones(args), answer_s=BEGIN_S)
+    if not target_of(given).single:
+        _one_after_the_other(given, order, out, force=force)
     with open_session(given) as session:
         started = start(session, given, order, out=out)
-    _print(given, started, out)
+    found = _saved(given, started, out)
+    if given.json:
+        print_json(found)
     leave(started.exit_codes, complete=started.complete)
 
 
-def _print(given: Given, started: Started, out: Path | None) -> None:
+def _one_after_the_other(given: Given, order: Order, out: Path | None, *, force: bool) -> NoReturn:
+    """Measure several boxes, each when the one before has ended; a box that fails does not keep the others from it."""
+    found, codes, complete = [], [], True
+    with open_session(given) as session:
+        devices = target_of(given).find(session)
+        files = {device: out and out.with_stem(f"{out.stem}-{device}") for device in devices}
+        for file in files.values():
+            check_out(file, force=force)
+        for number, device in enumerate(devices, 1):
+            if not complete:
+                tell(f"{device}: not begun.")
+                continue
+            tell(f"{device}: {order.command}, {number} of {len(devices)}.")
+            alone = Given({**given.values, "target": device, "group": None})
+            started = start(session, alone, order, out=files[device])
+            complete = started.complete
+            (outcome,), (code,) = started.outcomes, started.exit_codes
+            codes.append(0 if _spared(given, outcome) else code)
+            found.append(_saved(alone, started, files[device]))
+    if given.json:
+        print_devices(found)
+    leave(codes, complete=complete)
+
+
+def _spared(given: Given, outcome: Outcome) -> bool:
+    """Whether it is offline where whoever is online was addressed."""
+    return target_of(given).everybody and outcome.status == OFFLINE
+
+
+def _saved(given: Given, started: Started, out: Path | None) -> Any:  # noqa: ANN401 - JSON
+    """Write the study of a box, and print what came of it unless that is wanted as JSON, which is returned."""
     (outcome,) = started.outcomes
     followed = started.followed
     job = followed.known.get(outcome.device_id)
@@ -180,11 +216,12 @@ def _print(given: Given, started: Started, out: Path | None) -> None:
     if job is not None:  # before anything is printed: whoever reads that may close the pipe early
         save_study(job, out)
     if given.json:
-        print_json(job.result if job is not None and has_study else started.as_json(outcome))
-    elif job is None:
+        return job.result if job is not None and has_study else started.as_json(outcome)
+    if job is None:
         print_tables(started.outcomes, given)
     else:
         print_end(followed, outcome.device_id)
+    return None
 
 
 @click.command()

@@ -98,6 +98,7 @@ def addressed(*, changes: bool, answer_s: float | None = None) -> Callable[[Any]
             type=GroupType(),
             expose_value=False,
             callback=kept,
+            allow_from_autoenv=False,  # whom a command is for stands on its line
             help="All devices of a group, instead of DEVICE.",
         ),
     ]
@@ -106,17 +107,6 @@ def addressed(*, changes: bool, answer_s: float | None = None) -> Callable[[Any]
 
     def decorate(command: Any) -> Any:  # noqa: ANN401
         for option in reversed([*options, connection(answer_s=answer_s)]):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-def changing(*, answer_s: float) -> Callable[[Any], Any]:
-    """Decorate a command for one device with how it changes something; ``answer_s`` as for :func:`addressed`."""
-
-    def decorate(command: Any) -> Any:  # noqa: ANN401
-        for option in reversed([*_changing(), connection(answer_s=answer_s)]):
             command = option(command)
         return command
 

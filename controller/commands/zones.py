@@ -56,7 +56,13 @@ def zones_of(file: Path) -> dict[str, Any]:
 
 @click.command(cls=FleetCommand, help=SET_ZONES_HELP)
 @click.option("--file", type=FILE, help="The zones, as TOML.")
-@click.option("--none", "nothing", is_flag=True, help="No zones and no masks.")
+@click.option(
+    "--none",
+    "nothing",
+    is_flag=True,
+    envvar="EDGEPOSE_CONTROLLER_SET_ZONES_NONE",
+    help="No zones and no masks.",
+)
 @click.option("--configured", is_flag=True, help="Those of the box's configuration again.")
 @addressed(changes=True)
 @click.pass_obj

@@ -64,6 +64,15 @@ def print_fitting(table: Table, spared: Sequence[str]) -> None:
         out.print(Text(f"Not shown, for want of width: {', '.join(missing)}; --json has everything.", style="dim"))
 
 
+def fitting(table: Table) -> Table:
+    """A table without the columns a narrow terminal does without; what is watched has no room to say which."""
+    out, missing = console(), 0
+    while _width(table, out) > out.width and missing < len(AGENTS_SPARED):
+        table = _without(table, AGENTS_SPARED[missing])
+        missing += 1
+    return table
+
+
 def _width(table: Table, out: Console) -> int:
     return table.__rich_measure__(out, out.options.update(max_width=1000)).maximum
 

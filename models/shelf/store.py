@@ -80,14 +80,14 @@ class Store:
         return self.folder / name
 
     def manifest(self, name: str) -> Manifest:
-        """Read the manifest of an installed network or clip. Raises ModelError where it is not there, or unknown."""
+        """Read the manifest of an installed network or clip. Raises ModelError where it is not there."""
         path = self.folder / name / MANIFEST
         try:
             return Manifest.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            if name not in self.own():
-                catalogue.card(name)  # what nobody knows cannot be fetched either
-            raise ModelError(f"{name} is not in {self.folder}", hint=f"models fetch {name}") from None
+            known = name in catalogue.cards()  # what nobody knows cannot be fetched either
+            hint = f"models fetch {name}" if known else "`models list` shows what there is"
+            raise ModelError(f"{name} is not in {self.folder}", hint=hint) from None
         except (OSError, ValidationError) as error:
             raise ModelError(f"{path} cannot be read: {_first_line(error)}", hint=f"models fetch {name}") from error
 

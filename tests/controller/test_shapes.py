@@ -4,9 +4,12 @@ import json
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 
+from agent.config.file import load
 from agent.wire.commands import ErrorCode, ReplyError, ReplyStatus
+from controller.cli import cli
 from controller.errors import UsageError
 from controller.profiles import file_of, profile
 from tests.broker import Broker
@@ -99,6 +102,38 @@ def test_every_option_is_a_variable(fleet: str) -> None:
     assert (done.returncode, "'nobody'" in done.stderr) == (0, True)
     missing = controller("list", EDGEPOSE_BROKER=fleet, EDGEPOSE_BROKER_PASSWORD_FILE="/none")
     assert (missing.returncode, "--password-file" in missing.stderr) == (2, True)
+
+
+def test_every_option_of_a_command_has_a_variable() -> None:
+    """By command and option, whatever the source calls it; whom a command is for stands on its line alone."""
+    group = click.Context(cli, info_name="controller", **cli.context_settings)
+    for name in cli.list_commands(group):
+        command = cli.get_command(group, name)
+        assert command is not None
+        context = click.Context(command, info_name=name, parent=group)
+        for option in command.get_params(context):
+            long = max(option.opts, key=len)
+            if not long.startswith("--") or {"--group", "--help", *OF_THE_GROUP} & set(option.opts):
+                continue
+            variable = f"EDGEPOSE_CONTROLLER_{name}_{long[2:]}".upper().replace("-", "_")
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv(variable, "7")
+                assert option.resolve_envvar_value(context) == "7", variable
+
+
+OF_THE_GROUP = {option for each in cli.params for option in each.opts}
+"""They have variables of their own, which :func:`test_every_option_is_a_variable` tries."""
+
+
+def test_a_variable_stands_for_an_option(fleet: str) -> None:
+    """Of a command, and of --json; the option on the line wins, and the agent lets them alone."""
+    variables = {"EDGEPOSE_BROKER": fleet, "EDGEPOSE_CONTROLLER_WATCH_COUNT": "2", "EDGEPOSE_CONTROLLER_JSON": "1"}
+    done = controller("watch", "edge-1", **variables)
+    assert (done.returncode, len([json.loads(line) for line in done.stdout.splitlines()])) == (0, 2)
+    assert len(controller("watch", "edge-1", "--count", "1", **variables).stdout.splitlines()) == 1
+    lost = controller("status", "nobody", **variables)
+    assert json.loads(lost.stderr)["error"]["exit_code"] == lost.returncode == 3
+    load(None, environ=variables)
 
 
 @pytest.mark.parametrize(

@@ -28,15 +28,15 @@ def told(status: JobStatus = JobStatus.RUNNING, document: Study | None = None, *
     return job("gym-1", status, **(facts | changes))
 
 
-def box(broker: Broker, *stages: Job) -> Responder:
+def box(broker: Broker, *stages: Job, device: str = "gym-1") -> Responder:
     """Stand for an agent that starts a job, which then says these things."""
 
     def answers(asked: Asked) -> list[Reply]:
         for stage in stages:
-            publish_job(broker.port, stage, "sweep-1")
-        return [reply("gym-1", asked, ReplyStatus.ACCEPTED, result={"job": "sweep-1"})]
+            publish_job(broker.port, stage.model_copy(update={"device_id": device}), "sweep-1")
+        return [reply(device, asked, ReplyStatus.ACCEPTED, result={"job": "sweep-1"})]
 
-    return Responder(broker.port, "gym-1", answers)
+    return Responder(broker.port, device, answers)
 
 
 DONE = told(JobStatus.SUCCEEDED, FINDINGS, progress=1.0, finished_at=samples.NOW)
@@ -191,3 +191,21 @@ def test_the_time_left() -> None:
     assert left_s(told(progress=1.0, sent_at=later)) == 0
     assert left_s(told(progress=0.0, sent_at=later)) is None
     assert left_s(told(progress=0.5)) is None
+
+
+def test_several_boxes_are_measured_one_after_the_other(broker: Broker, tmp_path: Path) -> None:
+    """A glob or a group: each box when the one before has ended, each with its file; the worst of them is the code."""
+    broken = DONE.model_copy(update={"status": JobStatus.FAILED})
+    out = tmp_path / "study.json"
+    put_member(broker.port, "gym-3", availability=b"offline")
+    with box(broker, DONE) as first, box(broker, broken, device="gym-2") as second:
+        done = controller("sweep", "*", "--out", str(out), *address(broker))
+        assert (first.request().name, second.request().name) == ("sweep", "sweep")
+        assert done.returncode == 1
+        assert [file.name for file in sorted(tmp_path.glob("*.json"))] == ["study-gym-1.json", "study-gym-2.json"]
+        assert done.stderr.index("gym-1: sweep, 1 of 3.") < done.stderr.index("gym-2: sweep, 2 of 3.")
+        again = controller("sweep", "gym-*", "--out", str(out), *address(broker))
+        assert (again.returncode, first.asked.empty(), second.asked.empty()) == (2, True, True)
+        found = controller("benchmark", "gym-[12]", "--json", *address(broker))
+    devices = json.loads(found.stdout)["devices"]
+    assert [device["schema"] for device in devices] == ["edgepose.study/1", "edgepose.study/1"]

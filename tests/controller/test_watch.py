@@ -14,6 +14,7 @@ from agent.wire.topics import Topics
 from tests import samples
 from tests.broker import Broker
 from tests.controller.conftest import COMMAND, controller, environment
+from tests.controller.responder import put_member
 
 
 @contextmanager
@@ -84,3 +85,23 @@ def test_ctrl_c_is_a_clean_end(broker: Broker) -> None:
         process.send_signal(signal.SIGINT)
         _out, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, "")
+
+
+def test_several_boxes_are_watched_at_once(broker: Broker) -> None:
+    """A glob or a group: a line for each box; with --json everybody's messages, and nobody's else."""
+    for device, groups in (("gym-1", ("halls",)), ("gym-2", ()), ("roof-1", ("halls",))):
+        put_member(broker.port, device, groups=groups)
+    place = ["--broker", f"127.0.0.1:{broker.port}"]
+    told = controller("watch", "gym-*", "--json", "--count", "4", *place)
+    lines = [json.loads(line) for line in told.stdout.splitlines()]
+    assert (told.returncode, {line["device_id"] for line in lines}) == (0, {"gym-1", "gym-2"})
+    group = controller("watch", "--group", "halls", "--json", "--count", "4", *place)
+    assert {json.loads(line)["device_id"] for line in group.stdout.splitlines()} == {"gym-1", "roof-1"}
+    shown = controller("watch", "gym-*", "--count", "4", *place)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert [line.split()[:3] for line in shown.stdout.splitlines()[1:]] == [
+        ["gym-1", "online", "running"],
+        ["gym-2", "online", "running"],
+    ]
+    nobody = controller("watch", "hall-*", *place)
+    assert (nobody.returncode, "seen: gym-1, gym-2, roof-1" in nobody.stderr) == (3, True)
