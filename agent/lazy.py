@@ -44,6 +44,8 @@ class LazyGroup(click.Group):
         if place is None:
             return None
         command: click.Command = vars(import_module(place.module))[place.name]
+        if ctx.auto_envvar_prefix:
+            _name_variables(command, f"{ctx.auto_envvar_prefix}_{cmd_name}")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -62,3 +64,13 @@ class LazyGroup(click.Group):
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
         found = [CompletionItem(name, help=self.places[name].summary) for name in names]
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+def _name_variables(command: click.Command, prefix: str) -> None:
+    """Name the variable of an option as the option is called: click would take what the source calls it."""
+    for option in command.params:
+        if not isinstance(option, click.Option) or option.envvar or not option.allow_from_autoenv:
+            continue
+        called = max(option.opts, key=len).lstrip("-")
+        if called.replace("-", "_") != option.name:
+            option.envvar = f"{prefix}_{called}".upper().replace("-", "_")

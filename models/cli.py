@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "inspect": Place("models.commands.inspect", "inspect", "Show what a network is made of."),
     "list": Place("models.commands.list_all", "list_", "List networks and clips, installed or not."),
     "quantize": Place("models.commands.quantize", "quantize", "Make the INT8 variant of a network."),
+    "remove": Place("models.commands.remove", "remove", "Take networks and clips out of the cache."),
 }
 
 

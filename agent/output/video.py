@@ -1,10 +1,16 @@
-"""The annotated video file."""
+"""The annotated video file.
+
+H.264, which every browser plays, where PyAV's FFmpeg has an encoder for it; else what OpenCV's wheel brings.
+"""
 
 from collections import deque
+from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
+import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +22,56 @@ from agent.poses.drawing import blur_people, draw, person_regions
 from agent.poses.skeleton import Poses
 
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
-"""Codec per file ending; all of them are built into OpenCV's wheel."""
+"""OpenCV's codec per file ending; all of them are built into its wheel."""
+H264_SUFFIXES = frozenset({".mp4", ".mkv"})
+H264: Final = "libx264"
 BLUR_FRAMES = 10
 """People stay blurred where they were this many frames ago: a network misses somebody for a frame or two."""
+
+
+class H264Encoder:
+    """Takes pictures of one size, uint8 (H, W, 3) BGR, into a file. Raises ConfigError when it cannot be written."""
+
+    def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
+        self._path = path
+        # What tells where the pictures stand comes first: a browser begins before it has all of it.
+        options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
+        self._broken = False
+        try:
+            path.touch()  # FFmpeg finds out with the first packet
+            self._file = av.open(str(path), "w", container_options=options)
+            self._stream = self._file.add_stream(H264, rate=Fraction(fps).limit_denominator(1000))
+        except (OSError, av.FFmpegError) as error:
+            raise unwritable(path) from error
+        self._stream.width, self._stream.height = size
+        self._stream.pix_fmt = "yuv420p"  # what browsers take
+        self._stream.options = {"preset": "veryfast", "crf": "23"}
+
+    def write(self, image: Image) -> None:
+        """Append one. Raises ConfigError when the file cannot be written."""
+        self._encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24"))
+
+    def release(self) -> None:
+        """Finish the file."""
+        try:
+            if not self._broken:
+                self._encode(None)
+        finally:
+            with suppress(OSError, av.FFmpegError):  # it has been told
+                self._file.close()
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        try:
+            for packet in self._stream.encode(frame):
+                self._file.mux(packet)
+        except (OSError, av.FFmpegError) as error:
+            self._broken = True
+            raise unwritable(self._path) from error
+
+
+def unwritable(path: Path) -> ConfigError:
+    """Say that the file cannot be written."""
+    return ConfigError(f"output.video_file {path} cannot be written", hint="check the folder, its permissions and room")
 
 
 class AnnotatedVideo:
@@ -33,7 +86,7 @@ class AnnotatedVideo:
             raise ConfigError(f"output.video_file {path}: expected a name ending in {', '.join(CODECS)}")
         self._path = path
         self._fps = fps
-        self._writer: cv2.VideoWriter | None = None
+        self._writer: H264Encoder | cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._moments: deque[float] = deque(maxlen=30)
         self._blur = blur
@@ -53,8 +106,12 @@ class AnnotatedVideo:
             image = self._blurred(image, result.poses)
         shown = result.poses.certain()
         drawn = draw(image, shown, shown.names(), rate)
-        same_size = (image.shape[1], image.shape[0]) == self._size
-        self._writer.write(drawn if same_size else cv2.resize(drawn, self._size))
+        width, height = self._size
+        if (image.shape[1] // 2 * 2, image.shape[0] // 2 * 2) == self._size:
+            drawn = drawn[:height, :width]
+        else:
+            drawn = np.asarray(cv2.resize(drawn, self._size), np.uint8)
+        self._writer.write(np.ascontiguousarray(drawn))
 
     def _blurred(self, image: Image, poses: Poses) -> Image:
         if image.shape != self._shape:  # where people were is told in pixels of the former picture
@@ -64,12 +121,13 @@ class AnnotatedVideo:
         return blur_people(image, np.concatenate(self._covered))
 
     def _open(self, size: tuple[int, int]) -> None:
-        codec = cv2.VideoWriter.fourcc(*CODECS[self._path.suffix])
-        writer = cv2.VideoWriter(str(self._path), codec, self._fps, size)
+        size = (max(2, size[0] // 2 * 2), max(2, size[1] // 2 * 2))
+        if self._path.suffix in H264_SUFFIXES and H264 in av.codecs_available:
+            self._writer, self._size = H264Encoder(self._path, self._fps, size), size
+            return
+        writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*CODECS[self._path.suffix]), self._fps, size)
         if not writer.isOpened():
-            raise ConfigError(
-                f"output.video_file {self._path} cannot be written", hint="check the folder and its permissions"
-            )
+            raise unwritable(self._path)
         self._writer, self._size = writer, size
 
     def close(self) -> None:

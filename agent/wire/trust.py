@@ -11,6 +11,7 @@ between them. The topic says device or group and the command; no topic of a comm
 import hashlib
 import hmac
 import json
+from codecs import BOM_UTF8
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
@@ -79,7 +80,7 @@ def read_keys(file: Path) -> tuple[Key, ...]:
     """Read the keys of a file, one a line; empty lines and those that start with # are none. Raises KeyFileError."""
     try:
         with file.open("rb") as handle:
-            lines = handle.read(KEY_FILE_BYTES_MAX).decode("ascii").split("\n")
+            lines = handle.read(KEY_FILE_BYTES_MAX).removeprefix(BOM_UTF8).decode("ascii").split("\n")
     except OSError as error:
         raise KeyFileError(f"{file}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:

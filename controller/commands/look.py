@@ -42,7 +42,6 @@ def list_(given: Given) -> None:
     "--all",
     "everything",
     is_flag=True,
-    envvar="EDGEPOSE_CONTROLLER_STATUS_ALL",
     help="Every field of its messages, one a line.",
 )
 @addressed(changes=False)

@@ -55,7 +55,6 @@ class Played:
     "device",
     type=DeviceType(),
     metavar="DEVICE",
-    envvar="EDGEPOSE_CONTROLLER_REPLAY_AS",
     help="The device it appears as. Default: its own.",
 )
 @click.option("--force", is_flag=True, help="Also beside a live device of that name.")

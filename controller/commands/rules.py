@@ -6,6 +6,7 @@ Names of operations may hold colons and equals signs, devices and keys never do:
 the device begins after the last colon.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, get_args
@@ -71,7 +72,7 @@ def affinity(preset: str | None, rules: Sequence[str], default: str | None, file
 
 def _from_file(file: Path) -> Affinity:
     try:
-        return Affinity.model_validate_json(file.read_bytes())
+        return Affinity.model_validate_json(file.read_bytes().removeprefix(BOM_UTF8))
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
     except ValidationError as error:

@@ -60,7 +60,6 @@ def zones_of(file: Path) -> dict[str, Any]:
     "--none",
     "nothing",
     is_flag=True,
-    envvar="EDGEPOSE_CONTROLLER_SET_ZONES_NONE",
     help="No zones and no masks.",
 )
 @click.option("--configured", is_flag=True, help="Those of the box's configuration again.")

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -34,7 +35,7 @@ def study_in(job: Job) -> Study | None:
 def read(path: Path) -> Study:
     """Read the file that --out has written. Raises :class:`ControllerError` where it is none."""
     try:
-        return Study.model_validate_json(path.read_bytes(), extra="ignore")
+        return Study.model_validate_json(path.read_bytes().removeprefix(BOM_UTF8), extra="ignore")
     except OSError as error:
         raise ControllerError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:

@@ -37,6 +37,17 @@ def show(outcomes: Sequence[Outcome], *, single: bool) -> None:
             show_error(outcome)
 
 
+def _because(what: str, error: ReplyError | None) -> str:
+    """What ended how, and why, no word twice: not "cancelled: cancelled: cancelled by ..."."""
+    if error is None:
+        return f"{what}: the device does not say why"
+    code = error.code.value
+    if not what.endswith(code):
+        return f"{what}: {code}: {error.message}"
+    rest = error.message.removeprefix(f"{code} ")
+    return f"{what}: {error.message}" if rest == error.message else f"{what} {rest}"
+
+
 def headline(outcome: Outcome) -> str:
     """One line that names device, command and how it ended."""
     version = f", state version {outcome.reply.state_version}" if outcome.reply else f", id {outcome.id}"
@@ -53,8 +64,7 @@ def show_error(outcome: Outcome) -> None:
 
 def tell_error(what: str, error: ReplyError | None) -> None:
     """Print what ended how, why, and the cure."""
-    why = f"{error.code}: {error.message}" if error else "the device does not say why"
-    tell(f"Error: {what}: {printable(why)}")
+    tell(f"Error: {printable(_because(what, error))}")
     if error and error.hint:
         tell(f"Hint: {printable(error.hint)}")
 

@@ -48,7 +48,7 @@ def add(path: Path, origin: Path, store: Store, roles_of: RolesOf) -> NetworkCar
 
 def _card(path: Path, roles_of: RolesOf) -> tuple[NetworkCard, OwnConversion]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
     card = catalogue.parse(text, path.name)

@@ -60,7 +60,7 @@ class Store:
             return catalogue.network(name, own)
         path = self.folder / name / CARD
         try:
-            card = catalogue.parse(path.read_text(encoding="utf-8"), str(path))
+            card = catalogue.parse(path.read_text(encoding="utf-8-sig"), str(path))
         except (OSError, UnicodeDecodeError) as error:
             raise ModelError(f"{path} cannot be read: {error}", hint=f"models add the card of {name} again") from error
         if not isinstance(card, NetworkCard) or card.name != name:
@@ -248,6 +248,29 @@ class Store:
             if str(path.relative_to(entry)) not in changed.files:
                 path.unlink()
         return entry / folder / f"{name}.xml"
+
+    def users_of(self, name: str) -> tuple[str, ...]:
+        """List the installed networks of two stages of which ``name`` is the first."""
+        cards = catalogue.cards()
+        found = [
+            self.card(each) for each in self.names() if isinstance(cards.get(each), NetworkCard) or each in self.own()
+        ]
+        return tuple(card.name for card in found if card.detector == name)
+
+    def remove(self, name: str) -> int:
+        """Take an entry away; the bytes of its files.
+
+        It is gone with one rename, and deleted after that; an engine that runs it keeps it open. Raises ModelError.
+        """
+        with self.locked(name, lambda: None):
+            size = sum(file.size for file in self.manifest(name).files.values())
+            try:
+                with self.building(name) as room:
+                    (self.folder / name).rename(room / name)
+                    sync(self.folder)
+            except OSError as error:
+                raise ModelError(f"{self.folder / name} cannot be removed: {error.strerror}") from error
+        return size
 
     def _replace_manifest(self, manifest: Manifest) -> None:
         entry = self.folder / manifest.name

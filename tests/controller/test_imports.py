@@ -21,11 +21,15 @@ def loaded(modules: str) -> set[str]:
 
 
 def test_nothing_of_the_agent_but_the_wire() -> None:
-    """All of the controller loads of the agent its wire alone, and none of the libraries of the box."""
+    """All of the controller loads of the agent its wire and what all programs share, and no library of the box."""
     names = loaded(EVERYTHING)
     ours = {name for name in names if name.split(".")[0] == "agent"}
     assert "agent.wire.commands" in ours
-    assert {name for name in ours if not f"{name}.".startswith("agent.wire.")} == {"agent", "agent.lazy"}
+    assert {name for name in ours if not f"{name}.".startswith("agent.wire.")} == {
+        "agent",
+        "agent.lazy",
+        "agent.stdout",
+    }
     tops = {name.split(".")[0] for name in names}
     assert not tops & {"openvino", "numpy", "cv2", "structlog", "platformdirs", "pydantic_settings", "psutil", "models"}
 

@@ -1,5 +1,7 @@
 """Rules of an affinity as they are written on a command line."""
 
+from codecs import BOM_UTF8
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -9,9 +11,12 @@ from hypothesis import strategies as st
 from agent.wire.affinity import Affinity, Match, Preset, Rule
 from agent.wire.commands import SetPrecision
 from agent.wire.devices import canonical
+from agent.wire.trust import read_keys
 from controller.commands.change import PRECISIONS, PRESETS
 from controller.commands.rules import affinity, format_rule, parse_rule
 from controller.errors import UsageError
+from controller.report.files import read
+from tests.controller.studies import study
 
 DEVICES = st.from_regex(r"(CPU|GPU|NPU|SIM[A-Z_]{0,5})(\.[0-9])?", fullmatch=True).map(canonical)
 MATCHES = st.one_of(
@@ -59,3 +64,16 @@ def test_the_command_line_offers_what_the_wire_takes() -> None:
     """The presets and precisions of the help are those of the wire, which it does not import."""
     assert set(PRESETS) == set(get_args(Preset))
     assert set(PRECISIONS) == set(get_args(SetPrecision.model_fields["precision"].annotation))
+
+
+def test_a_file_may_begin_with_a_mark(tmp_path: Path) -> None:
+    """Editors of Windows put one before the text; it is no fault of rules, of a study or of a key."""
+    rules = tmp_path / "rules.json"
+    rules.write_bytes(BOM_UTF8 + b'{"preset": "split"}')
+    assert affinity(None, (), None, rules).preset == "split"
+    document = tmp_path / "study.json"
+    document.write_bytes(BOM_UTF8 + study().model_dump_json(by_alias=True).encode())
+    assert read(document).device_id == study().device_id
+    keys = tmp_path / "keys"
+    keys.write_bytes(BOM_UTF8 + b"ab" * 32 + b"\n")
+    assert read_keys(keys)[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.wire.commands import COMMAND_BYTES_MAX, Reply
+from agent.wire.commands import COMMAND_BYTES_MAX, ErrorCode, Reply, ReplyError, ReplyStatus
 from agent.wire.topics import Topics
 from tests.broker import Broker, publish
 from tests.controller.conftest import controller, run_inside
@@ -304,3 +304,29 @@ def test_a_command_no_device_would_read(tmp_path: Path) -> None:
     code, errors = run_inside("set-affinity", "gym-1", "--file", str(file), "--broker", "127.0.0.1:1")
     assert code == 2
     assert f"devices take {COMMAND_BYTES_MAX}" in errors
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "told"),
+    [
+        (
+            ReplyStatus.CANCELLED,
+            ErrorCode.CANCELLED,
+            "cancelled by c-7",
+            "gym-1: cancelled by c-7",
+        ),
+        (
+            ReplyStatus.CANCELLED,
+            ErrorCode.CANCELLED,
+            "it was stopped",
+            "gym-1: cancelled: it was stopped",
+        ),
+        (ReplyStatus.REJECTED, ErrorCode.BUSY, "a job runs", "gym-1: rejected: busy: a job runs"),
+    ],
+)
+def test_no_word_is_said_twice(broker: Broker, status: ReplyStatus, code: ErrorCode, message: str, told: str) -> None:
+    """How it ended, the code and why are one sentence."""
+    error = ReplyError(code=code, message=message, hint="")
+    with Responder(broker.port, "gym-1", lambda asked: [reply("gym-1", asked, status, error=error)]):
+        done = controller("pause", "gym-1", *address(broker))
+    assert done.stderr == f"Error: {told}\n"

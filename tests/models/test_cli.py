@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,3 +112,32 @@ def test_nothing_is_reported_to_anybody(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_removed_is_gone(store: Store, tmp_path: Path) -> None:
+    """With --yes, whole, and said how much is free; without it nobody is here to be asked, and nothing is touched."""
+    shutil.copytree(store.folder / "vtest", tmp_path / "vtest")
+    folder = ["--models-dir", str(tmp_path)]
+    unasked = run("remove", "vtest", *folder)
+    assert (unasked.returncode, "--yes" in unasked.stderr, (tmp_path / "vtest").exists()) == (2, True, True)
+    twice = run("remove", "vtest", "vtest", "--yes", "--json", *folder)
+    (row,) = json.loads(twice.stdout)
+    assert (row["name"], row["bytes"]) == ("vtest", sum(file.size for file in store.manifest("vtest").files.values()))
+    assert not (tmp_path / "vtest").exists()
+    again = run("remove", "vtest", "--yes", *folder)
+    assert (again.returncode, "vtest is not in" in again.stderr) == (1, True)
+    unknown = run("remove", "movenet", "--yes", *folder)
+    assert "`models list` shows what there is" in unknown.stderr
+
+
+def test_a_first_stage_is_not_removed_alone(store: Store, tmp_path: Path) -> None:
+    """What another network needs stays, unless that goes with it."""
+    for name in ("rtmpose-s", "yolox-tiny"):
+        if name not in store.names():
+            pytest.skip(f"{name} is not here")
+        shutil.copytree(store.folder / name, tmp_path / name)
+    folder = ["--yes", "--models-dir", str(tmp_path)]
+    refused = run("remove", "yolox-tiny", *folder)
+    assert (refused.returncode, "a part of rtmpose-s" in refused.stderr) == (1, True)
+    both = run("remove", "yolox-tiny", "rtmpose-s", *folder)
+    assert (both.returncode, Store(tmp_path).names()) == (0, ())

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -41,6 +42,29 @@ def test_what_was_written_can_be_read(suffix: str, tmp_path: Path) -> None:
     frames = read_back(path)
     assert [frame.shape for frame in frames] == [(240, 322, 3)] * 17
     assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) == pytest.approx(12.5, rel=0.01)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "h264"), (".mkv", "h264"), (".avi", "mjpeg")])
+def test_browsers_play_it(suffix: str, codec: str, tmp_path: Path) -> None:
+    """H.264 in the colours that browsers take, its table of contents before its pictures."""
+    path = tmp_path / f"out{suffix}"
+    with AnnotatedVideo(path, 10) as video:
+        for seq in range(3):
+            video.write(result(seq, (75, 101)))
+    with av.open(str(path)) as file:
+        (stream,) = file.streams.video
+        assert stream.codec_context.name == codec
+        assert stream.codec_context.pix_fmt == ("yuv420p" if codec == "h264" else "yuvj420p")
+    content = path.read_bytes()
+    assert suffix != ".mp4" or content.index(b"moov") < content.index(b"mdat")
+
+
+def test_without_an_encoder_of_h264_opencv_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was there before is there still where FFmpeg was built without it."""
+    monkeypatch.setattr("agent.output.video.av.codecs_available", {"mjpeg"})
+    with AnnotatedVideo(tmp_path / "out.mp4", 10) as video:
+        video.write(result(0, (240, 320)))
+    assert len(read_back(tmp_path / "out.mp4")) == 1
 
 
 @pytest.mark.parametrize("suffix", sorted(CODECS))
