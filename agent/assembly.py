@@ -18,6 +18,7 @@ from agent.control.inventory import Known, installed
 from agent.control.quantizing import Quantizing
 from agent.control.samples import Samples
 from agent.control.studying import Parts, Studies
+from agent.control.tuning import Tunings
 from agent.control.works import Over, Progress, Works
 from agent.control.workshop import CheckedLane, Workshop
 from agent.errors import EdgeposeError, ModelError
@@ -142,11 +143,12 @@ class Assembly:
         if record.settings.paused:
             pipeline.pause()
         goes_on = journal.unfinished(record) is not None
-        studies = Studies(Parts(config, core, store, workshop, samples, known.devices, pipeline.pause), goes_on=goes_on)
+        bench = Parts(config, core, store, workshop, samples, known.devices, pipeline.pause)
+        studies = Studies(bench, goes_on=goes_on)
         parts.callback(studies.leave)
         quantizing = Quantizing(config, samples)
         parts.callback(quantizing.close)
-        jobs = {"quantize": quantizing.run, "benchmark": studies.run, "sweep": studies.run}
+        jobs = {"quantize": quantizing.run, "benchmark": studies.run, "sweep": studies.run, "tune": Tunings(bench).run}
         # A file that waits for its reader sets no pace: there is nothing to keep up with.
         waits = config.camera.lossless or config.camera.pace == "fast"
         captured = None if waits else lambda: source.counts().captured

@@ -85,6 +85,12 @@ COMMANDS: Final = {
     "sweep": Place(
         STUDY, "sweep", "Repeat the whole study on DEVICE: the original model, and every combination.", MEASURING
     ),
+    "tune": Place(
+        "controller.commands.tune",
+        "tune",
+        "Find the network, size, precision, device and hint that hold a wish.",
+        MEASURING,
+    ),
     "report": Place(
         STUDY,
         "report",

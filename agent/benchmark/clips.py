@@ -4,7 +4,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.capture import open_source
@@ -24,6 +24,8 @@ Tell = Callable[[str], None]
 RECORDED_MAX = 300
 """Frames of a recorded clip, which is read again from its start until a run has as many as it needs."""
 RECORDED_MIN = 10
+PACED_MIN = 2
+"""Frames of a run at the camera's pace: between them the pace shows, be it one in a minute."""
 READ_S = 5.0
 RECORDING_S = 60.0
 FPS = "fps"
@@ -39,6 +41,12 @@ class Footage:
     """How it is opened: every frame, as fast as it goes, again from its start where it is too short."""
     resolve: Callable[[str], Path]
     """Finds the file of ``clip:NAME``."""
+
+    def at_pace(self, fps: float, seconds: float) -> "Footage":
+        """So many seconds of it at its own pace, frames dropped as a camera's are, at most ``fps`` a second."""
+        camera = self.camera.model_copy(update={"pace": "native", "lossless": False, "fps_max": fps})
+        frames = max(PACED_MIN, round(seconds * fps))
+        return replace(self, camera=camera, clip=self.clip.model_copy(update={"frames": frames}))
 
     def open(self) -> Source:
         """Open it at its start; it ends after the frames of a run. Raises CaptureError and ModelError."""

@@ -34,6 +34,10 @@ class Measured:
     """Of inference, of each frame."""
     poses: tuple[Poses, ...] = ()
     """Of each frame as decoded, before they are followed and smoothed; none unless they were to be kept."""
+    ages_ms: tuple[float, ...] = ()
+    """Of each frame, from its arrival to the moment its message was made."""
+    fps_between: float = 0.0
+    """Frames a second from the first result to the last, however long the first was waited for."""
 
 
 def run_once(
@@ -108,7 +112,9 @@ def measured(timings: Sequence[Timing], began_s: float, meter: Meter, poses: Seq
         throttled=load.throttled,
         disturbed=load.disturbance(),
     )
-    return Measured(run, latencies, tuple(poses))
+    span_s = timings[-1].finished_s - timings[0].finished_s
+    between = (len(timings) - 1) / span_s if span_s > 0 else run.fps
+    return Measured(run, latencies, tuple(poses), tuple(timing.age_ms for timing in timings), between)
 
 
 def agree(reference: Sequence[Poses], found: Sequence[Poses]) -> Agreement:

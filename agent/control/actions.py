@@ -173,7 +173,7 @@ def commit(turn: Turn) -> None:
     accepted = journal.accepted(record, settings)  # a pause waits its turn
     if work.command is None:
         turn.save(accepted)
-        turn.note("switch.done", f"{text}, as the best of the sweep")
+        turn.note("switch.done", f"{text}, as the best that was measured")
         return
     turn.state = replace(turn.state, record=_changed(turn, accepted, work.command))
     turn.answer(work.command, ReplyStatus.SUCCEEDED, turn.event.result, keep=True)

@@ -18,6 +18,7 @@ from agent.wire.commands import (
     SetInput,
     SetModel,
     SetPrecision,
+    Tune,
 )
 from agent.wire.devices import DeviceString, canonical, require
 from models.shelf.catalogue import Precision
@@ -101,6 +102,16 @@ def benchmarked(settings: Settings, args: Benchmark, box: Box) -> Settings:
     if args.hint is not None:
         wanted = asked(wanted, SetHint(hint=args.hint), box)
     return wanted
+
+
+def tuned(args: Tune, box: Box) -> None:
+    """Refuse to tune with what cannot be had: no measurement is needed to tell. Raises CommandError."""
+    for model in (*(args.models or ()), *((args.reference,) if args.reference else ())):
+        require_model(model, box)
+    for device in args.devices or ():
+        require(DeviceString.parse(device), box.devices)
+    if not box.models:
+        raise CommandError(ErrorCode.UNKNOWN_MODEL, "there is no network on this box", "`models fetch` brings one")
 
 
 def _canonical(affinity: Affinity) -> tuple[Rule, ...]:

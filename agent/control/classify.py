@@ -4,7 +4,7 @@ from datetime import datetime
 
 from agent.benchmark.rows import recipes
 from agent.control import journal, overrides
-from agent.control.asking import Box, asked, benchmarked, placed, require_model
+from agent.control.asking import Box, asked, benchmarked, placed, require_model, tuned
 from agent.control.events import (
     Asked,
     Broken,
@@ -34,6 +34,7 @@ from agent.wire.commands import (
     Quantize,
     SetSettings,
     Sweep,
+    Tune,
     UnsetSettings,
 )
 
@@ -171,7 +172,7 @@ def _of_change(state: State, command: Command, box: Box) -> Kind:
     if not waits:
         _require_possible(state.record.settings, command.args, box)
     match command.args:
-        case Quantize() | Benchmark() | Sweep():
+        case Quantize() | Benchmark() | Sweep() | Tune():
             return Kind.JOB
         case PlanAffinity():
             return Kind.PLAN
@@ -185,6 +186,8 @@ def _require_possible(settings: Settings, args: AnyArgs, box: Box) -> None:
             require_model(model or settings.model, box)
         case Sweep():
             recipes(args, settings.model)
+        case Tune():
+            tuned(args, box)
         case Benchmark():
             benchmarked(settings, args, box)
         case PlanAffinity():

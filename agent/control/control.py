@@ -224,7 +224,7 @@ class Control:
 
     def _studying(self) -> bool:
         job = journal.unfinished(self.state.record)
-        return job is not None and job.command in journal.RESUMED
+        return job is not None and job.command in journal.HOLDING
 
     def due_s(self) -> float:
         """When :meth:`tick` has something to do, on the monotonic clock."""

@@ -68,7 +68,7 @@ def end_job_and_apply(turn: Turn) -> None:
     end_job(turn)
     settings = turn.state.record.settings
     wanted = turn.event.apply.model_copy(update={"paused": settings.paused, "zones": settings.zones})
-    turn.note("switch.started", f"{wanted.model} {wanted.precision} on {wanted.device}, the best of the sweep")
+    turn.note("switch.started", f"{wanted.model} {wanted.precision} on {wanted.device}, the best that was measured")
     turn.begin(Work(turn.state.works + 1, None, wanted))
 
 
@@ -101,5 +101,5 @@ def _end(
     )
     turn.save(journal.with_job(record, job))
     turn.effects.append(Publish(job))
-    if job.command in journal.RESUMED:  # it held the frames back
+    if job.command in journal.HOLDING:  # it held the frames back
         turn.effects.append(Flow(record.settings.paused))

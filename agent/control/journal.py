@@ -67,6 +67,8 @@ DAMAGED_MAX: Final = 3
 
 RESUMED: Final = frozenset({"benchmark", "sweep"})
 """Jobs that go on where they were when a process ended amid them."""
+HOLDING: Final = RESUMED | {"tune"}
+"""Jobs that hold the frames back: what they measure has the box to itself."""
 
 _FORMAT: Final = 1
 _DOCUMENT: Final = re.compile(

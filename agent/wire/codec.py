@@ -64,6 +64,7 @@ EXAMPLES: Final = {
     "get": '{"args": {"keys": ["camera.fps_max"]}}',
     "quantize": '{"args": {"frames": 300}}',
     "benchmark": '{"args": {"runs": 3, "device": "GPU"}}',
+    "tune": '{"args": {"fps": 10, "age_ms": 100, "apply": true}}',
     "sweep": '{"args": {"devices": ["CPU", "GPU"], "precisions": ["FP32", "FP16"]}}',
     "cancel": '{"args": {"id": "the id of a job"}}',
 }

@@ -27,6 +27,7 @@ HintName = Literal["latency", "throughput"]
 Aim = Literal["best", "best-throughput", "best-latency"]
 DeviceText = Annotated[str, Field(min_length=1, max_length=256)]
 LongSide = Annotated[int, Field(ge=32, le=4096)]
+ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 ClipName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
@@ -90,7 +91,7 @@ class SetPrecision(Args):
 class SetModel(Args):
     """A network's name, as the birth message lists them."""
 
-    model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    model: ModelName
 
 
 class SetAffinity(Args, Affinity):
@@ -156,7 +157,7 @@ class SetPaused(Args):
 class Quantize(Args):
     """Make the INT8 variant of the running network, or of another, from frames of the camera."""
 
-    model: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] | None = None
+    model: ModelName | None = None
     frames: Annotated[int, Field(ge=60, le=2000)] = 300
     """Frames to record."""
     seconds: Annotated[float, Field(gt=0, le=3600)] = 120.0
@@ -211,6 +212,36 @@ class Sweep(Measuring):
     """People the winner may miss, as a fraction; None is the configured bar."""
 
 
+class Tune(Args):
+    """Find what to run on this box for a wish, on frames it looks at; what is left out of the wish may be anything."""
+
+    fps: Annotated[float, Field(gt=0, le=1000)] | None = None
+    """Frames a second; None is the rate of what it looks at."""
+    age_ms: Annotated[float, Field(gt=0, le=60_000)] | None = None
+    """From a frame's arrival to its message, of 95 frames in 100."""
+    cpu_percent: Annotated[float, Field(gt=0, le=25_600)] | None = None
+    """Of the agent's process; 100 is one core."""
+    models: Annotated[tuple[ModelName, ...], Field(min_length=1, max_length=16)] | None = None
+    """None is every network that is ready on the box."""
+    devices: Annotated[tuple[DeviceText, ...], Field(min_length=1, max_length=16)] | None = None
+    """None is every device of the box by itself."""
+    precisions: Annotated[tuple[PrecisionName, ...], Field(min_length=1, max_length=3)] = ("FP32", "FP16", "INT8")
+    """Those that a network has."""
+    hints: Annotated[tuple[HintName, ...], Field(min_length=1, max_length=2)] = ("latency", "throughput")
+    long_sides: Annotated[tuple[LongSide, ...], Field(min_length=1, max_length=8)] | None = None
+    """Input sizes, in pixels; None is 256 to 640 as far as the picture is that large."""
+    reference: ModelName | None = None
+    """The network that the others are compared with; None is the one that computes most."""
+    frames: Annotated[int, Field(ge=10, le=1000)] = 100
+    """That each configuration looks at."""
+    seconds: Annotated[float, Field(ge=10, le=7200)] = 900.0
+    """When the time is over, what was found until then decides."""
+    clip: ClipName | None = None
+    """An installed clip. None is the configured source where it is a file, else a clip recorded from the camera."""
+    apply: bool = False
+    """Switch to the winner at the end."""
+
+
 class Cancel(Args):
     """The id of a job, or of a command that waits or is being carried out."""
 
@@ -233,6 +264,7 @@ AnyArgs = (
     | SetPaused
     | Benchmark
     | Sweep
+    | Tune
     | Quantize
     | Cancel
 )
@@ -257,6 +289,7 @@ ARGS: dict[str, type[AnyArgs]] = {
     "describe": NoArgs,
     "benchmark": Benchmark,
     "sweep": Sweep,
+    "tune": Tune,
     "quantize": Quantize,
     "jobs": NoArgs,
     "cancel": Cancel,

@@ -74,7 +74,8 @@ def _joined(_ctx: click.Context, _param: click.Parameter, value: tuple[tuple[Any
     return list(dict.fromkeys(word for words in value for word in words)) or None
 
 
-def _list(name: str, kind: click.ParamType[Any], metavar: str, text: str) -> Callable[[Any], Any]:
+def lists(name: str, kind: click.ParamType[Any], metavar: str, text: str) -> Callable[[Any], Any]:
+    """Decorate a command with an option that takes a list, and adds to it each time it is given."""
     return click.option(name, type=kind, metavar=metavar, multiple=True, callback=_joined, help=text)
 
 
@@ -135,11 +136,11 @@ all else has commas.
 
 
 @click.command(cls=FleetCommand, help=SWEEP_HELP)
-@_list("--devices", DevicesType(), "DEVICE[/DEVICE...]", "OpenVINO's, for example CPU/MULTI:GPU,CPU.")
-@_list("--precisions", NamesType(PRECISIONS), "FP32,FP16,INT8", "Default: all three.")
-@_list("--affinity", NamesType(PRESETS), "fallback,convolutions,split", "Of HETERO devices. Default: all three.")
-@_list("--hints", NamesType(HINTS), "throughput,latency", "Default: throughput.")
-@_list("--long-sides", SidesType(), "PIXELS[,PIXELS...]", "Input sizes, 384,512. Default: the one that runs.")
+@lists("--devices", DevicesType(), "DEVICE[/DEVICE...]", "OpenVINO's, for example CPU/MULTI:GPU,CPU.")
+@lists("--precisions", NamesType(PRECISIONS), "FP32,FP16,INT8", "Default: all three.")
+@lists("--affinity", NamesType(PRESETS), "fallback,convolutions,split", "Of HETERO devices. Default: all three.")
+@lists("--hints", NamesType(HINTS), "throughput,latency", "Default: throughput.")
+@lists("--long-sides", SidesType(), "PIXELS[,PIXELS...]", "Input sizes, 384,512. Default: the one that runs.")
 @click.option(
     "--baseline-runs",
     type=click.IntRange(0, 100),

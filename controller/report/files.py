@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from agent.wire.commands import Job
 from agent.wire.study import Row, Study
+from agent.wire.tuning import Tuning
 from controller.errors import ControllerError
 from controller.report.charts import charts
 from controller.report.facts import facts, reasons, title
@@ -28,6 +29,16 @@ def study_in(job: Job) -> Study | None:
         return None
     try:
         return Study.model_validate(job.result, extra="ignore")
+    except ValidationError:
+        return None
+
+
+def tuning_in(job: Job) -> Tuning | None:
+    """Return what a job `tune` has found; None of other jobs, and of a version that cannot be read."""
+    if job.command != "tune" or job.result is None:
+        return None
+    try:
+        return Tuning.model_validate(job.result, extra="ignore")
     except ValidationError:
         return None
 

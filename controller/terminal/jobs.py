@@ -13,11 +13,12 @@ from agent.wire.commands import Job, JobStatus
 from agent.wire.messages import MessageError
 from controller.client.fleet import printable
 from controller.client.request import Outcome
-from controller.report.files import study_in
+from controller.report.files import study_in, tuning_in
 from controller.terminal.outcome import show_error, table_of, tell_error
 from controller.terminal.study import show_study
 from controller.terminal.surroundings import tell
 from controller.terminal.tables import add_facts, cell, console, print_fitting
+from controller.terminal.tuning import show_tuning
 
 JOBS_SPARED: Final = ("finished", "started", "command", "step")
 
@@ -54,13 +55,18 @@ def show_job(job: Job) -> None:
     out = console()
     out.print(Text(printable(f"{job.device_id}: {job.id} {job.status}"), style="bold"))
     table = Table(box=None, show_header=False, pad_edge=False)
-    study = study_in(job)
+    study, tuning = study_in(job), tuning_in(job)
     facts = {"step": job.step, "progress": f"{job.progress:.0%}", "started": _time(job.started_at)}
-    add_facts(table, "", facts | {"finished": _time(job.finished_at)} | ({} if study else {"result": job.result}))
+    add_facts(
+        table, "", facts | {"finished": _time(job.finished_at)} | ({} if study or tuning else {"result": job.result})
+    )
     out.print(table)
     if study is not None:
         out.print()
         show_study(study)
+    if tuning is not None:
+        out.print()
+        show_tuning(tuning)
     if job.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
         tell_error(f"{job.device_id}: {job.id} {job.status}", job.error)
 

@@ -17,7 +17,7 @@ from agent.control.machine import step
 from agent.control.settings import Settings
 from agent.control.state import Phase
 from agent.wire.codec import Refused, decode
-from agent.wire.commands import ARGS, Address, Command, ErrorCode, Incoming, Measuring, Quantize, Reply, Sweep
+from agent.wire.commands import ARGS, Address, Command, ErrorCode, Incoming, Measuring, Quantize, Reply, Sweep, Tune
 from agent.wire.devices import DeviceString
 from agent.wire.topics import Topics
 from agent.wire.trust import Terms, matches
@@ -40,6 +40,7 @@ FREE = {
     "set-device.device": "a device string: its grammar knows no / and no colon but that of a mode",
     "benchmark.device": "the same",
     "sweep.devices[]": "the same",
+    "tune.devices[]": "the same",
     "set-affinity.default": "the name of a device, compared with those of the box",
     "set-affinity.rules[].device": "the same",
     "set-affinity.rules[].match.type": "compared with the types of the network's operations",
@@ -57,6 +58,7 @@ CHANGES = {
     "quantize": {"model": "{}"},
     "benchmark": {"device": "{}"},
     "sweep": {"devices": ["{}"]},
+    "tune": {"devices": ["{}"], "models": ["{}"]},
     "set-affinity": {"rules": [{"match": {"type": "Convolution"}, "device": "{}"}], "default": "CPU"},
     "plan-affinity": {"rules": [{"match": {"type": "Convolution"}, "device": "{}"}], "default": "CPU"},
     "cancel": {"id": "{}"},
@@ -139,6 +141,7 @@ PLACES = [
     *CHANGES.items(),
     ("benchmark", {"clip": "{}"}),
     ("sweep", {"clip": "{}", "devices": ["CPU", "{}"]}),
+    ("tune", {"clip": "{}", "devices": ["CPU", "{}"], "models": ["{}"], "reference": "{}"}),
     *(
         (name, {"rules": [{"match": match, "device": "CPU"}, {"match": match, "device": "SIMCPU"}], "default": "{}"})
         for name in ("set-affinity", "plan-affinity")
@@ -195,6 +198,11 @@ def check(effect: Effect) -> None:
             if isinstance(args, Sweep):  # it tells of devices that the box has not, but they are devices
                 devices = [DeviceString.parse(recipe.device) for recipe in recipes(args, work.settings.model)]
                 assert all(re.fullmatch(r"[A-Z0-9_.]+", member) for device in devices for member in device.members)
+            if isinstance(args, Tune):
+                assert re.fullmatch("[a-z0-9-]*", args.clip or "")
+                assert set(args.models or ()) | ({args.reference} if args.reference else set()) <= set(BOX.models)
+                members = [DeviceString.parse(device).members for device in args.devices or ()]
+                assert {name for each in members for name in each} <= set(BOX.devices)
             if isinstance(args, Quantize):
                 assert args.model is None or args.model in BOX.models
 
