@@ -7,11 +7,11 @@ import click
 from controller.commands.access import open_session
 from controller.commands.change import PRECISIONS
 from controller.commands.completion import from_info
-from controller.commands.execute import given_ones, leave, order_of, print_tables
+from controller.commands.execute import given_ones, leave, order_of, print_answers, print_tables, target_of
 from controller.commands.execute_job import BEGIN_S, Started, print_end, start
-from controller.commands.options import Given, kept
+from controller.commands.options import Given
 from controller.commands.study import HINTS, DevicesType, NamesType, SidesType, lists
-from controller.commands.targets import DeviceType, changing
+from controller.commands.targets import FleetCommand, addressed
 from controller.report.files import tuning_in
 from controller.terminal.surroundings import print_json
 
@@ -42,7 +42,7 @@ class WordsType(click.ParamType[tuple[str, ...]]):
         return words
 
 
-@click.command(help=HELP)
+@click.command(cls=FleetCommand, help=HELP)
 @click.option("--fps", type=click.FloatRange(0, 1000, min_open=True), metavar="N", help="Default: the camera's rate.")
 @click.option(
     "--age",
@@ -73,8 +73,7 @@ class WordsType(click.ParamType[tuple[str, ...]]):
 @click.option("--seconds", type=click.FloatRange(10, 7200), metavar="S", help="At most, in all. Default: 900.")
 @click.option("--clip", metavar="NAME", help="An installed clip. Default: what the box looks at, or a recording of it.")
 @click.option("--apply", is_flag=True, default=None, help="Switch to the winner at the end.")
-@click.argument("target", metavar="DEVICE", type=DeviceType(), expose_value=False, callback=kept)
-@changing(answer_s=BEGIN_S)
+@addressed(changes=True, answer_s=BEGIN_S)
 @click.pass_obj
 def tune(given: Given, /, **args: Any) -> None:  # noqa: ANN401
     """Send what was given, follow the job, and print what it has found."""
@@ -86,11 +85,15 @@ def tune(given: Given, /, **args: Any) -> None:  # noqa: ANN401
 
 
 def _print(given: Given, started: Started) -> None:
-    (outcome,) = started.outcomes
-    job = started.followed.known.get(outcome.device_id)
-    if given.json:
+    """Print what each box has found, or how far its job was seen; --json of one box is the document itself."""
+    known = started.followed.known
+    if given.json and target_of(given).single:
+        (outcome,) = started.outcomes
+        job = known.get(outcome.device_id)
         print_json(job.result if job is not None and tuning_in(job) is not None else started.as_json(outcome))
-    elif job is None:
-        print_tables(started.outcomes, given)
+    elif given.json:
+        print_answers([started.as_json(each) for each in started.outcomes], given)
     else:
-        print_end(started.followed, outcome.device_id)
+        print_tables([each for each in started.outcomes if each.device_id not in known], given)
+        for device in known:
+            print_end(started.followed, device)
