@@ -148,6 +148,13 @@ bench-affinity: $(STAMP)  ## What cutting a network between two devices costs: s
 soak-switch: $(STAMP)  ## Two hundred switches under a feed that loses nothing, and what they leave behind
 	$(BIN)/python -m tests.soak.switches
 
+.PHONY: bench-fleet test-rollout
+bench-fleet: $(STAMP)  ## 1,000 simulated agents on one mosquitto: online, commands, restart, cost; ARGS="--agents 200 --tls"
+	$(BIN)/python -m tests.fleet.bench $(ARGS)
+
+test-rollout: $(STAMP)  ## A roll-out of 200 simulated boxes that fail, get slow and vanish, killed twenty times
+	$(BIN)/python -m tests.fleet.rollouts $(ARGS)
+
 soak: $(STAMP)  ## An agent for HOURS=1 with a fault every minute: memory, latency, recoveries; CSV and picture
 	$(BIN)/python -m tests.soak.endurance --hours $(or $(HOURS),1)
 

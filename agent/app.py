@@ -8,6 +8,7 @@ compiling a network) runs beside it, so a signal is answered at once. The parts 
 import math
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import cv2
@@ -73,10 +74,17 @@ class Agent:
     """One agent, from configuration to exit code.
 
     What it says goes to the broker; or to another ``outlet``, and then it takes no commands and remembers none. It ends
-    after ``frames_max`` frames, if given.
+    after ``frames_max`` frames, if given. ``assemble`` makes the parts that look at frames.
     """
 
-    def __init__(self, config: Config, *, outlet: Outlet | None = None, frames_max: int | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        outlet: Outlet | None = None,
+        frames_max: int | None = None,
+        assemble: Callable[..., Assembly] = Assembly,
+    ) -> None:
         book = Journal(config.paths.state / f"{config.device_id}.json") if outlet is None else None
         begun = overrides.begin(book.load() if book else None, config, datetime.now(UTC))
         file, config = config, begun.config
@@ -131,7 +139,7 @@ class Agent:
         self._hang = Hang(config.inference.hang_timeout_s)
         self._answering = Answering.YES
         self._began_s = time.monotonic()
-        self._assembly = Assembly(config, self._outlet, self._telemetry, frames_max, self._inbox.put, zones=self._zones)
+        self._assembly = assemble(config, self._outlet, self._telemetry, frames_max, self._inbox.put, zones=self._zones)
         self._starter = threading.Thread(
             target=self._assembly.start, args=(self._control.candidates(),), name="starter", daemon=True
         )

@@ -77,6 +77,12 @@ COMMANDS: Final = {
     "unset": Place(SETTINGS, "unset", "Have the box's own configuration count again.", CHANGING),
     "diff": Place(SETTINGS, "diff", "Show settings that differ from the box's configuration.", CHANGING),
     "restart": Place(SETTINGS, "restart", "Have the agent start anew, where it runs as a service.", CHANGING),
+    "rollout": Place(
+        "controller.commands.rollout",
+        "rollout",
+        "Change many boxes, some at a time, and take it back where too many do not bear it.",
+        CHANGING,
+    ),
     "pause": Place(CHANGE, "pause", "Stop looking at frames; engine and camera stay ready.", CHANGING),
     "resume": Place(CHANGE, "resume", "Go on after a pause.", CHANGING),
     "benchmark": Place(

@@ -54,6 +54,12 @@ class Broker:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start and wait until it accepts connections; again after :meth:`kill`, on the same port."""
         with self._log.open("ab") as log:

@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 pytest_plugins = ("tests.traces",)
 SLOW = frozenset(
     {"controller", "fault", "fuzz", "inference", "link", "models", "record", "security", "soak", "study", "system"}
-    | {"systemd"}
+    | {"fleet", "systemd"}
 )
 """Folders whose tests start agents, brokers and commands, or compile networks; `make check` leaves them out."""
 
@@ -48,6 +48,7 @@ LONGEST = (
     "system/test_crash_rule.py",
     "models/test_frozen.py",
     "system/test_zone_moments.py",
+    "fleet/test_fleet.py",
 )
 """Files that take longest, as measured: they begin first, so that nobody waits for one of them at the end."""
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import click
 from click.shell_completion import CompletionItem
@@ -70,9 +70,12 @@ TARGET: Final = click.Argument(["target"], metavar="DEVICE", type=TargetType(), 
 class FleetCommand(click.Command):
     """A command for DEVICE, its first argument, which is left out when --group stands in its place."""
 
+    instead: ClassVar[tuple[str, ...]] = ("--group",)
+    """Options in whose presence there is no DEVICE."""
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Note, before arguments are counted, whether there is a group."""
-        ctx.meta[_GROUPED] = any(word == "--group" or word.startswith("--group=") for word in args)
+        ctx.meta[_GROUPED] = any(word.partition("=")[0] in self.instead for word in args)
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:

@@ -1,0 +1,1 @@
+"""Fleets of simulated agents: real on the wire, without camera and without OpenVINO."""

@@ -1,0 +1,157 @@
+"""``make bench-fleet``: a thousand simulated agents on one mosquitto, on loopback, and what that costs.
+
+Prints one JSON object; docs/fleet.md has the figures of one run. With ``--tls`` the same over TLS: the restart of the
+broker is then the storm of reconnections.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from tests.authority import make_authority
+from tests.broker import Broker
+from tests.fleet.watch import Watch
+
+WAIT_S: Final = 600.0
+ROOT: Final = Path(__file__).parents[2]
+QUEUED: Final = "max_queued_messages 0"
+"""As many as there are: of a thousand boxes more than a thousand messages are kept for whoever asks for all."""
+
+
+@contextmanager
+def boxes(port: int, first: int, count: int, state: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of simulated boxes, ended gently and then by force."""
+    command = [sys.executable, "-m", "tests.fleet.boxes", "--port", str(port), "--state", str(state)]
+    process = subprocess.Popen(
+        [*command, "--first", str(first), "--count", str(count), *more],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            process.wait(120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class Meter:
+    """What a process has cost since it was made."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._began_s, self._cpu_s = time.monotonic(), self._used_s()
+
+    def _used_s(self) -> float:
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+    def read(self) -> dict[str, float]:
+        """Percent of a core, and megabytes."""
+        took_s = time.monotonic() - self._began_s
+        return {
+            "cpu_percent": round(100 * (self._used_s() - self._cpu_s) / took_s, 1),
+            "rss_mb": round(self._process.memory_info().rss / 1e6, 1),
+        }
+
+
+def controller(port: int, *words: str) -> tuple[float, str]:
+    """Run the controller as a user does; its seconds and what it printed."""
+    began_s = time.monotonic()
+    program = Path(sys.executable).with_name("controller")
+    done = subprocess.run(
+        [program, "--broker", f"127.0.0.1:{port}", *words], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return time.monotonic() - began_s, done.stdout
+
+
+def measured(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """Run it all once."""
+    count, processes = given.agents, given.processes
+    lines, ca_file = ["allow_anonymous true", QUEUED], None
+    more = ["--keypoints-fps", str(given.keypoints_fps), "--window-s", str(given.window_s)]
+    if given.tls:
+        make_authority(folder)
+        ca_file = folder / "ca.pem"
+        lines += [f"certfile {folder / 'broker.pem'}", f"keyfile {folder / 'broker.key'}"]
+        more += ["--ca-file", str(ca_file)]
+    found: dict[str, Any] = {"agents": count, "processes": processes, "tls": given.tls, "load_before": os.getloadavg()}
+    with ExitStack() as stack:
+        broker = stack.enter_context(Broker(folder, lines))
+        watch = stack.enter_context(Watch(broker.port, ca_file))
+        broker_pid = broker.pid
+        began_s = time.monotonic()
+        shares = [count * n // processes for n in range(processes + 1)]
+        started = [
+            stack.enter_context(boxes(broker.port, first, until - first, folder, *more))
+            for first, until in pairwise(shares)
+        ]
+        last = watch.all_there(count, WAIT_S)
+        found["cold_start_s"] = {leaf: round(at_s - began_s, 1) for leaf, at_s in last.items()}
+        _say(found)
+        meter, meters = Meter(broker_pid), [Meter(each.pid) for each in started]
+        found["commands"] = [watch.ask_all(name, count, WAIT_S) for name in ("pause", "resume", "describe")]
+        found["commands"].append(watch.ask_all("set-precision", count, WAIT_S, {"precision": "INT8"}))
+        found["broker_during_commands"] = meter.read()
+        _say(found)
+        meter, meters = Meter(broker_pid), [Meter(each.pid) for each in started]
+        time.sleep(given.idle_s)  # what is measured is that nothing is asked
+        found["broker_idle"] = meter.read()
+        found["simulation_idle"] = [each.read() for each in meters]
+        if not given.tls:
+            took_s, told = controller(broker.port, "list", "--json")
+            listed = json.loads(told)["devices"]
+            assert len([each for each in listed if each["status"] == "running"]) == count, "not all are listed"
+            found["controller_list_s"] = [
+                round(took_s, 2),
+                *(round(controller(broker.port, "list")[0], 2) for _ in "ab"),
+            ]
+        watch.forget()
+        broker.kill()
+        began_s = time.monotonic()
+        broker.start()
+        meter = Meter(broker.pid)
+        last = watch.all_there(count, WAIT_S)
+        found["broker_restart_s"] = {leaf: round(at_s - began_s, 1) for leaf, at_s in last.items()}
+        found["broker_after_restart"] = meter.read()
+        found["commands_after"] = watch.ask_all("pause", count, WAIT_S)
+    found["load_after"] = os.getloadavg()
+    return found
+
+
+def _say(found: dict[str, Any]) -> None:
+    sys.stderr.write(json.dumps(found) + "\n")
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--agents", type=int, default=1000)
+    parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--keypoints-fps", type=float, default=0.0)
+    parser.add_argument("--window-s", type=float, default=30.0)
+    parser.add_argument("--idle-s", type=float, default=30.0)
+    parser.add_argument("--tls", action="store_true")
+    with tempfile.TemporaryDirectory(prefix="edgepose-fleet-") as folder:
+        found = measured(Path(folder), parser.parse_args())
+    sys.stdout.write(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
