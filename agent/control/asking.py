@@ -44,18 +44,21 @@ class Box:
 def asked(settings: Settings, args: AnyArgs, box: Box) -> Settings:
     """What is asked of the agent after a command. Raises CommandError when this box cannot do it."""
     match args:
-        case SetDevice(device=device):
-            parsed = DeviceString.parse(device)
+        case SetDevice(device=device, detector=detector):
+            parsed, front = DeviceString.parse(device), detector and DeviceString.parse(detector)
             require(parsed, box.devices)
-            return settings.model_copy(update={"device": str(parsed), "affinity": _kept(settings.affinity, parsed)})
+            if front:
+                require(front, box.devices)
+            changes = {"device": str(parsed), "detector": str(front) if front else None}
+            return settings.model_copy(update={**changes, "affinity": _kept(settings.affinity, parsed)})
         case SetPrecision(precision=precision):
             require_precision(settings.model, precision, box)
             return settings.model_copy(update={"precision": precision})
         case SetModel(model=model):
             require_model(model, box)
             require_precision(model, settings.precision, box)
-            # A size that was chosen for one network says nothing of another.
-            return settings.model_copy(update={"model": model, "long_side": None})
+            # What was chosen for one network, or for its first stage, says nothing of another.
+            return settings.model_copy(update={"model": model, "long_side": None, "detector": None})
         case SetHint(hint=hint, streams=streams, requests=requests):
             return settings.model_copy(update={"hint": hint, "streams": streams, "requests": requests})
         case SetInput(long_side=long_side):

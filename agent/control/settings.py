@@ -25,6 +25,8 @@ class Settings(BaseModel):
     requests: int | None = None
     long_side: int | None = Field(default=None, exclude_if=lambda side: side is None)
     """Pixels of the network's input, by command; None is the configuration's. Left out of the file as the zones are."""
+    detector: str | None = Field(default=None, exclude_if=lambda device: device is None)
+    """Where the detector of a network of two stages runs; None is ``device``. Left out of the file as the size is."""
     paused: bool = False
     zones: Zones = Field(default_factory=dict, exclude_if=lambda zones: not zones)
     """Left out of the file where there are none, so that a version before zones reads it."""
@@ -54,4 +56,5 @@ class Settings(BaseModel):
             streams=self.streams,
             requests=self.requests,
             long_side=self.long_side,
+            detector=self.detector,
         )

@@ -152,6 +152,7 @@ class Workshop:
             requests=settings.requests,
             threads=self._config.inference.threads or threads_usable(),
             affinity=settings.affinity,
+            detector=settings.detector,
         )
 
     def _decoder(self, card: NetworkCard, score_min: float) -> Decoder:

@@ -29,6 +29,8 @@ class EngineSpec:
     threads: int | None = None
     affinity: Affinity | None = None
     """Which layers run on which device of a HETERO device; None is OpenVINO's own placement."""
+    detector: str | None = None
+    """Device of the first of two stages; None is ``device``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,8 @@ class SetDevice(Args):
     """A device string, see :mod:`agent.wire.devices`; it may be in any case."""
 
     device: Annotated[str, Field(min_length=1, max_length=256)]
+    detector: DeviceText | None = None
+    """Where the detector of a network of two stages runs; None is the same device."""
 
 
 class SetPrecision(Args):

@@ -134,6 +134,8 @@ class Requested(Part):
     requests: int | None = None
     long_side: int | None = None
     """Of the network's input, pixels; None is what the configuration says of it."""
+    detector: str | None = Field(default=None, exclude_if=lambda device: device is None)
+    """Device of the first of two stages; left out where it runs on that of the second."""
 
 
 class InputState(Part):

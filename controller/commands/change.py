@@ -61,17 +61,25 @@ The new engine is built and tried beside the running one, which goes on until th
 Examples:
   controller set-device gym-01 GPU
   controller set-device 'gym-*' AUTO:GPU,CPU
+  controller set-device gym-01 GPU --detector CPU
   controller set-device --group halls CPU --json
 """
 
 
 @click.command(cls=FleetCommand, help=SET_DEVICE_HELP)
 @click.argument("openvino_device", type=DeviceStringType())
+@click.option(
+    "--detector",
+    type=DeviceStringType(),
+    metavar="OPENVINO_DEVICE",
+    help="Where the first of two stages runs. Default: on the same.",
+)
 @addressed(changes=True, answer_s=SLOW_S)
 @click.pass_obj
-def set_device(given: Given, openvino_device: str) -> None:
-    """Send the device string."""
-    carry_out(given, "set-device", {"device": openvino_device}, answer_s=SLOW_S)
+def set_device(given: Given, openvino_device: str, detector: str | None) -> None:
+    """Send the device strings."""
+    args = {"device": openvino_device} | ({"detector": detector} if detector else {})
+    carry_out(given, "set-device", args, answer_s=SLOW_S)
 
 
 @click.command(cls=FleetCommand)

@@ -163,6 +163,7 @@ def requested_and_effective(switch: SwitchResult) -> Table:
     for name, requested, effective in (
         ("model", asked.model, None),
         ("device", asked.device, ", ".join(runs.execution_devices)),
+        ("detector", asked.detector, None),
         ("precision", asked.precision, f"{runs.model_precision} file, computed in {runs.inference_precision}"),
         (
             "affinity",

@@ -38,6 +38,7 @@ NAMES = {
 
 FREE = {
     "set-device.device": "a device string: its grammar knows no / and no colon but that of a mode",
+    "set-device.detector": "the same",
     "benchmark.device": "the same",
     "sweep.devices[]": "the same",
     "tune.devices[]": "the same",
@@ -53,7 +54,7 @@ FREE = {
 }
 """Every text of every command that is not one of a fixed choice and has no pattern, and why it names no file."""
 CHANGES = {
-    "set-device": {"device": "{}"},
+    "set-device": {"device": "CPU", "detector": "{}"},
     "set-model": {"model": "{}"},
     "quantize": {"model": "{}"},
     "benchmark": {"device": "{}"},

@@ -55,6 +55,20 @@ def test_a_command_changes_what_it_names_and_nothing_else(args: AnyArgs, changed
     assert asked(paused, args, BOX) == paused.model_copy(update=changed)
 
 
+def test_a_detector_elsewhere() -> None:
+    """The first of two stages may have a device of its own, until a device or a network is chosen without one."""
+    apart = asked(CPU, SetDevice(device="gpu.1", detector=" cpu "), BOX)
+    assert (apart.device, apart.detector, apart.requested().detector) == ("GPU.1", "CPU", "CPU")
+    assert Settings.model_validate_json(apart.model_dump_json()) == apart
+    assert asked(apart, SetPrecision(precision="INT8"), BOX).detector == "CPU"
+    assert asked(apart, SetDevice(device="GPU.1"), BOX).detector is None
+    assert asked(apart, SetModel(model="human-pose-estimation-0001"), BOX).detector is None
+    assert refused(CPU, SetDevice(device="CPU", detector="NPU")).code is ErrorCode.UNAVAILABLE_DEVICE
+    assert refused(CPU, SetDevice(device="CPU", detector="no such")).code is ErrorCode.UNKNOWN_DEVICE
+    assert "detector" not in CPU.model_dump()  # a version before it reads what is kept
+    assert "detector" not in CPU.requested().model_dump()
+
+
 def test_a_size_is_of_one_network() -> None:
     """Another network begins with the size of the configuration, and that can be asked for by itself."""
     large = asked(CPU, SetInput(long_side=512), BOX)

@@ -24,6 +24,7 @@ from tests.controller.responder import (
 
 SWITCHES = [
     (["set-device", "gym-1", "hetero: simcpu,cpu"], {"device": "HETERO:SIMCPU,CPU"}),
+    (["set-device", "gym-1", "gpu", "--detector", "cpu"], {"device": "GPU", "detector": "CPU"}),
     (["set-precision", "gym-1", "int8"], {"precision": "INT8"}),
     (["set-model", "gym-1", "movenet-multipose"], {"model": "movenet-multipose"}),
     (["set-affinity", "gym-1", "--preset", "split"], {"preset": "split"}),

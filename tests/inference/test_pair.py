@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +13,15 @@ from agent.capture.frame import CaptureCounts, EndOfSource, Frame, Region
 from agent.config.tree import Config, Inference, Model
 from agent.control.settings import Settings
 from agent.control.workshop import CheckedLane, Workshop
-from agent.errors import EngineError
+from agent.errors import ConfigError, EngineError
+from agent.inference.build import build
 from agent.inference.engine import Engine, Slot
-from agent.inference.pair import Pair
+from agent.inference.pair import Pair, Stages
+from agent.inference.spec import EngineSpec
 from agent.pipeline import Pipeline, Result, infer
 from agent.poses.skeleton import Poses
+from models.shelf import catalogue
+from models.shelf.catalogue import NetworkCard
 from models.shelf.store import Store
 from tests.footage import as_frame
 from tests.inference import stages
@@ -33,11 +38,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-def built(store: Store, device: str = "CPU", every: int = 4, most: int = 20, precision: str = "FP32") -> CheckedLane:
+def built(
+    store: Store,
+    device: str = "CPU",
+    every: int = 4,
+    most: int = 20,
+    precision: str = "FP32",
+    detector: str | None = None,
+) -> CheckedLane:
     config = Config(
         model=Model(name=stages.POSE, detect_every=every, persons_max=most), inference=Inference(cache=False)
     )
-    settings = Settings.of(config).model_copy(update={"device": device, "precision": precision})
+    settings = Settings.of(config).model_copy(update={"device": device, "precision": precision, "detector": detector})
     return Workshop(config, CORE, store).build(settings, [picture((160, 128))], threading.Event())
 
 
@@ -99,6 +111,36 @@ def test_between_detections_people_are_followed(lane: CheckedLane) -> None:
     assert [len(poses) for poses in found] == [1, 1, 1, 1, 2, 2, 2, 2, 2]
     for poses, (x, y) in zip(found, way, strict=True):
         assert min(abs(px - x) + abs(py - y) for px, py in places(poses)) <= 8
+
+
+@pytest.mark.parametrize(
+    ("device", "detector", "runs"),
+    [("CPU", "SIMCPU", "SIMCPU"), ("SIMCPU", "CPU", "CPU"), ("CPU", "BATCH:SIMCPU(2)", "SIMCPU")],
+)
+def test_the_stages_run_on_different_devices(store: Store, device: str, detector: str, runs: str) -> None:
+    """Each on its own, told as both; who is found is the same."""
+    checked = built(store, device=device, detector=detector)
+    with checked.lane.engine as engine:
+        assert isinstance(engine, Pair)
+        assert (engine.detector.spec.device, engine.pose.spec.device) == (runs, device)
+        assert (engine.spec.device, engine.spec.detector) == (device, detector)
+        assert engine.facts.execution_devices == (runs, device)
+        assert places(infer(engine, checked.lane.decoder, picture((80, 100), (240, 160)))) == [(80, 100), (240, 160)]
+
+
+def test_one_stage_has_no_detector_to_place(tmp_path: Path) -> None:
+    """That is said, and nothing is built."""
+    store, cards = Store(tmp_path), list[NetworkCard]()
+    card = catalogue.network("movenet-multipose")
+
+    def make(each: NetworkCard, _spec: EngineSpec) -> Engine:
+        cards.append(each)
+        raise AssertionError
+
+    spec = EngineSpec(card.name, "CPU", "FP32", 64, 64, detector="SIMCPU")
+    with pytest.raises(ConfigError, match="one stage, and no detector that could run on SIMCPU"):
+        build(store, card, spec, Stages(20), make)
+    assert not cards
 
 
 def test_who_is_gone_is_not_expected_again(lane: CheckedLane) -> None:
