@@ -51,8 +51,13 @@ JOBS: Final = "controller.commands.jobs"
 SETTINGS: Final = "controller.commands.settings"
 LOOK: Final = "controller.commands.look"
 STUDY: Final = "controller.commands.study"
+VIEWS: Final = "controller.commands.views"
 COMMANDS: Final = {
-    "list": Place(LOOK, "list_", "Show every agent on the broker.", LOOKING),
+    "list": Place(VIEWS, "list_", "Show every agent on the broker.", LOOKING),
+    "top": Place(VIEWS, "top", "Follow every agent live, until Ctrl-C.", LOOKING),
+    "inventory": Place(
+        VIEWS, "inventory", "Show what every box is: processor, memory, devices, networks, versions.", LOOKING
+    ),
     "status": Place(LOOK, "status", "Show what DEVICE runs and how fast.", LOOKING),
     "describe": Place(LOOK, "describe", "Show what DEVICE is and what it can do.", LOOKING),
     "watch": Place(LOOK, "watch", "Follow DEVICE live, until Ctrl-C.", LOOKING),

@@ -1,4 +1,4 @@
-"""Commands that look: `list`, `status`, `describe`, `watch`."""
+"""Commands that look: `status`, `describe`, `watch`."""
 
 import itertools
 from collections.abc import Callable
@@ -14,27 +14,12 @@ from controller.client.fleet import Agent
 from controller.client.session import Session, as_json
 from controller.commands.access import open_session
 from controller.commands.execute import print_answers, target_of
-from controller.commands.options import Given, bounded, connection
+from controller.commands.options import Given, bounded
 from controller.commands.targets import FleetCommand, addressed
 from controller.interrupt import UntilEnded
 from controller.terminal import tables
 from controller.terminal.status import page
-from controller.terminal.surroundings import print_devices, print_json
-
-
-@click.command("list")
-@connection()
-@click.pass_obj
-def list_(given: Given) -> None:
-    """Show every agent on the broker."""
-    with open_session(given) as session:
-        found = session.all_agents()
-    if given.json:
-        print_devices([agent.row() for agent in found])
-    elif not found:
-        click.echo(f"No agent below {given.prefix!r} on this broker.", err=True)
-    else:
-        tables.print_fitting(tables.agents(found), tables.AGENTS_SPARED)
+from controller.terminal.surroundings import print_json
 
 
 @click.command(cls=FleetCommand)

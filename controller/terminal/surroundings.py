@@ -25,9 +25,9 @@ def print_json(value: Any, indent: int | None = 2) -> None:  # noqa: ANN401 - JS
     click.echo(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
 
 
-def print_devices(devices: list[dict[str, Any]]) -> None:
+def print_devices(devices: list[dict[str, Any]], indent: int | None = 2) -> None:
     """Print what several devices gave."""
-    print_json({"schema": DEVICES, "devices": devices})
+    print_json({"schema": DEVICES, "devices": devices}, indent)
 
 
 def tell_error(message: str, *, hint: str = "", code: int = 1, as_json: bool = False) -> None:

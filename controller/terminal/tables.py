@@ -101,13 +101,22 @@ AGENTS_SPARED: Final = (
 
 def agents(found: Iterable[Agent]) -> Table:
     """One line per agent."""
+    return rows([agent.row() for agent in found])
+
+
+def rows(found: Sequence[dict[str, Any]], of: int | None = None) -> Table:
+    """One line per row, all of which have the same columns; ``of`` is how many there are where not all are shown."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for number, row in enumerate(agent.row() for agent in found):
-        if not number:
-            for name in row:
-                table.add_column(name.replace("_", " "), justify="right" if name in _NUMBERS else "left", no_wrap=True)
-        row["last_seen"] = "now" if row["availability"] == "online" else ago(row["last_seen"])
-        table.add_row(*(cell(value) for value in row.values()))
+    if of is not None and of > len(found):
+        table.caption = f"{len(found)} of {of}"
+    for name in found[0] if found else ():
+        numbers = name in _NUMBERS or isinstance(found[0][name], int | float)
+        table.add_column(name.replace("_", " "), justify="right" if numbers else "left", no_wrap=True)
+    for row in found:
+        shown = dict(row)
+        if "last_seen" in shown:
+            shown["last_seen"] = "now" if row.get("availability") == "online" else ago(row["last_seen"])
+        table.add_row(*(cell(value) for value in shown.values()))
     return table
 
 
