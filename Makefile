@@ -139,6 +139,14 @@ bench-agreement: $(STAMP)  ## Our raw limit over OpenVINO's benchmark_app, in tu
 bench-intervals: $(STAMP)  ## Twenty benchmarks: how many 95 % intervals contain the mean of all
 	$(BIN)/python -m tests.benchmarks.intervals
 
+.PHONY: bench-study
+bench-study: $(STAMP)  ## Real studies of equals, and of a difference, while another process comes and goes: who is named
+	$(BIN)/python -m tests.benchmarks.study
+
+.PHONY: bench-cameras
+bench-cameras: $(STAMP)  ## One, two, four and eight agents at ten frames a second on this box: CPU a frame, age, memory
+	$(BIN)/python -m tests.benchmarks.cameras $(ARGS)
+
 bench-switch: $(STAMP)  ## What a switch costs: reply, gap, compile cold and warm, latency meanwhile
 	$(BIN)/python -m tests.benchmarks.bench_switch
 

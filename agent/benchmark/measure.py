@@ -110,6 +110,7 @@ def measured(timings: Sequence[Timing], began_s: float, meter: Meter, poses: Seq
         rss_mb=load.rss_mb,
         temperature_c=load.temperature_c,
         throttled=load.throttled,
+        round=None,
         disturbed=load.disturbance(),
     )
     span_s = timings[-1].finished_s - timings[0].finished_s

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from agent.control.settings import Settings
 from agent.wire.affinity import Affinity
+from agent.wire.apart import Figure, difference, disturbed, fps, latency_ms
 from agent.wire.commands import Aim, CommandError, ErrorCode, Sweep
 from agent.wire.devices import DeviceString
 from agent.wire.study import Recipe, Row
@@ -58,8 +59,12 @@ def eligible(row: Row, max_loss: float | None) -> bool:
     """Whether a row may be chosen: measured with OpenVINO, and not at the price of people.
 
     A precision below FP32, and an input smaller than the largest, has to have passed the bar; where nobody was in view
-    to judge it, it has not.
+    to judge it, it has not. Of a row of which a run counts that was not quiet nothing is claimed.
     """
+    return not disturbed(row) and _keeps_people(row, max_loss)
+
+
+def _keeps_people(row: Row, max_loss: float | None) -> bool:
     if row.status != "measured" or row.recipe.engine != "openvino" or row.effective is None:
         return False
     plain = row.effective.inference_precision == "F32" and row.recipe.precision != "INT8"
@@ -73,33 +78,66 @@ def eligible(row: Row, max_loss: float | None) -> bool:
 
 
 def best(rows: Sequence[Row], aim: Aim, max_loss: float | None = None) -> int | None:
-    """Index of the winner, None without any.
+    """Index of the winner, None without any, and where the runs do not tell it from another that may be chosen.
 
     `best-throughput` has the most frames per second, `best-latency` the lowest latency; `best` is the one of lowest
-    latency among those whose frames per second cannot be told from the most: their 95 % intervals overlap.
+    latency among those whose frames per second cannot be told from the most. Rows that turned out to be the same, as
+    AUTO on a box with one device, do not compete: the first of them stands for all. One that was disturbed cannot win,
+    and has to be beaten all the same, in the rounds that were quiet: nobody wins because the other was not looked at.
     """
-    able = [index for index, row in enumerate(rows) if eligible(row, max_loss)]
-    if not able:
+    able = [index for index, row in enumerate(rows) if _keeps_people(row, max_loss)]
+    if all(disturbed(rows[index]) for index in able):
         return None
-    fastest = max(able, key=lambda index: _fps(rows[index]))
+    if aim == "best-latency":
+        return _decided(rows, able, latency_ms)
     if aim == "best-throughput":
-        return fastest
-    if aim == "best":
-        low, _high = _interval(rows[fastest])
-        able = [index for index in able if _interval(rows[index])[1] >= low]
-    return min(able, key=lambda index: _latency(rows[index]))
+        return _decided(rows, able, fps)
+    fastest = _first(rows, able, fps)
+    if fastest is None:
+        return None
+    near = [index for index in able if difference(rows[fastest], rows[index], fps) <= 0]
+    return _decided(rows, near, latency_ms)
 
 
-def _fps(row: Row) -> float:
-    assert row.fps is not None
-    return row.fps.mean
+def _decided(rows: Sequence[Row], able: Sequence[int], figure: Figure) -> int | None:
+    """The first by a figure, if it is ahead of all others that are not the same."""
+    sign = _sign(figure)
+    first = _first(rows, able, figure)
+    if first is None:
+        return None
+    rivals = [index for index in able if not _same(rows[first], rows[index])]
+    return first if all(sign * difference(rows[first], rows[index], figure) > 0 for index in rivals) else None
 
 
-def _interval(row: Row) -> tuple[float, float]:
-    assert row.fps is not None
-    return row.fps.interval or (row.fps.mean, row.fps.mean)
+def _first(rows: Sequence[Row], able: Sequence[int], figure: Figure) -> int | None:
+    """The one with the most frames a second, or the least latency; of those that are the same, the first.
+
+    Only quiet rows; None without any.
+    """
+    quiet = [index for index in able if not disturbed(rows[index])]
+    leader = max(quiet, key=lambda index: _sign(figure) * _mean(rows[index], figure), default=None)
+    return next((index for index in quiet if leader is not None and _same(rows[leader], rows[index])), None)
 
 
-def _latency(row: Row) -> float:
-    assert row.latency_ms is not None
-    return row.latency_ms.mean
+def _sign(figure: Figure) -> int:
+    return 1 if figure is fps else -1
+
+
+def _mean(row: Row, figure: Figure) -> float:
+    found = row.fps if figure is fps else row.latency_ms
+    assert found is not None
+    return found.mean
+
+
+def _same(one: Row, other: Row) -> bool:
+    """Whether OpenVINO made the same of two rows, whatever they were called."""
+    if one is other:
+        return True
+    mine, its = one.effective, other.effective
+    if mine is None or its is None or one.input != other.input or one.recipe.affinity or other.recipe.affinity:
+        return False
+    named = ("model", "precision", "hint")
+    made = ("execution_devices", "model_precision", "inference_precision", "submodels", "infer_requests")
+    return all(getattr(one.recipe, name) == getattr(other.recipe, name) for name in named) and all(
+        getattr(mine, name) == getattr(its, name) for name in made
+    )

@@ -17,7 +17,8 @@ from agent.control.settings import Settings
 from agent.control.workshop import Workshop
 from agent.errors import CaptureError, ConfigError
 from agent.inference.network import Network
-from agent.pipeline import Lane
+from agent.pipeline import Lane, infer
+from agent.poses.agreement import POSSIBLE
 from agent.poses.decoders import Decoder, decoder_for
 from agent.tracking import Track, track_stage
 from agent.wire.devices import DeviceString, require
@@ -26,6 +27,7 @@ from models.shelf.inspect import inspect
 from models.shelf.store import Store
 
 FRAME_S = 10.0
+WARM_FRAMES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,14 @@ class Runs:
     def run(self, engine: Network, model: str, score_min: float, *, keep_poses: bool = False) -> Measured:
         """Run the footage through an engine of ``model``, from its start. Raises as :func:`run_once` does."""
         return self.once(partial(run_once, Lane(engine, self.decoder(model, score_min))), keep_poses=keep_poses)
+
+    def warm(self, engine: Network, model: str) -> None:
+        """Show an idle engine the first frame a few times: the first inferences are slower. Raises EngineError."""
+        if self._first is None:
+            self._first = first_frame(self._bench.footage)
+        decoder = self.decoder(model, POSSIBLE)
+        for _ in range(WARM_FRAMES):
+            infer(engine, decoder, self._first)
 
     def once(self, run: Callable[..., Measured], *, keep_poses: bool = False) -> Measured:
         """Run the footage from its start; ``run`` is :func:`run_once` of a lane, or of the original model."""

@@ -1,24 +1,26 @@
 """From runs to figures: which runs count, spread, confidence interval, percentiles."""
 
-import functools
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from agent.observe.telemetry import PARTS, STAGES, Timing
+from agent.wire.apart import student_t
 from agent.wire.study import Run, Spread
 
-CONFIDENCE = 0.95
+QUIET_MIN = 3
 EXTRA_SHARE = 0.5
 """At most so many runs more than were asked for, as a share of them: a busy box comes to an end too."""
 
 
-def spread(values: Sequence[float]) -> Spread:
+def spread(values: Sequence[float], drifted: float = 0.0) -> Spread:
     """Mean, extremes, sample standard deviation and the 95 % interval of the mean, of at least one value.
 
     The interval is Student's t: of runs that are independent and normally distributed about a mean, 95 % of such
-    intervals contain it. A single value has neither deviation nor interval.
+    intervals contain it. It is wider by twice the share of the mean by which the machine ``drifted`` meanwhile. A
+    single value has neither deviation nor interval.
     """
     count, mean = len(values), math.fsum(values) / len(values)
     # Rounding can put the mean of equal values beside them.
@@ -26,34 +28,19 @@ def spread(values: Sequence[float]) -> Spread:
     if count == 1:
         return Spread(mean=mean, min=mean, max=mean, deviation=None, interval=None)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
-    half = student_t(count - 1) * deviation / math.sqrt(count)
+    half = math.hypot(student_t(count - 1) * deviation / math.sqrt(count), 2 * drifted * mean)
     return Spread(mean=mean, min=min(values), max=max(values), deviation=deviation, interval=(mean - half, mean + half))
 
 
-@functools.cache
-def student_t(freedom: int) -> float:
-    """The t that a Student-distributed value stays within, on both sides of 0, with a probability of 95 %.
+def drift(values: Sequence[float]) -> float:
+    """How far a machine drifted under the runs of one row, as a share of their mean; at least two, in their order.
 
-    ``freedom``, 1 or more, counts the degrees of freedom. For whole numbers the distribution is a finite sum of powers
-    of a cosine (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4), inverted by bisection.
+    The part of their deviation that neighbours do not have (von Neumann's ratio): of runs that only scatter, none.
     """
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _within(middle, freedom) < CONFIDENCE else (low, middle)
-    return math.sqrt(freedom) * math.tan(low)
-
-
-def _within(angle: float, freedom: int) -> float:
-    """Probability that a Student-distributed value is less than sqrt(freedom) tan(angle) from 0."""
-    odd = freedom % 2
-    term = math.cos(angle) if odd else 1.0
-    terms = []
-    for step in range(1 + odd, freedom, 2):
-        terms.append(term)
-        term *= math.cos(angle) ** 2 * step / (step + 1)
-    total = math.sin(angle) * math.fsum(terms)
-    return (angle + total) * 2 / math.pi if odd else total
+    count, mean = len(values), math.fsum(values) / len(values)
+    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
+    steps = math.fsum((after - before) ** 2 for before, after in pairwise(values)) / (2 * (count - 1))
+    return math.sqrt(max(0.0, variance - steps)) / mean
 
 
 def latency_figures(latencies_ms: Sequence[float]) -> dict[str, float]:
@@ -91,7 +78,12 @@ def another(done: Sequence[Run], wanted: int) -> bool:
 
 
 def counted(done: Sequence[Run], wanted: int) -> tuple[int, ...]:
-    """Places of the runs that count: the quiet ones, and of the disturbed as many of the first as are missing."""
+    """Places of the runs that count: the quiet ones, be they half of those that were wanted, and at least three.
+
+    Where there are fewer, of the disturbed as many of the first as are missing.
+    """
     quiet = [place for place, run in enumerate(done) if run.disturbed is None]
+    if len(quiet) >= min(wanted, max(QUIET_MIN, wanted // 2)):
+        return tuple(quiet)
     disturbed = [place for place, run in enumerate(done) if run.disturbed is not None]
     return tuple(sorted(quiet + disturbed[: wanted - len(quiet)]))

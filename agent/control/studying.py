@@ -53,6 +53,8 @@ class Ledger(BaseModel):
     """Place of the row that was being measured."""
     tries: int = 0
     """How often it was begun."""
+    done: bool = False
+    """Whether every run was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class Studies:
         ledger = None if work.command is not None else self._load(work)
         args = work.command.args if work.command is not None else ledger.args if ledger else None
         assert isinstance(args, Benchmark | Sweep)
-        if ledger is not None and len(ledger.study.rows) == len(ledger.recipes):
+        if ledger is not None and ledger.done:
             return self._done(work, ledger.study, args)
         with self._clips.footage(args, lambda what: tell(what, 0.0), cancelled) as footage:
             self._parts.hold()
@@ -131,12 +133,14 @@ class Studies:
 
         def keep(study: Study) -> None:
             nonlocal kept
-            kept = kept.model_copy(update={"study": study})
+            kept = kept.model_copy(update={"study": study, "begun": -1, "tries": 0})
             self._save(kept)
 
         bench = Bench(parts.config, parts.store, parts.workshop, self._limits, parts.box(), footage)
         studying = Studying(bench, ledger.study, begin=begin, keep=keep, tell=tell, cancelled=cancelled)
-        return studying.run(ledger.recipes, ledger.args)
+        study = studying.run(ledger.recipes, ledger.args)
+        self._save(kept.model_copy(update={"study": study, "done": True}))
+        return study
 
     def _done(self, work: Work, study: Study, args: Benchmark | Sweep) -> Done:
         winner, study = None, study.model_copy(update={"finished_at": datetime.now(UTC)})

@@ -59,6 +59,8 @@ class Run(Part):
     temperature_c: float | None
     throttled: bool | None
     """Whether the processor slowed itself down; None where the machine cannot tell."""
+    round: int | None = Field(default=None, exclude_if=lambda number: number is None)
+    """Rows are measured in rounds, one run of each after the other: which of them, from 1. Left out by older agents."""
     disturbed: str | None = None
     """Why the run was not quiet. It is repeated, and counts only where every repetition was disturbed too."""
 
@@ -147,7 +149,8 @@ class Study(Part):
     """The arguments of the command."""
     rows: tuple[Row, ...] = ()
     best_throughput: int | None = None
-    """Index of the row with the most frames per second among those that may be chosen."""
+    """Index of the row with the most frames per second among those that may be chosen; None where none may, or where
+    the runs do not tell it from the next."""
     best_latency: int | None = None
     applied: int | None = None
     """Index of the row that the box was told to switch to."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from agent.wire.study import Spread
+from agent.wire.apart import told_apart
 from controller.report.rows import PRECISIONS, Entry, at_one_size, missed, number, percent, share, size, together
 
 STUDY_CPU: Final = 7
@@ -13,7 +13,7 @@ STUDY_MULTI: Final = {"FP32": 9, "FP16": 13, "INT8": 17}
 STUDY_MULTI_OVER_SINGLE: Final = 1.5
 STUDY_HETERO_GAIN: Final = 0.18
 UNSURE: Final = "≈ "
-"""Before a comparison of two rows whose 95 % intervals overlap."""
+"""Before a comparison of two rows which their runs do not tell apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def ratio(entry: Entry, base: Entry) -> float | None:
 
 def times(entry: Entry, base: Entry) -> str:
     """The ratio in words, and whether the runs tell the two apart."""
-    return f"{_unsure(entry.fps, base.fps)}{number(ratio(entry, base))} times"
+    return f"{_unsure(entry, base)}{number(ratio(entry, base))} times"
 
 
 def answers(found: tuple[Entry, ...]) -> Iterator[Finding]:
@@ -70,11 +70,8 @@ def answers(found: tuple[Entry, ...]) -> Iterator[Finding]:
     yield from _sizes(everything)
 
 
-def _unsure(one: Spread, other: Spread) -> str:
-    if one.interval is None or other.interval is None:
-        return ""
-    overlap = one.interval[0] <= other.interval[1] and other.interval[0] <= one.interval[1]
-    return UNSURE if overlap else ""
+def _unsure(one: Entry, other: Entry) -> str:
+    return "" if told_apart(one.row, other.row) else UNSURE
 
 
 def _of(measured: Iterable[Entry], kind: str, precision: str) -> list[Entry]:
@@ -155,7 +152,7 @@ def _hetero_over_single(measured: tuple[Entry, ...]) -> Iterator[Finding]:
         gain = ratio(best, single) if best and single else None
         if best is not None and single is not None and gain is not None:
             more = "more" if gain >= 1 else "fewer"
-            unsure = _unsure(best.fps, single.fps)
+            unsure = _unsure(best, single)
             lines.append(f"{best.name} does {unsure}{percent(abs(gain - 1))} {more} frames than {single.name}.")
     if lines:
         lines[-1] += f" The study found {percent(STUDY_HETERO_GAIN)} more."

@@ -36,6 +36,7 @@ def facts(study: Study) -> list[Fact]:
         "started": f"{study.started_at:%Y-%m-%d %H:%M:%S %Z}",
         "finished": f"{study.finished_at:%Y-%m-%d %H:%M:%S %Z}" if study.finished_at else "not yet",
         "machine": f"{host.hostname}: {host.cpu}, {host.cores} cores, {host.memory_mb:,} MB, {host.os}",
+        "how quiet": _quiet(study),
         "devices": "; ".join(f"{name}: {full}" for name, full in study.devices.items()),
         "versions": f"edgepose {study.agent_version}, OpenVINO {study.openvino_version}, OpenCV {study.opencv_version}",
         "network": f"{study.model}, input {width} x {height}, {number(study.gflops_per_frame)} GFLOP a frame",
@@ -44,6 +45,18 @@ def facts(study: Study) -> list[Fact]:
         "bar of accuracy": bar,
     }
     return [Fact(name, printable(value)) for name, value in told.items()]
+
+
+def _quiet(study: Study) -> str:
+    """What other processes took of the machine, and how many runs were disturbed by it."""
+    runs = [run for row in study.rows for run in row.runs]
+    others = sorted(run.others_percent for run in runs if run.others_percent is not None)
+    disturbed = sum(row.disturbed_runs for row in study.rows)
+    told = f"{disturbed} runs were disturbed; {len(runs)} count" if disturbed else f"all {len(runs)} runs were quiet"
+    if not others:
+        return told
+    middle, most = number(others[len(others) // 2]), number(others[-1])
+    return f"{told}; others took {middle} % of the machine in the median, {most} % at most"
 
 
 def reasons(study: Study) -> list[tuple[Entry, str]]:

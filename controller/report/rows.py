@@ -78,6 +78,12 @@ class Entry:
         return self.row.latency_ms
 
     @property
+    def cpu_ms(self) -> float | None:
+        """Milliseconds of processor time a frame, of one core; None without runs."""
+        frames = sum(run.frames for run in self.row.runs)
+        return sum(run.cpu_percent * run.seconds for run in self.row.runs) * 10 / frames if frames else None
+
+    @property
     def disturbed(self) -> int:
         """Runs that count although they were disturbed, because every repetition was."""
         return sum(run.disturbed is not None for run in self.row.runs)
@@ -229,6 +235,11 @@ COLUMNS: Final[Sequence[Column]] = (
         "Frames a second from the first frame of the clip to the last, through the application's own pipeline: mean "
         "over the runs, and the slowest and fastest run.",
         lambda entry: spread(entry.row.fps),
+    ),
+    Column(
+        "CPU ms",
+        "Milliseconds of processor time a frame, all cores added up: at 40 frames a second 25 of them are one core.",
+        lambda entry: number(entry.cpu_ms),
     ),
     Column(
         "latency ms",

@@ -11,6 +11,17 @@ COMPUTED_IN: Final = {"FP32": "f32", "FP16": "f16"}
 """What OpenVINO calls the precision a file asks for; of INT8 it tells that of the layers which are not quantised."""
 
 
+DOUBT: Final = (
+    "The runs do not tell the two apart: round by round one is not ahead of the other by more than chance explains, or "
+    "fewer than three rounds were quiet for both."
+)
+UNDECIDED: Final = (
+    "The runs do not tell the best of these configurations from the next, in frames a second "
+    "or in latency. Either will do, the simpler one for choice; to know better, stop what else runs on the box and "
+    "measure again with more --runs."
+)
+
+
 THE_STUDY: Final = Finding(
     "The study",
     (
@@ -37,7 +48,10 @@ def conclusion(study: Study) -> list[Finding]:
         told.append(THE_STUDY)
     if any(UNSURE in line for finding in told for line in finding.lines):
         told.append(
-            Finding(UNSURE.strip(), ("The 95 % intervals of the two overlap: the runs do not tell them apart.",))
+            Finding(
+                UNSURE.strip(),
+                (DOUBT,),
+            )
         )
     return told
 
@@ -69,6 +83,8 @@ def _recommended(study: Study, found: tuple[Entry, ...]) -> Iterator[Finding]:
         if latency is not None and latency is not throughput:
             told = _praise(latency, quiet) if latency.sound else _unquiet(latency)
             yield Finding("Run for the shortest latency", (told,))
+    elif len([entry for entry in measured if entry.choosable]) > 1 and study.finished_at is not None:
+        yield Finding("The data decide nothing", (UNDECIDED,))
     elif measured and study.finished_at is not None:
         yield Finding("Run", ("None of the configurations may be recommended.",))
     if study.applied is not None and 0 <= study.applied < len(found):

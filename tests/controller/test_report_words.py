@@ -14,7 +14,7 @@ from controller.report.drawing import svg
 from controller.report.files import as_csv, as_markdown
 from controller.report.inline import figure
 from controller.report.rows import Entry, entries, number
-from controller.report.words import conclusion
+from controller.report.words import DOUBT, UNDECIDED, conclusion
 from tests.controller.studies import CUTS, ORIGINAL, Told, measured, recipe, rows, run, study, unmeasured
 
 DEVICES = ("CPU", "GPU", "AUTO", "MULTI:GPU,CPU", "HETERO:GPU,CPU", "BATCH:GPU(4)")
@@ -215,9 +215,16 @@ def test_runs_that_were_not_quiet_are_told() -> None:
     line, told = lines(study(), "Disturbed runs that count, for want of quiet ones")
     assert "HETERO:SIMCPU,CPU INT8 split (1 of 3)" in line
     assert told.startswith("No sentence here rests on these rows")
-    assert Finding("≈", ("The 95 % intervals of the two overlap: the runs do not tell them apart.",)) in conclusion(
-        study()
-    )
+    assert Finding("≈", (DOUBT,)) in conclusion(study())
+
+
+def test_what_the_runs_do_not_decide_is_not_decided() -> None:
+    """Where nothing could be named the best, the report says so and what to do, and recommends nothing."""
+    pair = (measured(recipe("CPU", "FP32"), Told(70.0, 28.0)), measured(recipe("SIMCPU", "FP32"), Told(70.5, 28.0)))
+    document = study(pair, best_throughput=None, best_latency=None)
+    assert lines(document, "The data decide nothing") == [UNDECIDED]
+    assert "stop what else runs on the box" in UNDECIDED
+    assert lines(document, "Run") == []
 
 
 def test_disturbed_runs_carry_no_claim() -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.benchmark.statistics import student_t
+from agent.wire.apart import student_t
 from agent.wire.messages import Metrics
 
 WARM_UP_MAX_S: Final = 600.0

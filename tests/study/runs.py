@@ -34,5 +34,6 @@ def made_up(*, disturbed: bool) -> Run:
         rss_mb=100.0,
         temperature_c=None,
         throttled=None,
+        round=None,
         disturbed="other processes took 60 % of the machine" if disturbed else None,
     )

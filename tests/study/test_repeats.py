@@ -22,15 +22,18 @@ def made(wanted: int, disturbances: list[bool]) -> list[Run]:
 
 @given(st.integers(1, 40), st.lists(st.booleans(), min_size=1, max_size=60))
 def test_disturbed_runs_are_repeated_within_reason(wanted: int, disturbances: list[bool]) -> None:
-    """As many runs count as were asked for; a disturbed one only where the machine gave no quiet ones to replace it.
+    """As many runs count as were asked for, or all quiet ones where those are half of them and three at least.
 
-    At most half as many again are made, and one at least.
+    A disturbed one counts only where the machine gave too few quiet ones. At most half as many again are made, and one
+    at least.
     """
     done = made(wanted, disturbances)
     places = counted(done, wanted)
     quiet = [place for place, run in enumerate(done) if run.disturbed is None]
     assert len(done) <= wanted + max(1, wanted // 2)
-    assert len(places) == len(set(places)) == wanted
+    assert len(places) == len(set(places))
+    enough = len(quiet) >= min(wanted, max(3, wanted // 2))
+    assert places == tuple(quiet) if enough else len(places) == wanted
     assert list(places) == sorted(places)
     assert set(quiet) <= set(places)
     if len(quiet) < wanted:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.benchmark.statistics import latency_figures, percentiles, spread, stages_ms, student_t
+from agent.benchmark.statistics import drift, latency_figures, percentiles, spread, stages_ms
 from agent.observe.telemetry import STAGES, Timing, summarise
+from agent.wire.apart import student_t
 
 # Two-sided, 95 %: Abramowitz and Stegun, Handbook of Mathematical Functions, table 26.10.
 TABLE = {
@@ -53,6 +54,21 @@ def test_spread_is_what_its_names_say(values: list[float]) -> None:
     low, high = found.interval
     assert low <= found.mean <= high
     assert high - found.mean == pytest.approx(found.mean - low, rel=1e-6, abs=1e-6)
+
+
+def test_drift_is_what_neighbours_do_not_have() -> None:
+    """Runs that only scatter have hardly any; runs that climb have, and their interval is wider by twice as much."""
+    chance = np.random.default_rng(4)
+    level = 100 + chance.normal(0, 1, 200)
+    climbing = level + np.linspace(-10, 10, 200)
+    assert drift(level.tolist()) < 0.005
+    assert drift(climbing.tolist()) == pytest.approx(0.1 / math.sqrt(3), rel=0.1)
+    assert drift([5.0, 5.0, 5.0]) == 0
+    plain, wide = spread([99.0, 100.0, 101.0]), spread([99.0, 100.0, 101.0], 0.05)
+    assert plain.interval is not None
+    assert wide.interval is not None
+    assert (wide.interval[1] - 100) ** 2 == pytest.approx((plain.interval[1] - 100) ** 2 + 10**2)
+    assert wide.deviation == plain.deviation
 
 
 def test_interval_of_a_known_sample() -> None:

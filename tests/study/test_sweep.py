@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.benchmark import sweep
+from agent.benchmark import runs, sweep
 from agent.benchmark.clips import Clips
 from agent.benchmark.limit import Limits
 from agent.benchmark.rows import recipes
@@ -27,6 +27,7 @@ from agent.wire.commands import Sweep
 from agent.wire.study import Bar, Recipe, Study
 from models.shelf.store import Store
 from tests import broken_networks
+from tests.study.runs import Told
 
 FRAMES = 10
 ARGS = Sweep(devices=("CPU", "GPU", "SIMCPU"), precisions=("FP32",), runs=1, frames=FRAMES, baseline_runs=0)
@@ -57,6 +58,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         Clips(config, store, Samples()).footage(ARGS, lambda _what: None, threading.Event()) as footage,
     ):
         patch.setattr(sweep, "LIMIT_S", 0.1)
+        patch.setattr(runs, "LoadMeter", Told)  # what else the machine does is not of these tests
         yield Bench(config, store, Workshop(config, core, store), Limits(core), box, footage)
 
 
@@ -132,6 +134,25 @@ def test_row_after_row(bench: Bench) -> None:
         assert row.agreement.frames == FRAMES
         assert row.accurate is True
         assert row.speedup is None, "there is no original to be faster than"
+
+
+def test_rows_are_measured_in_rounds(bench: Bench) -> None:
+    """One run of each row after the other, and where it was broken off the row with the fewest runs is next."""
+    args = ARGS.model_copy(update={"runs": 3})
+    heard = Heard()
+    whole = studying(bench, heard, empty(bench)).run(three(bench), args)
+    assert heard.begun == [0, 1, 2, 0, 2, 0, 2]
+    assert [[run.round for run in row.runs] for row in whole.rows] == [[1, 2, 3], [], [1, 2, 3]]
+    shares = [share for _what, share in heard.told]
+    assert shares == sorted(shares)
+    for row in (whole.rows[0], whole.rows[2]):
+        assert row.fps is not None
+        assert row.fps.mean == pytest.approx(sum(run.fps for run in row.runs) / 3)
+    again = Heard()
+    study = studying(bench, again, heard.kept[4]).run(three(bench), args)
+    assert again.begun == [0, 2]
+    assert [row.runs[:2] for row in study.rows] == [row.runs[:2] for row in whole.rows]
+    assert [len(row.runs) for row in study.rows] == [3, 0, 3]
 
 
 def test_a_row_that_fails(bench: Bench) -> None:

@@ -60,12 +60,14 @@ import signal
 signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))  # threads that imports start inherit it
 import agent.benchmark.limit, agent.benchmark.sweep
 agent.benchmark.sweep.LIMIT_S = agent.benchmark.limit.PEAK_ROUND_S = 0.02
+import agent.benchmark.load
+agent.benchmark.load.OTHERS_MAX = 101.0  # nothing disturbs: no run is made twice
 import agent.control.quantizing
 {also}
 from agent.cli import main
 main()
 """
-"""The agent, but for how long it measures each row's limit, and what else a test changes."""
+"""The agent, but for how long it measures each row's limit, what disturbs it, and what else a test changes."""
 
 
 class Rig:

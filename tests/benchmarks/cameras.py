@@ -1,0 +1,157 @@
+"""What several cameras on one box cost, an agent each: ``make bench-cameras``.
+
+Agents at a camera's pace, the sample clip, on one broker: processor time a frame, age of the results, memory. One agent
+is the measure of the others. Nothing here passes or fails; the last line is one JSON object.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import paho.mqtt.client as paho
+import psutil
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from agent.wire.messages import Keypoints
+from models.getting.fetch import fetch
+from models.shelf import catalogue
+from models.shelf.store import Store, models_dir
+from tests.benchmarks.process import ROOT
+from tests.broker import Broker
+
+FPS: Final = 10.0
+FIRST_S: Final = 300.0
+"""By then every agent has sent something, however busy the machine is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of all agents together."""
+
+    fps: float
+    """Of each, in the mean."""
+    cpu_ms: float
+    """Of processor time, a frame."""
+    age_ms_p99: float
+    rss_mb: float
+    """Of all."""
+
+
+class Ear:
+    """Hears the results of every agent."""
+
+    def __init__(self, port: int) -> None:
+        self.ages_ms: defaultdict[str, list[float]] = defaultdict(list)
+        self.news = threading.Condition()
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        self._client.on_message = self._hear
+        self._client.connect("127.0.0.1", port)
+        self._client.subscribe("edgepose/+/keypoints")
+        self._client.loop_start()
+
+    def _hear(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        result = Keypoints.decode(bytes(message.payload))
+        with self.news:
+            self.ages_ms[result.device_id].append(result.age_ms)
+            self.news.notify_all()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        with self.news:
+            self.ages_ms.clear()
+
+    def close(self) -> None:
+        """Stop hearing."""
+        self._client.loop_stop()
+        self._client.disconnect()
+
+
+def agent(stack: ExitStack, port: int, number: int, folder: Path, hint: str) -> psutil.Process:
+    """Start one; it ends with the stack."""
+    options = {
+        "EDGEPOSE_MQTT__PORT": str(port),
+        "EDGEPOSE_DEVICE_ID": f"camera-{number}",
+        "EDGEPOSE_PATHS__STATE": str(folder / f"state-{number}"),
+        "EDGEPOSE_CAMERA__FPS_MAX": str(FPS),
+        "EDGEPOSE_INFERENCE__HINT": hint,
+        "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "256",
+    }
+    command = [sys.executable, "-m", "agent", "run", "--config", str(ROOT / "configs" / "demo.toml")]
+    process = subprocess.Popen(command, env=os.environ | options, stderr=subprocess.DEVNULL)
+    stack.callback(process.wait, 30)
+    stack.callback(process.terminate)
+    return psutil.Process(process.pid)
+
+
+def measured(count: int, seconds: float, hint: str) -> Cost:
+    """So many agents, watched for so long once each has sent a result."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        broker = stack.enter_context(Broker(folder))
+        ear = Ear(broker.port)
+        stack.callback(ear.close)
+        processes = [agent(stack, broker.port, number, folder, hint) for number in range(count)]
+        with ear.news:
+            if not ear.news.wait_for(lambda: len(ear.ages_ms) == count, FIRST_S):
+                raise SystemExit(f"only {len(ear.ages_ms)} of {count} agents sent a result within {FIRST_S:.0f} s")
+        time.sleep(seconds / 3)  # buffers and caches fill
+        ear.forget()
+        before_s, began_s = sum(map(_cpu_s, processes)), time.perf_counter()
+        time.sleep(seconds)
+        cpu_s, elapsed_s = sum(map(_cpu_s, processes)) - before_s, time.perf_counter() - began_s
+        with ear.news:
+            ages = [age for each in ear.ages_ms.values() for age in each]
+        return Cost(
+            fps=len(ages) / elapsed_s / count,
+            cpu_ms=cpu_s / len(ages) * 1e3,
+            age_ms_p99=float(np.percentile(ages, 99)),
+            rss_mb=sum(process.memory_info().rss for process in processes) / 2**20,
+        )
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--counts", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--hint", choices=("latency", "throughput"), default="latency")
+    arguments = parser.parse_args()
+    for name in ("movenet-multipose", "vtest"):
+        fetch(catalogue.card(name), Store(models_dir()))
+    figures: dict[str, float] = {}
+    print(
+        f"| agents | frames/s each, of {FPS:g} | CPU ms a frame | age ms, p99 | memory MB, all |\n|---|---|---|---|---|"
+    )
+    for count in arguments.counts:
+        cost = measured(count, arguments.seconds, arguments.hint)
+        print(
+            f"| {count} | {cost.fps:.1f} | {cost.cpu_ms:.1f} | {cost.age_ms_p99:.0f} | {cost.rss_mb:.0f} |", flush=True
+        )
+        figures |= {
+            f"fps_{count}": cost.fps,
+            f"cpu_ms_{count}": cost.cpu_ms,
+            f"age_ms_p99_{count}": cost.age_ms_p99,
+            f"rss_mb_{count}": cost.rss_mb,
+        }
+    print(json.dumps({name: round(value, 1) for name, value in figures.items()}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
