@@ -7,14 +7,14 @@ import math
 from collections.abc import Sequence
 
 from agent.wire.commands import Agreement
-from agent.wire.tuning import Trial, Wish
+from agent.wire.tuning import AtPace, Trial, Wish
 
 SPARE = 0.1
 """Of each part of a wish, what must be left."""
 HOPELESS = 2.0
 """Times a wish: no other hint makes up for so much."""
 KEPT = 0.95
-"""Of the frames that came, those that must be finished; of the rest it may be that the run only ended early."""
+"""Of the frames that are wished for and came, those that must be finished: the run may only have ended early."""
 
 
 def quality(agreement: Agreement) -> float | None:
@@ -58,8 +58,8 @@ def shortfalls(trial: Trial, wish: Wish) -> dict[str, float]:
     found: dict[str, float] = {}
     if trial.fps:
         found["fps"] = wish.fps / trial.fps
-    if seen is not None and seen.fps < KEPT * seen.fps_asked:
-        found["fps"] = max(found.get("fps", 0.0), seen.fps_asked / max(seen.fps, 1e-9))
+    if seen is not None and _behind(seen, wish):
+        found["fps"] = max(found.get("fps", 0.0), min(wish.fps, seen.fps_asked) / max(seen.fps, 1e-9))
     if wish.age_ms is not None and seen is not None:
         found["age"] = seen.age_ms_p95 / wish.age_ms
     if wish.cpu_percent is not None and (cpu := cpu_percent(trial, wish)) is not None:
@@ -68,13 +68,14 @@ def shortfalls(trial: Trial, wish: Wish) -> dict[str, float]:
 
 
 def cpu_percent(trial: Trial, wish: Wish) -> float | None:
-    """Processor time at the rate of a wish, 100 being one core: as seen, else as a run at full speed lets expect.
+    """Processor time with the frames that come, 100 being one core: as seen, else as a run at full speed lets expect.
 
     A wish beyond the pace that the trial was seen at costs so much more.
     """
     if (seen := trial.at_pace) is not None:
         return seen.cpu_percent * max(1.0, wish.fps / seen.fps_asked)
-    return trial.cpu_ms * wish.fps / 10 if trial.cpu_ms is not None else None
+    rate = max(wish.fps, min(wish.pace or 0.0, trial.fps or 0.0))  # what comes is looked at, as far as it is able to
+    return trial.cpu_ms * rate / 10 if trial.cpu_ms is not None else None
 
 
 def misses(trial: Trial, wish: Wish) -> tuple[str, ...]:
@@ -83,8 +84,7 @@ def misses(trial: Trial, wish: Wish) -> tuple[str, ...]:
     told = []
     if "fps" in short:
         seen = trial.at_pace
-        behind = seen is not None and seen.fps < KEPT * seen.fps_asked
-        done = seen.fps if behind and seen else trial.fps or 0.0
+        done = seen.fps if seen is not None and _behind(seen, wish) else trial.fps or 0.0
         told.append(f"{done:.1f} frames a second of {wish.fps:g}")
     if "age" in short and trial.at_pace is not None:
         told.append(f"{trial.at_pace.age_ms_p95:.0f} ms of age, where {wish.age_ms:g} may be")
@@ -140,6 +140,10 @@ def nearest(trials: Sequence[Trial], wish: Wish) -> int | None:
         return round(worst, 2), -_figures(trials[index])[0], index
 
     return min(seen or able, key=order, default=None)
+
+
+def _behind(seen: AtPace, wish: Wish) -> bool:
+    return seen.fps < KEPT * min(wish.fps, seen.fps_asked)
 
 
 def _figures(trial: Trial) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.capture import open_source
-from agent.capture.first import FirstFrames
+from agent.capture.first import FirstFrames, FirstSeconds
 from agent.capture.frame import CaptureEvent, Image, Source
 from agent.config.tree import Camera, Config
 from agent.control.recording import Recorder
@@ -24,8 +24,6 @@ Tell = Callable[[str], None]
 RECORDED_MAX = 300
 """Frames of a recorded clip, which is read again from its start until a run has as many as it needs."""
 RECORDED_MIN = 10
-PACED_MIN = 2
-"""Frames of a run at the camera's pace: between them the pace shows, be it one in a minute."""
 READ_S = 5.0
 RECORDING_S = 60.0
 FPS = "fps"
@@ -41,16 +39,18 @@ class Footage:
     """How it is opened: every frame, as fast as it goes, again from its start where it is too short."""
     resolve: Callable[[str], Path]
     """Finds the file of ``clip:NAME``."""
+    seconds: float | None = None
+    """How long it lasts where it is not as many frames as a run has."""
 
-    def at_pace(self, fps: float, seconds: float) -> "Footage":
-        """So many seconds of it at its own pace, frames dropped as a camera's are, at most ``fps`` a second."""
-        camera = self.camera.model_copy(update={"pace": "native", "lossless": False, "fps_max": fps})
-        frames = max(PACED_MIN, round(seconds * fps))
-        return replace(self, camera=camera, clip=self.clip.model_copy(update={"frames": frames}))
+    def at_pace(self, fps_max: float | None, seconds: float) -> "Footage":
+        """So many seconds of it at its own pace, frames dropped as a camera's are, at most ``fps_max`` a second."""
+        camera = self.camera.model_copy(update={"pace": "native", "lossless": False, "fps_max": fps_max})
+        return replace(self, camera=camera, seconds=seconds)
 
     def open(self) -> Source:
-        """Open it at its start; it ends after the frames of a run. Raises CaptureError and ModelError."""
-        return FirstFrames(open_source(self.camera, resolve_clip=self.resolve, notify=_quiet), self.clip.frames)
+        """Open it at its start; it ends after a run's frames, or its seconds. Raises CaptureError and ModelError."""
+        source = open_source(self.camera, resolve_clip=self.resolve, notify=_quiet)
+        return FirstFrames(source, self.clip.frames) if self.seconds is None else FirstSeconds(source, self.seconds)
 
 
 class Clips:

@@ -303,12 +303,12 @@ class Tuner:
         return None if judged.outcome is Outcome.UNJUDGED else judged.outcome is Outcome.PASSED
 
     def _at_pace(self, trial: Trial) -> Trial:
-        """Try one at the pace of the footage, or of the wish where that is slower. Raises as :meth:`_trial` does."""
+        """Try one at the pace of the footage, as the agent would take it. Raises as :meth:`_trial` does."""
         if self._until.over:
             raise _Over
         footage = self._bench.footage
-        fps = min(self._wish.fps, footage.clip.fps or self._wish.fps)
-        paced = Runs(replace(self._bench, footage=footage.at_pace(fps, PACED_S)), self._until, self._goes_on)
+        at_pace = footage.at_pace(self._bench.config.camera.fps_max, PACED_S)
+        paced = Runs(replace(self._bench, footage=at_pace), self._until, self._goes_on)
         score_min = self._bench.config.model.person_score_min
         try:
             engine, _size = self._engine(trial.recipe)
@@ -321,15 +321,15 @@ class Tuner:
         except EdgeposeError as error:
             return trial.model_copy(update={"status": "failed", "reason": f"at the camera's pace: {error}"})
         p50, p95, _p99 = percentiles(seen.ages_ms)
-        at_pace = AtPace(
-            fps_asked=fps,
+        figures = AtPace(
+            fps_asked=self._wish.pace or self._wish.fps,
             fps=seen.fps_between,
             age_ms_p50=p50,
             age_ms_p95=p95,
             cpu_percent=seen.run.cpu_percent,
             disturbed=seen.run.disturbed,
         )
-        tried = trial.model_copy(update={"at_pace": at_pace})
+        tried = trial.model_copy(update={"at_pace": figures})
         return tried.model_copy(update={"fails": misses(tried, self._wish)})
 
     def _step(self, part: str, share: float, what: str) -> None:

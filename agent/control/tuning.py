@@ -38,7 +38,9 @@ class Tunings:
         shown = Measuring(runs=1, frames=args.frames, clip=args.clip)
         with self._clips.footage(shown, lambda what: tell(what, 0.0), cancelled) as footage:
             parts.hold()
-            wish = Wish(fps=args.fps or footage.clip.fps or 1.0, age_ms=args.age_ms, cpu_percent=args.cpu_percent)
+            rates = (footage.clip.fps, parts.config.camera.fps_max)
+            pace = min((rate for rate in rates if rate), default=None)
+            wish = Wish(fps=args.fps or pace or 1.0, pace=pace, age_ms=args.age_ms, cpu_percent=args.cpu_percent)
             bench = Bench(parts.config, parts.store, parts.workshop, Limits(parts.core), parts.box(), footage)
             switch = parts.config.switch
             bar = Bar(missed_max=switch.missed_max, oks_min=switch.oks_min)

@@ -14,18 +14,20 @@ class Wish(Part):
     """What is asked of a configuration; None is anything."""
 
     fps: float
-    """Frames a second it has to be able to do; the footage's own rate where none is named."""
+    """Frames a second it has to be able to do; those that come where none are named."""
+    pace: float | None = None
+    """Frames a second that come: the footage's own rate, or what the configuration takes of it."""
     age_ms: float | None = None
     """From a frame's arrival to its message, of 95 frames in 100."""
     cpu_percent: float | None = None
-    """Of the agent's process at that rate; 100 is one core."""
+    """Of the agent's process, with as many frames as come; 100 is one core."""
 
 
 class AtPace(Part):
     """How a configuration did at the pace of the camera."""
 
     fps_asked: float
-    """Frames a second that came: those of the wish, or of the footage where it has fewer."""
+    """Frames a second that came."""
     fps: float
     """Frames a second that were finished."""
     age_ms_p50: float

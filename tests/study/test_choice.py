@@ -161,6 +161,16 @@ def test_what_a_wish_beyond_the_footage_costs() -> None:
     assert cpu_percent(trial(cpu_ms=20), wish) == pytest.approx(60)
 
 
+def test_what_comes_is_looked_at() -> None:
+    """Fewer frames are wished for than come: what a box is able to do of them it does, and that is what it costs."""
+    wish = Wish(fps=2.0, pace=10.0, cpu_percent=60.0)
+    assert cpu_percent(trial(fps=40, cpu_ms=40), wish) == pytest.approx(40)
+    assert cpu_percent(trial(fps=5, cpu_ms=200), wish) == pytest.approx(100)
+    assert cpu_percent(trial(fps=0.5, cpu_ms=2000), wish) == pytest.approx(400)
+    assert misses(trial(seen=at_pace(fps=4.0)), wish) == ()
+    assert misses(trial(seen=at_pace(fps=1.0)), wish) == ("1.0 frames a second of 2",)
+
+
 def test_a_size_that_need_not_be_grown() -> None:
     """Twice as slow or dear as wished, no larger input is tried; what others took of the machine is no reason."""
     assert hopeless(trial(fps=4.9), WISH)

@@ -99,6 +99,23 @@ def test_seconds_are_those_of_the_clip(store: Store, tmp_path: Path) -> None:
     assert taken(clips, Measuring(clip="vtest", seconds=0.1)).clip.frames == 10
 
 
+def test_at_its_own_pace(store: Store, tmp_path: Path) -> None:
+    """It goes at the file's rate, drops what nobody reads, and ends when its time is over, however few came."""
+    footage = taken(Clips(configured(tmp_path), store, Samples()), Measuring(clip="vtest", frames=10))
+    paced = footage.at_pace(5.0, 0.0)
+    assert (paced.camera.pace, paced.camera.lossless, paced.camera.loop, paced.camera.fps_max) == (
+        "native",
+        False,
+        True,
+        5.0,
+    )
+    with closing(paced.open()) as source:
+        assert source.read(60.0) is not None, "its time begins with its first frame"
+        with pytest.raises(EndOfSource):
+            source.read(60.0)
+        assert source.counts().captured >= 1
+
+
 def test_a_clip_that_is_not_here_is_told(store: Store, tmp_path: Path) -> None:
     """An unknown clip, and a network in place of one, are errors that say what to do."""
     clips = Clips(configured(tmp_path), store, Samples())

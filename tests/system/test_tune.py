@@ -16,7 +16,7 @@ from tests.system.study_faults import MODEL, TOPICS, Rig
 
 ALSO: Final = """
 import agent.benchmark.choice, agent.benchmark.tune
-agent.benchmark.tune.PACED_S = 4.0
+agent.benchmark.tune.PACED_S = 1.0
 agent.benchmark.choice.KEPT = 0.0  # a busy machine finishes fewer frames
 """
 ARGS: Final[dict[str, Any]] = {
@@ -29,7 +29,7 @@ ARGS: Final[dict[str, Any]] = {
     "fps": 0.5,
     "age_ms": 60_000,
 }
-"""A wish that any machine holds; on every second of two frames there are people."""
+"""A wish that any machine holds."""
 
 
 @pytest.fixture
