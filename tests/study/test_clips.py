@@ -121,7 +121,7 @@ def test_a_clip_that_is_not_here_is_told(store: Store, tmp_path: Path) -> None:
     clips = Clips(configured(tmp_path), store, Samples())
     with pytest.raises(ModelError) as caught:
         taken(clips, Measuring(clip="nowhere"))
-    assert "models fetch" in caught.value.hint
+    assert "models list" in caught.value.hint
     with pytest.raises(ModelError, match="not a clip"):
         taken(clips, Measuring(clip="movenet-multipose"))
 
