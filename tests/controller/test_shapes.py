@@ -8,13 +8,16 @@ import click
 import pytest
 
 from agent.config.file import load
-from agent.wire.commands import ErrorCode, ReplyError, ReplyStatus
+from agent.wire.commands import ErrorCode, JobStatus, Reply, ReplyError, ReplyStatus
+from agent.wire.part import Part
 from controller.cli import cli
 from controller.errors import UsageError
 from controller.profiles import file_of, profile
 from tests.broker import Broker
+from tests.controller import shapes
 from tests.controller.conftest import COMMAND, controller, environment, put_agent
-from tests.controller.responder import Asked, Responder, reply
+from tests.controller.responder import Asked, Responder, job, publish_job, put_member, reply
+from tests.controller.shapes import FILE, SHAPE
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,59 @@ def test_the_result_is_one_object_with_a_schema(
         assert found["device_id"] == words[1]
     else:
         assert [each["device_id"] for each in found["devices"]] == devices
+
+
+def test_the_published_schema_is_that_of_the_shapes() -> None:
+    """docs/controller.schema.json is what the types say; `python -m tests.controller.test_shapes` writes it anew."""
+    assert json.loads(FILE.read_text(encoding="utf-8")) == shapes.schema()
+
+
+@pytest.mark.parametrize(
+    ("words", "shape"),
+    [
+        (("list",), shapes.Devices),
+        (("status", "edge-1"), shapes.Status),
+        (("status", "*"), shapes.Devices),
+        (("describe", "edge-1"), shapes.Description),
+        (("describe", "edge-*"), shapes.Devices),
+        (("watch", "edge-1", "--count", "1"), shapes.Availability),
+        (("pause", "gym-1"), Reply),
+        (("pause", "edge-1", "--no-wait"), shapes.NoReply),
+        (("pause", "*", "--timeout", "1"), shapes.Devices),
+        (("pause", "gym-3"), shapes.NoReply),
+        (("quantize", "gym-1"), shapes.Started),
+        (("quantize", "gym-3"), shapes.NotStarted),
+        (("forget", "edge-2", "--yes"), shapes.Forgotten),
+        (("forget", "edge-[2]", "--yes"), shapes.Devices),
+        (("status", "nobody"), shapes.Error),
+        (("nonsense",), shapes.Error),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value.__name__,
+)
+def test_what_is_printed_keeps_to_the_schema(fleet: str, words: tuple[str, ...], shape: type[Part]) -> None:
+    """Each command's output is of the shape that the page names, no key more and none less."""
+    port = int(fleet.rpartition(":")[2])
+    put_member(port, "gym-3", availability=b"offline")
+
+    def answers(asked: Asked) -> list[Reply]:
+        if asked.name != "quantize":
+            return [reply("gym-1", asked)]
+        publish_job(port, job(status=JobStatus.SUCCEEDED, progress=1.0))
+        return [reply("gym-1", asked, ReplyStatus.ACCEPTED, result={"job": "quantize-1"})]
+
+    with Responder(port, "gym-1", answers):
+        done = controller("--broker", fleet, "--json", *words)
+    printed = done.stdout if shape is not shapes.Error else done.stderr.splitlines()[-1]
+    found = shape.model_validate_json(printed, strict=True)
+    assert SHAPE.validate_json(printed, strict=True) == found
+    assert done.returncode == 0 or shape in {shapes.Error, shapes.NoReply, shapes.NotStarted, shapes.Devices}
+
+
+def test_a_recording_keeps_to_the_schema(fleet: str, tmp_path: Path) -> None:
+    """What `record` prints of a box that says nothing."""
+    out = str(tmp_path / "none.jsonl")
+    done = controller("record", "edge-1", "--out", out, "--seconds", "0.1", "--json", "--broker", fleet)
+    assert shapes.Recorded.model_validate_json(done.stdout, strict=True).frames == 0
 
 
 @pytest.mark.parametrize(
@@ -184,3 +240,7 @@ def test_a_terminal_without_utf_8_shows_what_it_can(fleet: str) -> None:
     utf8 = controller("status", "edge-1", "--broker", fleet)
     assert not utf8.stdout.isascii()
     assert "?" in done.stdout
+
+
+if __name__ == "__main__":
+    shapes.write()
