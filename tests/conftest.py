@@ -34,6 +34,7 @@ SLOW = frozenset(
 """Folders whose tests start agents, brokers and commands, or compile networks; `make check` leaves them out."""
 
 LONGEST = (
+    "system/test_first_week.py",
     "system/test_study.py",
     "system/test_quantize_job.py",
     "system/test_wire.py",

@@ -12,7 +12,6 @@ from agent.errors import ConfigError
 from tests.nursery import BIN
 
 PROGRAMS = ("agent", "controller", "models")
-ROOT = Path(__file__).parents[1]
 
 
 def ended(*words: str, out: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -179,6 +179,7 @@ def carry_out(week: Week, step: Step) -> None:
             assert lacking is None, f"{command}\nhas not printed {lacking!r} but\n{printed}"
 
 
+@pytest.mark.timeout(900)
 def test_the_first_week(tmp_path: Path) -> None:
     """Every task does what the page says, none needs a look into the source."""
     if MOSQUITTO is None or shutil.which("openssl") is None:
