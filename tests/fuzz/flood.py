@@ -47,6 +47,7 @@ EVENTS: Final = {
     "agent.resumed",
     "agent.started",
     "camera.opened",
+    "command.accepted",
     "switch.started",
     "switch.done",
     "zone.entered",
