@@ -1,6 +1,6 @@
 """What `controller --json` prints of its own, as models: docs/controller.schema.json is made of them.
 
-`python -m tests.controller.test_shapes` writes it anew. Messages of the wire have schemas of their own: `agent schema`.
+`python -m tests.controller.test_report` writes it anew. Messages of the wire have schemas of their own: `agent schema`.
 """
 
 import json

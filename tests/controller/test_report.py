@@ -19,6 +19,7 @@ from controller.report.files import as_csv, as_markdown
 from controller.report.page import as_html
 from controller.report.rows import COLUMNS, entries
 from controller.report.rows import number as figure
+from tests.controller import shapes
 from tests.controller.conftest import controller, run_inside
 from tests.controller.studies import ORIGINAL, Told, measured, recipe, rows, study, unmeasured
 
@@ -230,7 +231,7 @@ def test_report_on_the_terminal(tmp_path: Path) -> None:
 
 
 def test_the_published_schema_is_that_of_the_document() -> None:
-    """docs/study.schema.json is what the type says; `python -m tests.controller.test_report` writes it anew."""
+    """docs/study.schema.json is what the type says; `python -m tests.controller.test_report` writes both anew."""
     assert json.loads((ROOT / "docs/study.schema.json").read_text(encoding="utf-8")) == schema()
 
 
@@ -259,3 +260,4 @@ def schema() -> dict[str, Any]:
 
 if __name__ == "__main__":
     (ROOT / "docs/study.schema.json").write_text(json.dumps(schema(), indent=2) + "\n", encoding="utf-8")
+    shapes.write()  # it holds the same models

@@ -45,7 +45,7 @@ def test_the_result_is_one_object_with_a_schema(
 
 
 def test_the_published_schema_is_that_of_the_shapes() -> None:
-    """docs/controller.schema.json is what the types say; `python -m tests.controller.test_shapes` writes it anew."""
+    """docs/controller.schema.json is what the types say; `python -m tests.controller.test_report` writes it anew."""
     assert json.loads(FILE.read_text(encoding="utf-8")) == shapes.schema()
 
 
@@ -240,7 +240,3 @@ def test_a_terminal_without_utf_8_shows_what_it_can(fleet: str) -> None:
     utf8 = controller("status", "edge-1", "--broker", fleet)
     assert not utf8.stdout.isascii()
     assert "?" in done.stdout
-
-
-if __name__ == "__main__":
-    shapes.write()
