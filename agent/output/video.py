@@ -45,7 +45,7 @@ class H264Encoder:
             raise unwritable(path) from error
         self._stream.width, self._stream.height = size
         self._stream.pix_fmt = "yuv420p"  # what browsers take
-        self._stream.options = {"preset": "veryfast", "crf": "23"}
+        self._stream.options = {"preset": "superfast", "crf": "23"}
 
     def write(self, image: Image) -> None:
         """Append one. Raises ConfigError when the file cannot be written."""

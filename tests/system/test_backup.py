@@ -22,7 +22,8 @@ RECORD: Final = Record(version=7, base=CPU, settings=CPU, attempt=attempt(), job
 def lines(number: int) -> list[str]:
     """The commands of one of the section's blocks."""
     section = PAGE.read_text(encoding="utf-8").partition("## A box's settings in one file")[2].partition("\n## ")[0]
-    return re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)[number].splitlines()
+    blocks: list[str] = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    return blocks[number].splitlines()
 
 
 def typed(command: str, box: Path, desk: Path) -> None:
