@@ -104,8 +104,14 @@ def precisions(port: int, count: int) -> dict[str, str]:
     return {state.device_id: state.requested.precision for state in states}
 
 
-def disturbed(port: int, words: Sequence[str | Path], file: Path, kills: Sequence[int]) -> list[dict[str, Any]]:
-    """A roll-out that is killed after so many steps, each time it has begun anew, and resumed to its end."""
+def disturbed(
+    port: int, words: Sequence[str | Path], file: Path, kills: Sequence[int]
+) -> tuple[int, list[dict[str, Any]]]:
+    """A roll-out that is killed after so many steps, each time it has begun anew, and resumed to its end.
+
+    Returns how often it was killed before that, and what the last of them told.
+    """
+    killed = 1
     code, told = carry_out(port, [*words, "--state", file], kills[0])
     for steps in [*kills[1:], None]:
         assert code < 0, f"it was over before it was killed: {told[-1]}"
@@ -113,7 +119,8 @@ def disturbed(port: int, words: Sequence[str | Path], file: Path, kills: Sequenc
         code, told = carry_out(port, ["--resume", file], steps)
         if code >= 0:
             break
-    return told
+        killed += 1
+    return killed, told
 
 
 def main() -> int:
@@ -135,9 +142,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="edgepose-rollout-") as name, fleet(Path(name), kinds) as port:
             file = Path(name) / "rollout.json"
             if not kills:
-                _code, told = carry_out(port, [*words, "--state", file])
+                killed, (_code, told) = 0, carry_out(port, [*words, "--state", file])
             else:
-                told = disturbed(port, words, file, [chance.randint(2, 14) for _ in range(kills)])
+                killed, told = disturbed(port, words, file, [chance.randint(2, 14) for _ in range(kills)])
             found.append(ends(told))
             asked = precisions(port, given.boxes)
         wrong = [
@@ -146,7 +153,7 @@ def main() -> int:
             if runs != "unknown" and asked[device] != {"new": "INT8", "old": "FP32"}[runs]
         ]
         counts = {key: list(found[-1].values()).count(key) for key in sorted(set(found[-1].values()))}
-        print(f"{kills} kills, phase {told[-1]['phase']}: {counts}; not as told: {wrong or 'none'}")
+        print(f"killed {killed} times, phase {told[-1]['phase']}: {counts}; not as told: {wrong or 'none'}")
         if wrong:
             return 1
     print("the same end" if found[0] == found[1] else "ANOTHER END")

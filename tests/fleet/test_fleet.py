@@ -34,9 +34,9 @@ def test_a_roll_out_judges_each_box_and_goes_on_where_it_was_killed(tmp_path: Pa
     """Who fails keeps what it had, who gets slow is taken back, who vanishes is told as unknown; the others have it."""
     kinds = Kinds(8, fail=(2,), slow=(4,), vanish=(6,))
     with fleet(tmp_path, kinds) as port:
-        told = disturbed(port, [*WORDS, "--max-failures", "3"], tmp_path / "rollout.json", [3, 4])
+        killed, told = disturbed(port, [*WORDS, "--max-failures", "3"], tmp_path / "rollout.json", [3, 4])
         found, asked = ends(told), precisions(port, 8)
-    assert told[-1]["phase"] == "done"
+    assert (killed, told[-1]["phase"]) == (2, "done")
     assert {device: verdict for device, (verdict, *_rest) in found.items()} == {
         device: kinds.verdict(device) for device in asked
     }
