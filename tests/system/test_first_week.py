@@ -15,6 +15,7 @@ from typing import Final
 
 import pytest
 
+from models.shelf.store import models_dir
 from tests.broker import MOSQUITTO, free_port
 from tests.nursery import BIN, NURSERY, PROGRAMS, Child
 from tests.system.process import ROOT, Process, environment
@@ -76,9 +77,7 @@ class Week:
             "XDG_STATE_HOME": str(self.home / "state"),
             "PATH": f"{BIN}:{os.environ['PATH']}:/usr/sbin",
             "EDGEPOSE_CAMERA__FPS_MAX": "2",
-            "EDGEPOSE_PATHS__MODELS": os.environ.get(
-                "EDGEPOSE_PATHS__MODELS", str(Path("~/.cache/edgepose/models").expanduser())
-            ),
+            "EDGEPOSE_PATHS__MODELS": os.environ.get("EDGEPOSE_PATHS__MODELS", str(models_dir())),
             "EDGEPOSE_BROKER_TIMEOUT": "60",
         }
 
