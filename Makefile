@@ -163,6 +163,10 @@ bench-fleet: $(STAMP)  ## 1,000 simulated agents on one mosquitto: online, comma
 test-rollout: $(STAMP)  ## A roll-out of 200 simulated boxes that fail, get slow and vanish, killed twenty times
 	$(BIN)/python -m tests.fleet.rollouts $(ARGS)
 
+.PHONY: soak-stages
+soak-stages: $(STAMP)  ## A hundred switches between MoveNet and RTMPose: no hole in seq, nothing left behind
+	$(BIN)/python -m tests.soak.switches --switches 100 --stages
+
 soak: $(STAMP)  ## An agent for HOURS=1 with a fault every minute: memory, latency, recoveries; CSV and picture
 	$(BIN)/python -m tests.soak.endurance --hours $(or $(HOURS),1)
 

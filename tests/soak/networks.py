@@ -14,10 +14,12 @@ from models.getting.own import add
 from models.shelf import catalogue
 from models.shelf.catalogue import Precision
 from models.shelf.store import Store, models_dir
+from tests.inference import stages
 
 FIRST: Final = "movenet-multipose"
 OPENPOSE: Final = "openpose-mobilenet-v2-small"
 BESIDE: Final = Path(__file__).parents[2] / ".." / "shared" / "data" / "models" / f"{OPENPOSE}.pb"
+RTMPOSE: Final = "rtmpose-s"
 SMALL: Final = "movenet-small"
 
 
@@ -36,6 +38,27 @@ def two_networks(folder: Path, *, short: bool) -> dict[str, tuple[Precision, ...
     if not short and "INT8" not in store.precisions(FIRST):
         _quantize(FIRST, store)
     return {name: store.precisions(name) for name in (FIRST, second)}
+
+
+def one_and_two_stages(folder: Path, *, short: bool) -> dict[str, tuple[Precision, ...]]:
+    """Fill ``folder`` with MoveNet, the sample clip and a network of two stages; the two, and the precisions of each.
+
+    The second is RTMPose, when ``short`` one of the same form that is computed in no time.
+    """
+    home = Store(models_dir())
+    names = [FIRST, "vtest"]
+    if not short:
+        fetch(catalogue.card(RTMPOSE), home)
+        names += [RTMPOSE, home.card(RTMPOSE).detector or ""]
+    for name in names:
+        fetch(catalogue.card(name), home)
+        shutil.copytree(home.folder / name, folder / name, copy_function=os.link)
+    store = Store(folder)
+    if short:
+        exports = folder.with_name("exports")
+        exports.mkdir()
+        stages.install(exports, store)
+    return {name: store.precisions(name) for name in (FIRST, stages.POSE if short else RTMPOSE)}
 
 
 def _openpose(home: Store, store: Store) -> bool:

@@ -2,7 +2,8 @@
 
 Two networks, every precision they have, and three device strings, in random order. Every few switches the agent is
 brought back to where it began, where memory, threads and descriptors are counted. Prints what was promised and what was
-measured; the exit code is 1 where they differ.
+measured; the exit code is 1 where they differ. With ``--stages`` it goes to and fro between a network of one stage and
+one of two: ``make soak-stages``.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from agent.wire.topics import Topics
 from tests.broker import Broker
 from tests.commander import Commander
 from tests.soak.footprint import Footprint
-from tests.soak.networks import FIRST, two_networks
+from tests.soak.networks import FIRST, one_and_two_stages, two_networks
 from tests.system.process import Process, agent
 
 TOPICS: Final = Topics("demo")
@@ -90,11 +91,14 @@ class Findings:
         return float(np.polyfit([at for at, _ in settled], [foot.rss_kb for _, foot in settled], 1)[0])
 
 
-def soak(port: int, folder: Path, switches: int, seed: int, *, short: bool = False) -> Findings:
-    """Switch so often; when ``short``, among what is compiled and computed in no time, and home more often."""
+def soak(port: int, folder: Path, switches: int, seed: int, *, short: bool = False, stages: bool = False) -> Findings:
+    """Switch so often; when ``short``, among what is compiled and computed in no time, and home more often.
+
+    With ``stages`` between one network of one stage and one of two, and nothing else.
+    """
     findings, chance = Findings(), random.Random(seed)
     models = folder / "models"
-    networks = two_networks(models, short=short)
+    networks = (one_and_two_stages if stages else two_networks)(models, short=short)
     variables = VARIABLES | {
         "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "128" if short else "256",
         "EDGEPOSE_PATHS__MODELS": str(models),
@@ -104,7 +108,8 @@ def soak(port: int, folder: Path, switches: int, seed: int, *, short: bool = Fal
         commander.wait(lambda seen: seen.topic == TOPICS.keypoints)
         findings.models[1], findings.settings[1] = FIRST, " ".join(HOME.values())
         current = dict(HOME)
-        wishes = _wishes(chance, current, networks, SHORT_ROUND if short else ROUND)
+        round_ = SHORT_ROUND if short else ROUND
+        wishes = _to_and_fro(networks) if stages else _wishes(chance, current, networks, round_)
         for key, value in itertools.islice(wishes, switches):
             _switch(commander, findings, current, key, value)
             if current == HOME:
@@ -133,6 +138,11 @@ def _wishes(
         # The precision first: every network has FP32.
         for key in ("precision", "model", "device"):
             yield key, HOME[key]
+
+
+def _to_and_fro(networks: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """Away from home and back."""
+    return (("model", name) for name in itertools.cycle(reversed(list(networks))))
 
 
 def _switch(commander: Commander, findings: Findings, current: dict[str, str], key: str, value: str) -> None:
@@ -212,11 +222,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--switches", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--stages", action="store_true")
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         broker = stack.enter_context(Broker(folder))
-        missed = report(soak(broker.port, folder, given.switches, given.seed))
+        missed = report(soak(broker.port, folder, given.switches, given.seed, stages=given.stages))
     for what in missed:
         print(f"NOT KEPT: {what}")
     return 1 if missed else 0
