@@ -133,6 +133,31 @@ class Listed(Part):
     agent_version: str | None
 
 
+class RolledOut(Part):
+    """A box at the end of a roll-out."""
+
+    device_id: str
+    verdict: Literal["waiting", "asked", "soaking", "good", "failed", "slow", "broken", "vanished"]
+    undo: Literal["", "done", "failed"]
+    """Whether the change was taken back; empty where that was not tried."""
+    reason: str
+    status_before: str | None
+    fps_before: float | None
+    fps_after: float | None
+    replied_at: str | None
+    runs: Literal["new", "old", "unknown"]
+    """What it is left with."""
+
+
+class RolloutEnd(Part):
+    """The last line of `rollout`: how it ended. The lines before it, `edgepose.rollout-event/1`, tell each step."""
+
+    schema_: Literal["edgepose.rollout/1"] = Field(alias="schema")
+    id: str
+    phase: Literal["stopped", "done"]
+    boxes: tuple[RolledOut, ...]
+
+
 class Devices(Part):
     """What several boxes gave, each as one alone gives it."""
 
@@ -146,6 +171,7 @@ class Devices(Part):
 Shape = (
     Error
     | Devices
+    | RolloutEnd
     | Status
     | Description
     | Availability

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tests.broker import Broker
+from tests.controller.shapes import RolloutEnd
 from tests.fleet.bench import QUEUED, boxes
 from tests.fleet.rollouts import CONTROLLER, ROOT, Kinds, carry_out, disturbed, ends, fleet, precisions
 from tests.fleet.watch import Watch
@@ -37,6 +38,7 @@ def test_a_roll_out_judges_each_box_and_goes_on_where_it_was_killed(tmp_path: Pa
         killed, told = disturbed(port, [*WORDS, "--max-failures", "3"], tmp_path / "rollout.json", [3, 4])
         found, asked = ends(told), precisions(port, 8)
     assert (killed, told[-1]["phase"]) == (2, "done")
+    RolloutEnd.model_validate_json(json.dumps(told[-1]))
     assert {device: verdict for device, (verdict, *_rest) in found.items()} == {
         device: kinds.verdict(device) for device in asked
     }
