@@ -103,7 +103,7 @@ def test_a_start_that_could_not_be_is_no_death(tmp_path: Path, given: dict[str, 
         ear.wait_for(TOPICS.availability, b"offline")
         last = State.decode([seen for seen in ear.heard if seen.topic == TOPICS.state][-1].payload)
     assert last.status is Status.FAILED
-    assert "models add" in (last.last_error or "") or "models fetch" in (last.last_error or "")
+    assert "`models list`" in (last.last_error or "")
     record = Journal(tmp_path / "state" / "demo.json").load()
     assert record is not None
     assert (record.alive, record.deaths) == (False, ())

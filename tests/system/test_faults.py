@@ -35,7 +35,7 @@ def test_a_bad_configuration(broker: Broker, tmp_path: Path, text: str, fault: s
         assert process.errors[0].startswith(f"Error: {file}")
         assert fault in process.plain_errors
         assert "Traceback" not in process.plain_errors
-        assert process.plain_errors.count("error:") == 1
+        assert process.plain_errors.count("Error:") == 1
         publish(broker.port, "mark", b"")
         listener.wait_for("mark", b"")
         assert len(listener.messages) == 1
