@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from models.getting.fetch import fetch
 from models.shelf import catalogue
 from models.shelf.store import Store, models_dir
+from tests.signals import handle_on_the_ordinary_stack
 
 # How long an example takes is the machine's business: no test fails because another process had the processor.
 settings.register_profile("edgepose", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -54,6 +55,11 @@ LONGEST = (
 """Files that take longest, as measured: they begin first, so that nobody waits for one of them at the end."""
 
 SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
+
+
+def pytest_runtest_setup() -> None:
+    """Whatever an engine of the test before has left behind, a signal finds a stack."""
+    handle_on_the_ordinary_stack()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -37,6 +37,28 @@ def test_is_well():
 """
 
 
+TWO_PLUGINS = """
+import signal
+import openvino as ov
+from tests.signals import handle_on_the_ordinary_stack
+
+cores = [ov.Core(), ov.Core()]
+for core in cores:
+    core.get_property("CPU", "FULL_DEVICE_NAME")
+del core, cores[0]
+cores.clear()
+signal.signal(signal.SIGINT, lambda *_: print("heard"))
+handle_on_the_ordinary_stack()
+signal.raise_signal(signal.SIGINT)
+"""
+
+
+def test_a_signal_after_two_plugins_is_heard() -> None:
+    """CPU plugins that end in the order of their making leave the thread a stack for signals that nobody has."""
+    done = subprocess.run([sys.executable, "-c", TWO_PLUGINS], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
+
+
 def test_what_ends_a_test_is_told(tmp_path: Path) -> None:
     """A time-out fails the test that had it; of a worker that died or hung the end of the run shows where it stood."""
     (tmp_path / "test_told.py").write_text(TESTS)

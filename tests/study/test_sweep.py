@@ -5,28 +5,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import cv2
-import numpy as np
 import pytest
 
 from agent.benchmark import runs, sweep
-from agent.benchmark.clips import Clips
-from agent.benchmark.limit import Limits
 from agent.benchmark.rows import recipes
 from agent.benchmark.runs import Bench
 from agent.benchmark.sweep import Studying, describe
-from agent.config.tree import Config
-from agent.control.asking import Box
-from agent.control.inventory import installed
-from agent.control.samples import Samples
-from agent.control.workshop import Workshop
 from agent.errors import CancelledError
-from agent.inference.devices import open_core
 from agent.observe.host import host_info
 from agent.wire.commands import Sweep
 from agent.wire.study import Bar, Recipe, Study
-from models.shelf.store import Store
-from tests import broken_networks
+from tests.study.dark import bench_in
 from tests.study.runs import Told
 
 FRAMES = 10
@@ -36,30 +25,10 @@ ARGS = Sweep(devices=("CPU", "GPU", "SIMCPU"), precisions=("FP32",), runs=1, fra
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """One network that works and one that fails in the dark, and a clip in which it is dark."""
-    folder = tmp_path_factory.mktemp("box")
-    for install in (broken_networks.sound, broken_networks.raises_in_the_dark):
-        install(folder / "networks")
-    pictures = folder / "dark"
-    pictures.mkdir()
-    for number in range(3):
-        cv2.imwrite(str(pictures / f"{number}.png"), np.zeros((64, 64, 3), np.uint8))
-    config = Config.model_validate(
-        {
-            "paths": {"state": folder / "state", "models": folder / "networks", "cache": folder / "cache"},
-            "camera": {"source": str(pictures)},
-            "model": {"name": "tiny-sound"},
-            "devices": {"aliases": {"SIMCPU": "CPU"}},
-        }
-    )
-    store, core = Store(config.paths.models), open_core(config.devices.aliases)
-    box = Box("hall", ("CPU", "SIMCPU"), installed(store))
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        Clips(config, store, Samples()).footage(ARGS, lambda _what: None, threading.Event()) as footage,
-    ):
+    with pytest.MonkeyPatch.context() as patch, bench_in(tmp_path_factory.mktemp("box"), ARGS) as bench:
         patch.setattr(sweep, "LIMIT_S", 0.1)
         patch.setattr(runs, "LoadMeter", Told)  # what else the machine does is not of these tests
-        yield Bench(config, store, Workshop(config, core, store), Limits(core), box, footage)
+        yield bench
 
 
 @dataclass

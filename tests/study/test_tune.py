@@ -3,28 +3,17 @@
 import threading
 from collections.abc import Callable, Iterator
 
-import cv2
-import numpy as np
 import pytest
 
 from agent.benchmark import tune
 from agent.benchmark.choice import misses, winner
-from agent.benchmark.clips import Clips
-from agent.benchmark.limit import Limits
 from agent.benchmark.runs import Bench
 from agent.benchmark.tune import Tuner, describe
-from agent.config.tree import Config
-from agent.control.asking import Box
-from agent.control.inventory import installed
-from agent.control.samples import Samples
-from agent.control.workshop import Workshop
 from agent.errors import CancelledError, EdgeposeError
-from agent.inference.devices import open_core
 from agent.wire.commands import Measuring, Tune
 from agent.wire.study import Bar, Recipe
 from agent.wire.tuning import Trial, Wish
-from models.shelf.store import Store
-from tests import broken_networks
+from tests.study.dark import bench_in
 from tests.study.trials import at_pace, trial
 
 FRAMES = 10
@@ -34,26 +23,8 @@ BAR = Bar(missed_max=0.03, oks_min=0.85)
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """One network that works and one that fails in the dark, and a clip in which it is dark."""
-    folder = tmp_path_factory.mktemp("box")
-    for install in (broken_networks.sound, broken_networks.raises_in_the_dark):
-        install(folder / "networks")
-    pictures = folder / "dark"
-    pictures.mkdir()
-    for number in range(3):
-        cv2.imwrite(str(pictures / f"{number}.png"), np.zeros((64, 64, 3), np.uint8))
-    config = Config.model_validate(
-        {
-            "paths": {"state": folder / "state", "models": folder / "networks", "cache": folder / "cache"},
-            "camera": {"source": str(pictures)},
-            "model": {"name": "tiny-sound"},
-            "devices": {"aliases": {"SIMCPU": "CPU"}},
-        }
-    )
-    store, core = Store(config.paths.models), open_core(config.devices.aliases)
-    box = Box("hall", ("CPU", "SIMCPU"), installed(store))
-    looked_at = Measuring(runs=1, frames=FRAMES)
-    with Clips(config, store, Samples()).footage(looked_at, lambda _what: None, threading.Event()) as footage:
-        yield Bench(config, store, Workshop(config, core, store), Limits(core), box, footage)
+    with bench_in(tmp_path_factory.mktemp("box"), Measuring(runs=1, frames=FRAMES)) as bench:
+        yield bench
 
 
 class Scripted(Tuner):
