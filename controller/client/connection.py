@@ -89,11 +89,14 @@ class Client:
             self._identify()
             self._connect_as_allowed()
         except BrokerError as error:
+            self.__exit__()
             raise self._unreachable(error) from error
         return self
 
     def __exit__(self, *_: object) -> None:
         self._paho.disconnect()
+        # Paho itself closes those that wake it when it is collected, and the order of that is nobody's.
+        self._paho._reset_sockets()
 
     def subscribe(self, topics: Sequence[str], *, qos: int = 0) -> None:
         """Subscribe and wait until the broker has agreed."""

@@ -205,6 +205,7 @@ class Session:
     def _come_back(self, error: BrokerUnreachableError, topics: Sequence[str], deadline: float, qos: int) -> None:
         """Connect and subscribe again, or try to until ``deadline``."""
         lost_at, told = datetime.now().astimezone(), set[str]()
+        self.client.__exit__()
         while (left_s := deadline - time.monotonic()) > 0:
             if str(error) not in told:
                 told.add(str(error))
