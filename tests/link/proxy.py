@@ -84,17 +84,20 @@ class Proxy:
             self.taken.set()
 
     def _pump(self, near: socket.socket, far: socket.socket) -> None:
-        other = {near: far, far: near}
+        other, open_ends = {near: far, far: near}, [near, far]
         try:
             while not self._stop.is_set():
                 self._flowing.wait()
-                for ready in select.select([near, far], [], [], 0.05)[0]:
+                for ready in select.select(open_ends, [], [], 0.05)[0]:
                     if not self._flowing.is_set():
                         break
-                    if not (data := ready.recv(CHUNK)):
-                        return
+                    data = ready.recv(CHUNK)
                     if self._swallowing:
+                        if not data:  # a broker gives up whom it does not hear: that is swallowed too
+                            open_ends.remove(ready)
                         continue
+                    if not data:
+                        return
                     other[ready].sendall(data)
                     if self._bytes_per_s is not None:
                         time.sleep(len(data) / self._bytes_per_s)
