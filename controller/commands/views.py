@@ -89,7 +89,8 @@ def _show(given: Given, view: View, *, as_csv: bool = False) -> None:
     elif not rows:
         tell(f"None of {len(agents)} agents is so.")
     else:
-        tables.print_fitting(tables.rows(rows), tables.AGENTS_SPARED)
+        table = tables.rows(rows)
+        tables.print_fitting(table, tables.spared(table))
 
 
 def _plain(value: object) -> str:

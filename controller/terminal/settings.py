@@ -16,7 +16,7 @@ from controller.terminal.tables import cell, print_fitting
 SPARED: Final = ("holds", "configuration")
 RESTARTS: Final = {
     "now": "it starts anew now",
-    "due": "holds from the next start on: `controller restart`, or by hand where nobody supervises it",
+    "due": "holds from the next start on\n  by `controller restart`, or by hand where unsupervised",
 }
 
 

@@ -99,6 +99,13 @@ AGENTS_SPARED: Final = (
 )
 
 
+def spared(table: Table) -> tuple[str, ...]:
+    """The columns of agents that a narrow terminal does without: those that tell least, then from the right."""
+    headings = [str(column.header) for column in table.columns]
+    least = [heading for heading in AGENTS_SPARED if heading in headings]
+    return (*least, *(each for each in reversed(headings) if each not in {*least, "device id"}))
+
+
 def agents(found: Iterable[Agent]) -> Table:
     """One line per agent."""
     return rows([agent.row() for agent in found])

@@ -26,6 +26,7 @@ from tests.broker import Broker
 from tests.controller.conftest import environment, put_agent
 from tests.controller.responder import Asked, Responder, job, publish_job, reply, switched
 from tests.controller.studies import study
+from tests.controller.test_settings import RESULT as SETTINGS
 from tests.system.process import ROOT
 
 WIDTHS: Final = (60, 80, 120, 200)
@@ -106,6 +107,8 @@ def answers(asked: Asked) -> list[object]:
     """What the box says."""
     if asked.name == "jobs":
         return [reply(BOX, asked, result={"jobs": [job(BOX).model_dump(mode="json", by_alias=True)]})]
+    if asked.name in {"get", "set", "unset"}:
+        return [reply(BOX, asked, result=SETTINGS)]
     if asked.name.startswith("set-"):
         return list(switched(BOX)(asked))
     return [reply(BOX, asked, ReplyStatus.SUCCEEDED)]
@@ -123,6 +126,10 @@ def commands(broker: str, folder: Path) -> Iterator[tuple[str, list[str], tuple[
     yield "job", [*controller, "job", BOX, JOB], (BOX, JOB), False
     yield "set-device", [*controller, "set-device", BOX, "CPU"], (BOX,), False
     yield "set-device-all", [*controller, "set-device", "*", "CPU"], (BOX,), True
+    yield "inventory", [*controller, "inventory"], (BOX, "hall"), True
+    yield "get", [*controller, "get", BOX], (BOX,), False
+    yield "diff", [*controller, "diff", BOX], (BOX,), False
+    yield "set", [*controller, "set", BOX, "camera.fps_max=15"], (BOX,), False
     yield "nobody", [*controller, "status", "nobody"], (BOX,), False
     yield "report", [*controller, "report", str(written)], (), False
     yield "models-list", [str(BIN / "models"), "list"], (), False
