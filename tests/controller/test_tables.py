@@ -81,3 +81,9 @@ def test_what_is_left_out_is_said(screen: Console) -> None:
     tables.print_fitting(tables.agents([Agent(LONG, "online", state=samples.state(LONG))]), tables.AGENTS_SPARED)
     _lines, shown = printed(screen)
     assert ("Not shown, for want of width" in shown) is ("agent version" not in shown.split("Not shown")[0])
+
+
+def test_what_is_said_to_be_left_out_was_there() -> None:
+    """A table of other columns than usual loses those alone, from the right, and its ids last of all."""
+    table = tables.rows([{"device_id": "hall", "cpu": "N100", "os": "Debian", "agent_version": "1"}])
+    assert tables.spared(table) == ("agent version", "os", "cpu")
