@@ -132,7 +132,7 @@ def top(
                     print_devices(rows, indent=None)
                 else:
                     most = max(1, console.height - BESIDE) if console.is_terminal else len(rows)
-                    live.update(tables.rows(rows[:most], len(rows)), refresh=True)
+                    live.update(tables.fitting(tables.rows(rows[:most], len(rows))), refresh=True)
                 shown += 1
                 until_s = min(end_s, time.monotonic() + EVERY_S)
                 for received in session.follow(topics, until_s, subscribed=True):

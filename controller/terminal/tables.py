@@ -52,11 +52,10 @@ def print_fitting(table: Table, spared: Sequence[str]) -> None:
     """
     out = console()
     missing: list[str] = []
-    while (wide := _width(table, out)) > out.width and out.is_terminal and len(missing) < len(spared):
-        missing.append(spared[len(missing)])
-        table = _without(table, missing[-1])
-    if not out.is_terminal:
-        out.width = max(out.width, wide)
+    if out.is_terminal:
+        table, missing = _narrowed(table, out, spared)
+    else:
+        out.width = max(out.width, _width(table, out))
     for column in table.columns:  # what is still too wide is broken, and never cut
         column.overflow, column.no_wrap = "fold", False
     out.print(table)
@@ -65,12 +64,17 @@ def print_fitting(table: Table, spared: Sequence[str]) -> None:
 
 
 def fitting(table: Table) -> Table:
-    """A table without the columns a narrow terminal does without; what is watched has no room to say which."""
-    out, missing = console(), 0
-    while _width(table, out) > out.width and missing < len(AGENTS_SPARED):
-        table = _without(table, AGENTS_SPARED[missing])
-        missing += 1
-    return table
+    """Agents without the columns a narrow terminal does without; what is watched has no room to say which."""
+    return _narrowed(table, console(), spared(table))[0]
+
+
+def _narrowed(table: Table, out: Console, spared: Sequence[str]) -> tuple[Table, list[str]]:
+    """A table that fits, as far as leaving columns out makes it; and the headings of those."""
+    missing: list[str] = []
+    while _width(table, out) > out.width and len(missing) < len(spared):
+        missing.append(spared[len(missing)])
+        table = _without(table, missing[-1])
+    return table, missing
 
 
 def _width(table: Table, out: Console) -> int:
@@ -79,7 +83,7 @@ def _width(table: Table, out: Console) -> int:
 
 def _without(table: Table, heading: str) -> Table:
     kept = [column for column in table.columns if column.header != heading]
-    narrower = Table(box=None, header_style="bold", pad_edge=False)
+    narrower = Table(box=None, header_style="bold", pad_edge=False, caption=table.caption)
     for column in kept:
         narrower.add_column(column.header, justify=column.justify)
     for row in zip(*(column.cells for column in kept), strict=True):

@@ -87,3 +87,12 @@ def test_what_is_said_to_be_left_out_was_there() -> None:
     """A table of other columns than usual loses those alone, from the right, and its ids last of all."""
     table = tables.rows([{"device_id": "hall", "cpu": "N100", "os": "Debian", "agent_version": "1"}])
     assert tables.spared(table) == ("agent version", "os", "cpu")
+
+
+def test_what_is_watched_fits_and_says_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A narrow terminal loses columns of `top` too, never a part of an id, and keeps the count of the boxes."""
+    monkeypatch.setattr(tables, "console", lambda: Console(width=30))
+    long = "the-box-behind-the-gym-00001"
+    table = tables.fitting(tables.rows([{"device_id": long, "os": "Debian GNU/Linux", "fps": 29.7}], of=7))
+    assert [column.header for column in table.columns] == ["device id"]
+    assert table.caption == "1 of 7"
