@@ -1,6 +1,7 @@
 """A configuration on the footage of a benchmark: what it needs to be had, its input size, its engine, its runs."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,7 +27,11 @@ from agent.wire.study import Recipe
 from models.shelf.inspect import inspect
 from models.shelf.store import Store
 
+Tell = Callable[[str, float], None]
+
 FRAME_S = 10.0
+GOING_ON_S = 10.0
+"""So often a long run tells that it goes on: who watches the agent would take its silence for a hang."""
 WARM_FRAMES = 5
 
 
@@ -40,6 +45,30 @@ class Bench:
     limits: Limits
     box: Box
     footage: Footage
+
+
+class Progress:
+    """What is being done and how far it is: ``tell`` hears of each step, and then every ten seconds that it goes on."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._told_s = 0.0
+        self.what = ""
+        self.share = 0.0
+
+    def step(self, what: str, share: float) -> None:
+        """Begin a step, at this share of the whole."""
+        self.what, self.share = what, share
+        self._say(what)
+
+    def goes_on(self, frames: int) -> None:
+        """So many frames of the step are done."""
+        if time.monotonic() - self._told_s > GOING_ON_S:
+            self._say(f"{self.what}, {frames} frames")
+
+    def _say(self, what: str) -> None:
+        self._told_s = time.monotonic()
+        self._tell(what, self.share)
 
 
 class Runs:
@@ -64,9 +93,7 @@ class Runs:
 
         Raises ConfigError for a size the network does not take, CaptureError for footage that gives no frame.
         """
-        if self._first is None:
-            self._first = first_frame(self._bench.footage)
-        return self._bench.workshop.size(settings, self._first)
+        return self._bench.workshop.size(settings, self._first_frame())
 
     def largest(self, settings: Settings, sides: Sequence[int]) -> tuple[int, int]:
         """The size of the longest of ``sides`` that the network takes; where it takes none, that of the settings.
@@ -90,11 +117,9 @@ class Runs:
 
     def warm(self, engine: Network, model: str) -> None:
         """Show an idle engine the first frame a few times: the first inferences are slower. Raises EngineError."""
-        if self._first is None:
-            self._first = first_frame(self._bench.footage)
-        decoder = self.decoder(model, POSSIBLE)
+        first, decoder = self._first_frame(), self.decoder(model, POSSIBLE)
         for _ in range(WARM_FRAMES):
-            infer(engine, decoder, self._first)
+            infer(engine, decoder, first)
 
     def once(self, run: Callable[..., Measured], *, keep_poses: bool = False) -> Measured:
         """Run the footage from its start; ``run`` is :func:`run_once` of a lane, or of the original model."""
@@ -112,6 +137,11 @@ class Runs:
         """Reads the outputs of a network, and leaves out people below a score."""
         most = self._bench.config.model.persons_max
         return decoder_for(self._bench.store.card(model), person_score_min=score_min, persons_max=most)
+
+    def _first_frame(self) -> Frame:
+        if self._first is None:
+            self._first = first_frame(self._bench.footage)
+        return self._first
 
     def _track(self) -> Track | None:
         return track_stage(self._bench.config.tracking, self._bench.config.smoothing)

@@ -1,7 +1,6 @@
 """The study on this box: row after row, written down after each, so that a restart goes on where it was."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from agent.benchmark.baseline import Original
 from agent.benchmark.measure import Measured, agree
 from agent.benchmark.rounds import counting, next_place, with_drift, with_figures
 from agent.benchmark.rows import best, settings_of, sides_of
-from agent.benchmark.runs import Bench, Runs, gflops_per_frame
+from agent.benchmark.runs import Bench, Progress, Runs, Tell, gflops_per_frame
 from agent.control.settings import Settings
 from agent.control.workshop import exact
 from agent.errors import CancelledError, ConfigError, EdgeposeError, ModelError
@@ -22,11 +21,8 @@ from agent.poses.skeleton import Poses
 from agent.wire.commands import Agreement, CommandError, Measuring, Sweep
 from agent.wire.study import Recipe, Row, Study
 
-Tell = Callable[[str, float], None]
 Keep = Callable[[Study], None]
 Begin = Callable[[int], bool]
-GOING_ON_S = 10.0
-"""So often a long run tells that it goes on: who watches the agent would take its silence for a hang."""
 LIMIT_S = 3.0
 """How long the raw throughput of each row is measured."""
 
@@ -45,12 +41,11 @@ class Studying:
         self._study = study
         self._begin = begin
         self._keep = keep
-        self._tell = tell
+        self._progress = Progress(tell)
         self._cancelled = cancelled
-        self._runs_of = Runs(bench, cancelled, self._goes_on)
+        self._runs_of = Runs(bench, cancelled, self._progress.goes_on)
         self._found: Sequence[Poses] | None = None
         self._judge: tuple[int, int] | None = None
-        self._told: tuple[str, float, float] = ("", 0.0, 0.0)
         self._wanted: list[int] = []
         """Runs of each row."""
         self._done: dict[int, list[Measured]] = {}
@@ -99,16 +94,9 @@ class Studying:
             if self._cancelled.is_set():
                 raise CancelledError(f"cancelled in row {place + 1} of {rows}, {name}")
             progress = min(0.999, (done * rows + place + share) / (rows * max(self._wanted)))
-            self._told = f"row {place + 1} of {rows}, {name}: {what}", progress, time.monotonic()
-            self._tell(*self._told[:2])
+            self._progress.step(f"row {place + 1} of {rows}, {name}: {what}", progress)
 
         return tell
-
-    def _goes_on(self, frames: int) -> None:
-        step, share, told_s = self._told
-        if time.monotonic() - told_s > GOING_ON_S:
-            self._told = step, share, time.monotonic()
-            self._tell(f"{step}, {frames} frames", share)
 
     def _add(self, place: int, row: Row) -> None:
         """Put a row in its place, and keep the study with all runs there are."""

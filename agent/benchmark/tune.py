@@ -6,14 +6,14 @@ people are found by what holds the wish already.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from agent.benchmark.choice import hopeless, may_hold, misses, nearest, preferred, quality
 from agent.benchmark.measure import Measured, agree
 from agent.benchmark.rows import settings_of
-from agent.benchmark.runs import Bench, Runs, gflops_per_frame
+from agent.benchmark.runs import Bench, Progress, Runs, Tell, gflops_per_frame
 from agent.benchmark.statistics import percentiles
 from agent.control.workshop import exact
 from agent.errors import CancelledError, ConfigError, EdgeposeError, ModelError
@@ -27,8 +27,6 @@ from agent.wire.devices import DeviceString
 from agent.wire.study import Bar, Recipe
 from agent.wire.tuning import AtPace, Trial, Wish
 
-Tell = Callable[[str, float], None]
-
 SIDES = (256, 320, 384, 512, 640)
 """Looked at unless others are named, as far as the picture is that large."""
 PACED_S = 10.0
@@ -39,7 +37,6 @@ PROGRESS = {"look": (0.0, 0.6), "hint": (0.6, 0.75), "try": (0.75, 1.0)}
 """From which to which share of the whole each part goes."""
 TRIED_MAX = 6
 """Configurations that are tried at the camera's pace before the nearest has to do."""
-GOING_ON_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +86,14 @@ class Tuner:
         self._args = args
         self._wish = wish
         self._bar = bar
-        self._tell = tell
+        self._progress = Progress(tell)
         self._cancelled = cancelled
         self._until = _Until(cancelled)
-        self._runs = Runs(bench, self._until, self._goes_on)
+        self._runs = Runs(bench, self._until, self._progress.goes_on)
         self._trials: list[Trial] = []
         self._plain: dict[tuple[str, int | None], Sequence[Poses]] = {}
         """What FP32 of a network finds on the CPU at a size: what its other precisions are held to."""
         self._found: Sequence[Poses] = ()
-        self._told = ("", 0.0, 0.0)
 
     def run(self) -> Found:
         """Look, and try what may hold the wish. Raises EdgeposeError, and CancelledError when cancelled."""
@@ -130,16 +126,19 @@ class Tuner:
         """The network that computes most for a picture full of people, at its largest input, as good as it is here."""
         named = self._args.reference
         model = named or max(self.models(), key=self._arithmetic)
+        return self._largest(model)
+
+    def _largest(self, model: str) -> Recipe:
         return self._recipe(model, self._sides(model)[-1], self._bench.store.precisions(model)[0], "CPU", "throughput")
 
     def _arithmetic(self, model: str) -> float:
         """GFLOP of a frame, of two stages with as many people as may be looked at."""
         store, card = self._bench.store, self._bench.store.card(model)
-        recipe = self._recipe(model, self._sides(model)[-1], store.precisions(model)[0], "CPU", "throughput")
-        one = gflops_per_frame(store, model, self._runs.size(settings_of(recipe)))
+        size = self._runs.size(settings_of(self._largest(model)))
+        one = gflops_per_frame(store, model, size)
         if card.detector is None:
             return one
-        front = gflops_per_frame(store, card.detector, self._runs.size(settings_of(recipe)))
+        front = gflops_per_frame(store, card.detector, size)
         return front + (one - front) * self._bench.config.model.persons_max
 
     def _sides(self, model: str) -> tuple[int | None, ...]:
@@ -163,8 +162,7 @@ class Tuner:
 
     def _precisions(self, model: str) -> tuple[PrecisionName, ...]:
         present = self._bench.store.precisions(model)
-        wanted = [precision for precision in present if precision in self._args.precisions]
-        return tuple(wanted)
+        return tuple(precision for precision in present if precision in self._args.precisions)
 
     def _recipe(self, model: str, side: int | None, precision: PrecisionName, device: str, hint: HintName) -> Recipe:
         return Recipe(engine="openvino", model=model, device=device, precision=precision, hint=hint, long_side=side)
@@ -271,7 +269,7 @@ class Tuner:
     def _stop(self) -> NoReturn:
         """A run was ended: by whoever cancelled, or by the time."""
         if self._cancelled.is_set():
-            raise CancelledError(f"cancelled at {self._told[0]}") from None
+            raise CancelledError(f"cancelled at {self._progress.what}") from None
         raise _Over from None
 
     def _figures(self, recipe: Recipe, engine: Network, size: tuple[int, int], seen: Measured) -> Trial:
@@ -308,7 +306,7 @@ class Tuner:
             raise _Over
         footage = self._bench.footage
         at_pace = footage.at_pace(self._bench.config.camera.fps_max, PACED_S)
-        paced = Runs(replace(self._bench, footage=at_pace), self._until, self._goes_on)
+        paced = Runs(replace(self._bench, footage=at_pace), self._until, self._progress.goes_on)
         score_min = self._bench.config.model.person_score_min
         try:
             engine, _size = self._engine(trial.recipe)
@@ -334,16 +332,9 @@ class Tuner:
 
     def _step(self, part: str, share: float, what: str) -> None:
         if self._cancelled.is_set():
-            raise CancelledError(f"cancelled at {self._told[0] or what}")
+            raise CancelledError(f"cancelled at {self._progress.what or what}")
         low, high = PROGRESS[part]
-        self._told = what, max(self._told[1], low + share * (high - low)), time.monotonic()
-        self._tell(what, self._told[1])
-
-    def _goes_on(self, frames: int) -> None:
-        what, share, told_s = self._told
-        if time.monotonic() - told_s > GOING_ON_S:
-            self._told = what, share, time.monotonic()
-            self._tell(f"{what}, {frames} frames", share)
+        self._progress.step(what, max(self._progress.share, low + share * (high - low)))
 
 
 def describe(recipe: Recipe) -> str:

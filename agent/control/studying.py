@@ -17,7 +17,7 @@ from agent import __version__
 from agent.benchmark.clips import Clips, Footage
 from agent.benchmark.limit import Limits
 from agent.benchmark.rows import best, recipes, settings_of
-from agent.benchmark.runs import Bench, first_frame, gflops_per_frame
+from agent.benchmark.runs import Bench, Tell, first_frame, gflops_per_frame
 from agent.benchmark.sweep import Studying
 from agent.config.tree import Config
 from agent.control.asking import Box, benchmarked
@@ -35,7 +35,6 @@ from agent.wire.messages import DeviceInfo
 from agent.wire.study import Bar, Recipe, Study
 from models.shelf.store import Store
 
-Tell = Callable[[str, float], None]
 DEATHS_MAX = 2
 """A row during which the process died so often is given up, and the sweep goes on with the next."""
 

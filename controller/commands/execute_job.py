@@ -12,7 +12,7 @@ from agent.wire.commands import Job
 from controller.client.following import Followed
 from controller.client.request import Order, Outcome
 from controller.client.session import Session, as_json
-from controller.commands.execute import ask
+from controller.commands.execute import ask, print_answers, print_tables
 from controller.commands.files import require_new, write
 from controller.commands.options import Given
 from controller.interrupt import UntilEnded
@@ -87,6 +87,17 @@ def print_end(followed: Followed, device: str) -> None:
         tell(why if online else f"Error: {why}")
     else:
         job_tables.show_job(followed.known[device])
+
+
+def print_started(given: Given, started: Started) -> None:
+    """Print what came of a command that starts jobs: of each device the reply, and the job as far as it was seen."""
+    followed = started.followed
+    if given.json:
+        print_answers([started.as_json(each) for each in started.outcomes], given)
+        return
+    print_tables([each for each in started.outcomes if each.device_id not in followed.known], given)
+    for device in followed.known:
+        print_end(followed, device)
 
 
 def print_job(given: Given, found: Job) -> None:

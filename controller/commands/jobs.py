@@ -8,14 +8,14 @@ from controller.client.following import Followed
 from controller.client.request import Outcome
 from controller.commands.access import open_session
 from controller.commands.completion import from_info
-from controller.commands.execute import carry_out, given_ones, leave, order_of, print_answers, print_tables, target_of
+from controller.commands.execute import carry_out, given_ones, leave, order_of, target_of
 from controller.commands.execute_job import (
     BEGIN_S,
-    Started,
     check_out,
     follow_jobs,
     print_end,
     print_job,
+    print_started,
     save_study,
     start,
     study_out,
@@ -48,19 +48,8 @@ def quantize(given: Given, model: str | None, frames: int | None, seconds: float
     order = order_of(given, "quantize", given_ones(args), answer_s=BEGIN_S)
     with open_session(given) as session:
         started = start(session, given, order)
-    _print_started(given, started)
+    print_started(given, started)
     leave(started.exit_codes, complete=started.complete)
-
-
-def _print_started(given: Given, started: Started) -> None:
-    """Print what came of a command that starts jobs: of each device the reply, and the job as far as it was seen."""
-    followed = started.followed
-    if given.json:
-        print_answers([started.as_json(each) for each in started.outcomes], given)
-        return
-    print_tables([each for each in started.outcomes if each.device_id not in followed.known], given)
-    for device in followed.known:
-        print_end(followed, device)
 
 
 @click.command(cls=FleetCommand)

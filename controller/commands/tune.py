@@ -7,8 +7,8 @@ import click
 from controller.commands.access import open_session
 from controller.commands.change import PRECISIONS
 from controller.commands.completion import from_info
-from controller.commands.execute import given_ones, leave, order_of, print_answers, print_tables, target_of
-from controller.commands.execute_job import BEGIN_S, Started, print_end, start
+from controller.commands.execute import given_ones, leave, order_of, target_of
+from controller.commands.execute_job import BEGIN_S, Started, print_started, start
 from controller.commands.options import Given
 from controller.commands.study import HINTS, DevicesType, NamesType, SidesType, lists
 from controller.commands.targets import FleetCommand, addressed
@@ -86,14 +86,9 @@ def tune(given: Given, /, **args: Any) -> None:  # noqa: ANN401
 
 def _print(given: Given, started: Started) -> None:
     """Print what each box has found, or how far its job was seen; --json of one box is the document itself."""
-    known = started.followed.known
     if given.json and target_of(given).single:
         (outcome,) = started.outcomes
-        job = known.get(outcome.device_id)
+        job = started.followed.known.get(outcome.device_id)
         print_json(job.result if job is not None and tuning_in(job) is not None else started.as_json(outcome))
-    elif given.json:
-        print_answers([started.as_json(each) for each in started.outcomes], given)
     else:
-        print_tables([each for each in started.outcomes if each.device_id not in known], given)
-        for device in known:
-            print_end(started.followed, device)
+        print_started(given, started)
