@@ -145,14 +145,19 @@ def undoing(agent: Agent, command: str, args: Mapping[str, JsonValue]) -> list[t
     assert agent.state is not None
     asked = agent.state.requested
     size: tuple[str, dict[str, JsonValue]] = ("set-input", {"long_side": asked.long_side})
+    place: tuple[str, dict[str, JsonValue]] = ("set-device", {"device": asked.device})
+    if asked.detector is not None:
+        place[1]["detector"] = asked.detector
     match command:
         case "set-precision":
             return [(command, {"precision": asked.precision})]
         case "set-model":
-            return [(command, {"model": asked.model}), *([size] if asked.long_side is not None else [])]
+            # It forgets the size, and where the first of two stages runs.
+            forgotten = [*([size] if asked.long_side is not None else []), *([place] if asked.detector else [])]
+            return [(command, {"model": asked.model}), *forgotten]
         case "set-device":
             placed: dict[str, JsonValue] = dict(asked.affinity or {})
-            return [(command, {"device": asked.device}), *([("set-affinity", placed)] if placed else [])]
+            return [place, *([("set-affinity", placed)] if placed else [])]
         case "set-hint":
             return [(command, {"hint": asked.hint, "streams": asked.streams, "requests": asked.requests})]
         case "set-input":
@@ -394,8 +399,10 @@ class Runner:
         if not todo:
             return
         self._tell("undoing", {"boxes": [box.device_id for box in todo]})
-        steps = {box.device_id: [(self._id(box, step), *each) for step, each in enumerate(box.undoing)] for box in todo}
-        self._ask({device: [(id_, name, args) for id_, name, args in each] for device, each in steps.items()})
+        steps: dict[str, list[tuple[str, str, Mapping[str, JsonValue]]]] = {
+            box.device_id: [(self._id(box, step), *each) for step, each in enumerate(box.undoing)] for box in todo
+        }
+        self._ask(steps)
         for box in todo:
             last = [self._replies.get((box.device_id, id_)) for id_, _name, _args in steps[box.device_id]]
             done = bool(last) and all(each and each.status is ReplyStatus.SUCCEEDED for each in last)

@@ -72,6 +72,20 @@ def test_canaries_are_of_different_kinds() -> None:
             [("set-hint", {"hint": "latency", "streams": 2, "requests": None})],
         ),
         (
+            ("set-device", "GPU"),
+            {"device": "GPU", "detector": "CPU"},
+            [("set-device", {"device": "GPU", "detector": "CPU"})],
+        ),
+        (
+            ("set-model", "movenet-multipose"),
+            {"model": "rtmpose-s", "device": "GPU", "detector": "CPU", "long_side": 320},
+            [
+                ("set-model", {"model": "rtmpose-s"}),
+                ("set-input", {"long_side": 320}),
+                ("set-device", {"device": "GPU", "detector": "CPU"}),
+            ],
+        ),
+        (
             ("set", "a.b=1", "c.d=2"),
             {},
             [("unset", {"keys": ["c.d"], "restart": False}), ("set", {"settings": {"a.b": 0}})],
