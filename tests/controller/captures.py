@@ -127,6 +127,7 @@ def commands(broker: str, folder: Path) -> Iterator[tuple[str, list[str], tuple[
     yield "set-device", [*controller, "set-device", BOX, "CPU"], (BOX,), False
     yield "set-device-all", [*controller, "set-device", "*", "CPU"], (BOX,), True
     yield "inventory", [*controller, "inventory"], (BOX, "hall"), True
+    yield "top", [*controller, "top", "--count", "1"], (BOX, "hall"), False
     yield "get", [*controller, "get", BOX], (BOX,), False
     yield "diff", [*controller, "diff", BOX], (BOX,), False
     yield "set", [*controller, "set", BOX, "camera.fps_max=15"], (BOX,), False
