@@ -1,5 +1,6 @@
 """The command line. Each command stands in :mod:`controller.commands` and is imported when it is asked for."""
 
+import gc
 import os
 import sys
 from typing import Final, NoReturn
@@ -42,6 +43,8 @@ VARIABLES: Final = "EDGEPOSE_CONTROLLER"
 """Of every option that has no other variable: behind it the command and the option."""
 TRUE: Final = frozenset({"1", "true", "t", "yes", "y", "on"})
 """What click reads so, of a variable."""
+GARBAGE: Final = 50_000
+"""Objects that are made before Python looks for garbage: a thousand boxes are many, and none of them is any."""
 LOOKING: Final = "Look"
 CHANGING: Final = "Change what runs"
 MEASURING: Final = "Measure, and what takes minutes"
@@ -170,6 +173,7 @@ def main() -> None:
     """Run `controller`."""
     as_json = "--json" in sys.argv[1:] or os.environ.get(f"{VARIABLES}_JSON", "").lower() in TRUE
     show_what_it_can()
+    gc.set_threshold(GARBAGE)
     try:
         _run(as_json=as_json)
     except OSError as error:

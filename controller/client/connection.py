@@ -30,6 +30,8 @@ KEEPALIVE_S: Final = 29
 """No round figure, as the longest that brokers allow is: mosquitto 2.0.21 drops whoever has exactly that."""
 QUIET_MIN_S: Final = 0.3
 QUIET_ROUND_TRIPS: Final = 4
+AT_ONCE: Final = 64
+"""Messages that are read before anybody looks at them."""
 NOBODY: Final = 16
 """The reason code "no matching subscribers" of MQTT 5, which a broker may give and need not."""
 
@@ -163,22 +165,24 @@ class Client:
             end_if_asked()
             self._turn(deadline)
 
-    def retained(self, deadline: float) -> Iterator[Received]:
+    def retained(self, timeout_s: float) -> Iterator[Received]:
         """Yield the messages until the broker has delivered all it had retained for the last subscription.
 
         Neither version of MQTT marks that moment, nor orders retained messages against others: a message published to
         ourselves as an end mark overtakes them on brokers that fetch retained messages aside, and needs the right to
         publish. So the end is a quiet time after SUBACK and after each retained message: some round trips long, as
-        measured with the subscription. The live traffic of busy agents carries no retain flag and does not prolong it.
+        measured with the subscription, and no longer than ``timeout_s``. However many there are, all are waited for.
+        The live traffic of busy agents carries no retain flag and does not prolong it.
         """
-        end = time.monotonic() + self._quiet_s
-        while (until := min(end, deadline)) > time.monotonic() or self._received:
+        quiet_s = min(self._quiet_s, timeout_s)
+        end = time.monotonic() + quiet_s
+        while end > time.monotonic() or self._received:
             if not self._received:
-                self._turn(until)
+                self._turn(end)
                 continue
             message = self._received.popleft()
             if message.retained:
-                end = time.monotonic() + self._quiet_s
+                end = time.monotonic() + quiet_s
             yield message
 
     def _deliver(self, topic: str, payload: bytes, *, retain: bool, properties: Properties | None = None) -> None:
@@ -255,8 +259,13 @@ class Client:
             raise broker.refused(self._answer)
 
     def _turn(self, deadline: float) -> None:
+        heard = len(self._received)
         # Not for long, for paho to keep the connection alive.
         self._paho.loop(min(self._limits.turn_s, max(0.0, deadline - time.monotonic())))
+        # It reads one packet, and asks the system before each: of thousands that wait, take some at once.
+        while heard < len(self._received) <= AT_ONCE:
+            heard = len(self._received)
+            self._paho.loop_read()
         if self._paho.socket() is None:
             raise self._unreachable(broker.refused(self._ended or broker.BROKEN))
 

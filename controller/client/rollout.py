@@ -235,7 +235,7 @@ class Runner:
         rollout, session = self._rollout, self._session
         leaves = (f"reply/{rollout.id}", "availability", "state", "metrics")
         session.client.subscribe([every_device(leaf, rollout.prefix) for leaf in leaves])
-        for received in session.client.retained(session.deadline()):
+        for received in session.client.retained(session.timeout_s):
             session.fleet.take(received)
 
     def _carry_out(self, number: int, boxes: list[Box]) -> None:

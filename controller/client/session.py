@@ -65,7 +65,7 @@ class Session:
         """
         if self.client.limits.retains:
             self.client.subscribe(topics)
-            heard = self.client.retained(self.deadline())
+            heard = self.client.retained(self.timeout_s)
         else:
             self._tell_that_nothing_is_retained()
             self.fleet.by_voice = True

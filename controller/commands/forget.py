@@ -68,7 +68,7 @@ def _kept(session: Session, device: str, homeassistant: str) -> list[str]:
         except BrokerUnreachableError as error:
             session.complain(f"{wanted}: {error}")
             continue
-        for each in session.client.retained(session.deadline()):
+        for each in session.client.retained(session.timeout_s):
             # Of others something may still be under way that was asked for before.
             ours = each.topic.startswith(own) or (
                 each.topic.startswith(entities) and each.topic.removeprefix(entities).split("/")[1:2] == [device]

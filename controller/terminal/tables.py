@@ -1,19 +1,24 @@
 """What a person sees: tables for a terminal. Imported only when one is printed."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import BaseModel
-from rich.console import Console
-from rich.table import Table
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions
+from rich.segment import Segment
+from rich.style import Style
+from rich.table import Column, Table
 from rich.text import Text
 
 from controller.client.fleet import Agent, printable
 
 WIDE: Final = 200
 """Columns when the output is no terminal: whoever cuts it up wants whole lines."""
+GAP: Final = 2
+"""Blanks between two columns."""
 COLOURS: Final = {
     "online": "green",
     "offline": "red",
@@ -55,10 +60,13 @@ def print_fitting(table: Table, spared: Sequence[str]) -> None:
     if out.is_terminal:
         table, missing = _narrowed(table, out, spared)
     else:
-        out.width = max(out.width, _width(table, out))
-    for column in table.columns:  # what is still too wide is broken, and never cut
-        column.overflow, column.no_wrap = "fold", False
-    out.print(table)
+        out.width = max(out.width, _width(table))
+    if _width(table) <= out.width:
+        out.print(_Lines(table))
+    else:
+        for column in table.columns:  # what is still too wide is broken, and never cut
+            column.overflow, column.no_wrap = "fold", False
+        out.print(table)
     if missing:
         out.print(Text(f"Not shown, for want of width: {', '.join(missing)}; --json has everything.", style="dim"))
 
@@ -71,14 +79,52 @@ def fitting(table: Table) -> Table:
 def _narrowed(table: Table, out: Console, spared: Sequence[str]) -> tuple[Table, list[str]]:
     """A table that fits, as far as leaving columns out makes it; and the headings of those."""
     missing: list[str] = []
-    while _width(table, out) > out.width and len(missing) < len(spared):
+    while _width(table) > out.width and len(missing) < len(spared):
         missing.append(spared[len(missing)])
         table = _without(table, missing[-1])
     return table, missing
 
 
-def _width(table: Table, out: Console) -> int:
-    return table.__rich_measure__(out, out.options.update(max_width=1000)).maximum
+class _Lines:
+    """A table with room for every cell on one line. Rich lays out cell by cell: of a thousand boxes, for seconds."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __rich_console__(self, out: Console, _options: ConsoleOptions) -> Iterator[Segment]:
+        table = self._table
+        widths = _widths(table)
+        heading = out.get_style(table.header_style)
+        yield from _line([(str(column.header), heading) for column in table.columns], table, widths)
+        for row, cells in zip(table.rows, zip(*map(_texts, table.columns), strict=True), strict=True):
+            whole = out.get_style(row.style or "")
+            yield from _line([(text.plain, whole + out.get_style(text.style)) for text in cells], table, widths)
+
+
+def _line(cells: Sequence[tuple[str, Style]], table: Table, widths: Sequence[int]) -> Iterator[Segment]:
+    for number, ((text, style), column, width) in enumerate(zip(cells, table.columns, widths, strict=True)):
+        room = " " * (width - cell_len(text))
+        gap = " " * GAP if number else ""
+        yield Segment(gap + room if column.justify == "right" else gap)
+        yield Segment(text, style)
+        if column.justify != "right":
+            yield Segment(room)
+    yield Segment.line()
+
+
+def _texts(column: Column) -> list[Text]:
+    return [each if isinstance(each, Text) else Text(str(each)) for each in column.cells]
+
+
+def _widths(table: Table) -> list[int]:
+    return [
+        max([cell_len(str(column.header)), *(cell_len(text.plain) for text in _texts(column))])
+        for column in table.columns
+    ]
+
+
+def _width(table: Table) -> int:
+    return sum(_widths(table)) + GAP * (len(table.columns) - 1)
 
 
 def _without(table: Table, heading: str) -> Table:

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 from pydantic import JsonValue
+from rich.ansi import AnsiDecoder
 from rich.console import Console
+from rich.segment import Segment
+from rich.table import Table
 
 from agent.wire.commands import ReplyStatus
 from controller.client.fleet import Agent
@@ -52,6 +55,40 @@ def test_the_list(screen: Console) -> None:
     if screen.width >= 60:
         assert any(LONG in line for line in lines)
         complete(shown, [name.replace("_", " ") for name in agent.row()])
+
+
+def test_a_table_with_room_is_as_rich_would_lay_it_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Letter by letter, colours included, and without having it do so, which takes it seconds for a thousand boxes."""
+    found = [
+        Agent("gym-1", "online", samples.info(), samples.state(), samples.metrics()),
+        Agent("халл-2", "offline"),
+        Agent("ホール", None, state=samples.state()),
+    ]
+    made = Console(width=200, force_terminal=True, color_system="standard", highlight=False, emoji=False)
+    monkeypatch.setattr(tables, "console", lambda: made)
+    table = tables.agents(found)
+    table.rows[1].style = "bold"
+    made.print(table)
+    wanted = capsys.readouterr().out
+
+    def never(*_: object) -> None:
+        raise AssertionError("laid out by rich")
+
+    monkeypatch.setattr(Table, "__rich_console__", never)
+    tables.print_fitting(table, tables.AGENTS_SPARED)
+    assert _seen(capsys.readouterr().out) == _seen(wanted)
+
+
+def _seen(printed: str) -> list[list[Segment]]:
+    """Each line as a terminal shows it: letter by letter with its style; blanks have none that is seen."""
+    shown = []
+    for line in AnsiDecoder().decode(printed):
+        parts = line.render(Console(color_system="standard"), end="")
+        letters = [Segment(each, None if each == " " else part.style) for part in parts for each in part.text]
+        shown.append(letters)
+    return shown
 
 
 def test_the_jobs(screen: Console) -> None:
