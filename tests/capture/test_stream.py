@@ -1,5 +1,6 @@
 """A network camera that stalls, resets, resumes, refuses, freezes and forbids: a real server, real FFmpeg."""
 
+import re
 import subprocess
 import sys
 import threading
@@ -18,6 +19,8 @@ from tests.capture.mjpeg import MjpegCamera, Mode
 from tests.capture.pictures import number_of
 
 QUICK = {"open_timeout_s": 0.6, "read_timeout_s": 0.3}
+SILENT = re.compile(r"no frame for (0\.[3-9]|[1-9]\d?\.\d) s")
+"""How long it really was, which is more than the time-out on a busy machine."""
 
 
 @contextmanager
@@ -47,7 +50,8 @@ def test_stall_is_a_loss_and_heals(camera: MjpegCamera) -> None:
     with watching(camera) as (source, listener):
         camera.set(Mode.STALL)
         lost = listener.next()
-        assert (lost.code, lost.message) == ("camera.lost", "no frame for 0.3 s")
+        assert lost.code == "camera.lost"
+        assert SILENT.fullmatch(lost.message)
         camera.wait_for_streams(3)  # opened again, in vain
         before = camera.set(Mode.RUN)
         assert listener.next().code == "camera.back"
@@ -138,7 +142,7 @@ def test_camera_that_never_answers(camera: MjpegCamera) -> None:
     camera.set(Mode.STALL)
     listener = Listener()
     with opened(listener, source=camera.url, **QUICK):
-        assert listener.next().message == "no frame for 0.3 s"
+        assert SILENT.fullmatch(listener.next().message)
 
 
 def test_password_reaches_the_camera_and_nobody_else() -> None:

@@ -44,9 +44,10 @@ class Inbox:
         self._then(incoming)
 
     def wait(self, count: int = 1) -> list[Incoming]:
-        """Wait for so many commands."""
+        """Wait for so many commands, as long as they come."""
         with self._news:
-            assert self._news.wait_for(lambda: len(self.seen) >= count, 60), len(self.seen)
+            while (came := len(self.seen)) < count:
+                assert self._news.wait_for(lambda came=came: len(self.seen) > came, 60), came
             return list(self.seen)
 
 
