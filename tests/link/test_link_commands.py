@@ -46,8 +46,8 @@ class Inbox:
     def wait(self, count: int = 1) -> list[Incoming]:
         """Wait for so many commands, as long as they come."""
         with self._news:
-            while (came := len(self.seen)) < count:
-                assert self._news.wait_for(lambda came=came: len(self.seen) > came, 60), came
+            while len(self.seen) < count:
+                assert self._news.wait(60), len(self.seen)
             return list(self.seen)
 
 
