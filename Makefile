@@ -75,7 +75,7 @@ test-node: $(STAMP)  ## The contract in AsyncAPI's own parser, the flow in Node-
 	$(BIN)/python -m tests.node $(ARGS)
 
 .PHONY: test-terminal
-test-terminal: $(STAMP)  ## Every command's output at 60, 80, 120, 200 columns, without a terminal, colour, UTF-8 (five minutes)
+test-terminal: $(STAMP)  ## Every command's output at 60, 80, 120, 200 columns, without a terminal, colour, UTF-8 (half an hour)
 	$(BIN)/python -m tests.controller.captures
 
 kill-switch: $(STAMP)  ## 200 times kill -9 around a command: old or new settings, nothing lost, nothing twice

@@ -17,7 +17,7 @@ import click
 from agent.errors import EdgeposeError
 from agent.extras import missing
 from agent.redact import redact
-from agent.stdout import CURE, full, show_what_it_can
+from agent.stdout import CURE, fitted, full, show_what_it_can
 
 OWN_PACKAGES: Final = frozenset({"agent", "configs", "controller", "models"})
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
@@ -65,9 +65,9 @@ def _crashed() -> int:
 
 
 def _failed(message: str, hint: str) -> int:
-    click.echo(f"Error: {message}", err=True)
+    click.echo(fitted(f"Error: {message}", sys.stderr), err=True)
     if hint:
-        click.echo(f"Hint: {hint}", err=True)
+        click.echo(fitted(f"Hint: {hint}", sys.stderr), err=True)
     return 1
 
 

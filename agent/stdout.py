@@ -1,13 +1,16 @@
-"""Standard output, as every program of ours treats it: it may have few letters, and no room."""
+"""Standard output, as every program of ours treats it: it may be narrow, have few letters, and no room."""
 
 import errno
 import io
 import os
+import re
 import sys
 from contextlib import suppress
-from typing import Final
+from typing import Final, TextIO
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+WORD: Final = re.compile(r"(?:[^\s`]|`[^`]*`)+|\S")
+"""What stands in backticks is to be copied, and one word."""
 CURE: Final = "free some space where the output goes, or send it elsewhere"
 
 
@@ -29,3 +32,29 @@ def full(error: OSError) -> str | None:
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return f"the output cannot be written: {error.strerror}"
+
+
+def fitted(text: str, stream: TextIO) -> str:
+    """Break lines between words where ``stream`` is a terminal, which would break them within.
+
+    What stands in backticks stays whole, and what continues a line stands as far in as its beginning. Elsewhere every
+    line stays as it is.
+    """
+    try:
+        width = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):  # no terminal, or no file at all
+        return text
+    return "\n".join(broken for line in text.split("\n") for broken in _broken(line, width)) if width else text
+
+
+def _broken(line: str, width: int) -> list[str]:
+    if len(line) <= width:
+        return [line]
+    margin = line[: len(line) - len(line.lstrip())]
+    lines: list[str] = []
+    for word in WORD.findall(line):
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(margin + word)
+    return lines

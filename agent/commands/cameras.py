@@ -1,6 +1,7 @@
 """`agent cameras`: the V4L2 cameras of this box."""
 
 import json
+import sys
 from dataclasses import asdict
 
 import click
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from agent.capture import v4l2
 from agent.console import leave
+from agent.stdout import fitted
 
 
 @click.command()
@@ -26,7 +28,8 @@ def cameras(*, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"cameras": [asdict(camera) for camera in found]}, ensure_ascii=False))
     elif not found:
-        click.echo("This box has no V4L2 camera. Network cameras are not listed: their manuals tell their addresses.")
+        told = "This box has no V4L2 camera. Network cameras are not listed: their manuals tell their addresses."
+        click.echo(fitted(told, sys.stdout))
     else:
         for camera in found:
             show(camera, Console())

@@ -109,11 +109,14 @@ def _isolated(name: str, check: Callable[[], Check], answers: "queue.SimpleQueue
 def as_table(checks: Iterable[Check]) -> Table:
     """Lay the findings out for a terminal."""
     colours = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
-    table = Table("check", "", "finding", "cure", box=None, pad_edge=False)
+    table = Table("check", "", "finding", box=None, pad_edge=False)
     for check in checks:
         # Text, because what a check found may hold square brackets, which rich would take for its own.
-        level = Text(check.level, style=colours[check.level])
-        table.add_row(check.name, level, Text(check.finding, overflow="fold"), Text(check.cure, overflow="fold"))
+        told = Text(check.finding, overflow="fold")
+        if check.cure:
+            # Below what it cures: a column of its own would be empty beside most, and both of them narrow.
+            told.append(f"\ncure: {check.cure}", style="bold")
+        table.add_row(check.name, Text(check.level, style=colours[check.level]), told)
     return table
 
 

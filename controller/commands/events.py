@@ -59,4 +59,5 @@ def _show_line(event: Event) -> None:
         cell = report.cell(value)
         cell.pad_right(max(0, width - cell.cell_len))
         line.append("  ").append_text(cell)
-    report.console().print(line, soft_wrap=True)
+    out = report.console()
+    out.print(line, soft_wrap=not out.is_terminal)

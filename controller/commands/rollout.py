@@ -21,9 +21,8 @@ from controller.commands.settings import pair
 from controller.commands.targets import FleetCommand, addressed
 from controller.errors import NoAnswerError, UsageError
 from controller.interrupt import UntilEnded
-from controller.terminal.rollout import page, step
+from controller.terminal.rollout import show, step
 from controller.terminal.surroundings import print_json, tell
-from controller.terminal.tables import console
 
 ANSWER_S: Final = 150.0
 EVENT: Final = "edgepose.rollout-event/1"
@@ -189,6 +188,5 @@ def _carry_out(given: Given, session: Session, plan: Rollout, file: Path) -> Non
     if given.json:
         print_json({"schema": "edgepose.rollout/1", "id": plan.id, "phase": plan.phase, "boxes": results(plan)}, None)
     else:
-        for part in page(plan):
-            console().print(part)
+        show(plan)
     click.get_current_context().exit(1 if plan.phase == "stopped" else 0)

@@ -1,14 +1,18 @@
 """A roll-out for people: each step a line, and at the end who is left with what."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import Final
 
 from pydantic import JsonValue
-from rich.table import Table
+from rich.text import Text
 
 from controller.client.fleet import printable
 from controller.client.rollout import Rollout
 from controller.terminal.outcome import table_of
-from controller.terminal.tables import cell
+from controller.terminal.tables import cell, console, print_fitting
+
+SPARED: Final = ("runs",)
+"""The column that a narrow terminal does without."""
 
 
 def step(event: str, facts: Mapping[str, JsonValue]) -> str | None:
@@ -29,14 +33,13 @@ def step(event: str, facts: Mapping[str, JsonValue]) -> str | None:
     return None
 
 
-def page(rollout: Rollout) -> Iterator[Table | str]:
-    """How it ended: in a line, and the boxes that are not as they should be."""
-    counts = rollout.counts()
-    told = ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in counts.items())
-    yield f"{rollout.id} {rollout.phase}: {told}"
+def show(rollout: Rollout) -> None:
+    """Print how it ended: in a line, and the boxes that are not as they should be."""
+    told = ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in rollout.counts().items())
+    console().print(Text(f"{rollout.id} {rollout.phase}: {told}"))
     wrong = [box for box in rollout.boxes.values() if box.verdict not in {"good", "waiting"} or box.undo == "failed"]
     if wrong:
         table = table_of("device id", "verdict", "runs", "why")
         for box in wrong:
             table.add_row(box.device_id, cell(box.verdict), cell(box.runs), cell(printable(box.reason)))
-        yield table
+        print_fitting(table, SPARED)

@@ -1,9 +1,12 @@
 """What every command does with its surroundings: standard output and error."""
 
 import json
+import sys
 from typing import Any, Final
 
 import click
+
+from agent.stdout import fitted
 
 DEVICES: Final = "edgepose.devices/1"
 """Of what several devices gave: `devices` is a list."""
@@ -11,8 +14,8 @@ ERROR: Final = "edgepose.error/1"
 
 
 def tell(line: str) -> None:
-    """Say something that is not the result."""
-    click.echo(line, err=True)
+    """Say something that is not the result; a narrow terminal has it broken between words."""
+    click.echo(fitted(line, sys.stderr), err=True)
 
 
 def complain(line: str) -> None:
@@ -34,7 +37,7 @@ def tell_error(message: str, *, hint: str = "", code: int = 1, as_json: bool = F
     """Say why something was not done, and the cure; ``code`` is the exit code."""
     if as_json:
         error = {"exit_code": code, "message": message, "hint": hint}
-        tell(json.dumps({"schema": ERROR, "error": error}, ensure_ascii=False))
+        click.echo(json.dumps({"schema": ERROR, "error": error}, ensure_ascii=False), err=True)
         return
     tell(f"Error: {message}")
     if hint:

@@ -64,16 +64,19 @@ def print_fitting(table: Table, spared: Sequence[str]) -> None:
     if _width(table) <= out.width:
         out.print(_Lines(table))
     else:
-        for column in table.columns:  # what is still too wide is broken, and never cut
-            column.overflow, column.no_wrap = "fold", False
+        _break(table, out)
         out.print(table)
     if missing:
         out.print(Text(f"Not shown, for want of width: {', '.join(missing)}; --json has everything.", style="dim"))
 
 
 def fitting(table: Table) -> Table:
-    """Agents without the columns a narrow terminal does without; what is watched has no room to say which."""
-    return _narrowed(table, console(), spared(table))[0]
+    """Agents without the columns a narrow terminal does without; what is watched has a line to say how many."""
+    narrower, missing = _narrowed(table, console(), spared(table))
+    if missing:
+        left_out = f"{len(missing)} column{'s' if len(missing) > 1 else ''} not shown"
+        narrower.caption = f"{narrower.caption}; {left_out}" if narrower.caption else left_out
+    return narrower
 
 
 def _narrowed(table: Table, out: Console, spared: Sequence[str]) -> tuple[Table, list[str]]:
@@ -125,6 +128,15 @@ def _widths(table: Table) -> list[int]:
 
 def _width(table: Table) -> int:
     return sum(_widths(table)) + GAP * (len(table.columns) - 1)
+
+
+def _break(table: Table, out: Console) -> None:
+    """Have what is still too wide broken, and never cut: sentences between words, and ids only where they must be."""
+    for column in table.columns:
+        column.overflow, column.no_wrap = "fold", all(" " not in str(each) for each in column.cells)
+    if table.__rich_measure__(out, out.options.update(max_width=1000)).minimum > out.width:
+        for column in table.columns:
+            column.no_wrap = False
 
 
 def _without(table: Table, heading: str) -> Table:

@@ -1,10 +1,12 @@
 """`models fetch` and `add`: networks and clips into the cache."""
 
+import sys
 from pathlib import Path
 
 import click
 
 from agent.poses.decoders import roles_of
+from agent.stdout import fitted
 from models.commands.options import FOLDER, JSON, print_json
 from models.getting.fetch import fetch as fetch_card
 from models.getting.fetch import gather
@@ -40,7 +42,8 @@ def fetch(names: tuple[str, ...], origin: Path | None, files_to: Path | None, mo
         fetched = fetch_card(card, store, origin=origin)
         rows.append({"name": card.name, "fetched": fetched, "folder": str(store.network(card.name))})
         if not as_json:
-            click.echo(f"{card.name}: {'ready' if fetched else 'already there'} in {rows[-1]['folder']}")
+            told = f"{card.name}: {'ready' if fetched else 'already there'} in {rows[-1]['folder']}"
+            click.echo(fitted(told, sys.stdout))
     if as_json:
         print_json(rows)
 
@@ -61,4 +64,5 @@ def add(card: Path, origin: Path | None, models_dir: Path) -> None:
     """
     store = Store(models_dir)
     added = add_own(card, origin or card.parent, store, roles_of)
-    click.echo(f"{added.name}: {' '.join(store.precisions(added.name))} ready in {store.network(added.name)}")
+    told = f"{added.name}: {' '.join(store.precisions(added.name))} ready in {store.network(added.name)}"
+    click.echo(fitted(told, sys.stdout))

@@ -1,10 +1,12 @@
 """`models inspect`: what a network is made of."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from agent.stdout import fitted
 from models.commands.options import FOLDER, JSON, print_json, print_table
 from models.shelf.inspect import inspect as inspect_network
 from models.shelf.store import Store
@@ -28,7 +30,7 @@ def inspect(name: str, height: int | None, width: int | None, models_dir: Path, 
     if as_json:
         print_json({"title": card.title, "licence": card.licence, "origin": card.origin, **asdict(summary)})
         return
-    click.echo(f"{card.title}\n{card.licence}; {card.origin}\n")
+    click.echo(fitted(f"{card.title}\n{card.licence}; {card.origin}\n", sys.stdout))
     size = f"{summary.height}x{summary.width}"
     click.echo(f"{summary.gflops:.3f} GFLOPs at {size}, {summary.parameters / 1e6:.3f} M parameters\n")
     tensors = [("input", tensor) for tensor in summary.inputs] + [("output", tensor) for tensor in summary.outputs]

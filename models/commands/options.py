@@ -4,16 +4,19 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from agent.config.tree import InputSize
 from models.shelf import catalogue
 from models.shelf.store import models_dir
 
+WIDE: Final = 160
+"""Columns where nobody looks."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -55,8 +58,18 @@ def print_json(value: object) -> None:
 
 
 def print_table(header: tuple[str, ...], rows: Iterable[list[str]]) -> None:
-    """On stdout, as wide as it must be where nobody looks."""
-    table = Table(*header, box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(cell.replace("[", "\\[") for cell in row))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    """On stdout, as wide as it must be where nobody looks; a terminal too narrow has a line for each figure."""
+    out, told = Console(width=None if sys.stdout.isatty() else WIDE), list(rows)
+    table = Table(box=None, pad_edge=False)
+    for name in header:
+        table.add_column(name, no_wrap=name != header[-1])
+    for row in told:
+        table.add_row(*map(Text, row))
+    if out.is_terminal and table.__rich_measure__(out, out.options.update(max_width=WIDE)).minimum > out.width:
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for number, row in enumerate(told):
+            if number:
+                table.add_row()
+            for name, value in zip(header, row, strict=True):
+                table.add_row(name, Text(value, overflow="fold"))
+    out.print(table)

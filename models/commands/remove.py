@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from agent.errors import ModelError
+from agent.stdout import fitted
 from models.commands.options import FOLDER, JSON, print_json
 from models.shelf.store import Store
 
@@ -50,7 +51,8 @@ def _be_sure(store: Store, names: list[str]) -> None:
             if made
             else "to be fetched again"
         )
-        click.echo(f"{name}: {_size(sum(file.size for file in manifest.files.values()))}, {kept}", err=True)
+        told = f"{name}: {_size(sum(file.size for file in manifest.files.values()))}, {kept}"
+        click.echo(fitted(told, sys.stderr), err=True)
     click.confirm("Remove?", abort=True, err=True)
 
 

@@ -13,9 +13,12 @@ from rich.table import Table
 from agent.wire.commands import ReplyStatus
 from controller.client.fleet import Agent
 from controller.client.request import Outcome
-from controller.terminal import jobs, tables
+from controller.client.rollout import Box
+from controller.commands import events
+from controller.terminal import jobs, rollout, tables
 from tests import samples
 from tests.controller.responder import Asked, job, reply
+from tests.controller.test_rollout import rollout as rolled_out
 
 WIDTHS = (40, 60, 80, 120, 200)
 LONG = "the-box-behind-the-gym-00001"
@@ -27,7 +30,8 @@ ASKED = Asked("", "jobs", {"id": "1"}, "", b"", 0, 1, retained=False)
 def screen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Console:
     """A terminal of that width, which keeps what is printed."""
     made = Console(file=io.StringIO(), width=request.param, force_terminal=True, color_system=None, highlight=False)
-    monkeypatch.setattr(tables, "console", lambda: made)
+    for module in (tables, rollout):
+        monkeypatch.setattr(module, "console", lambda: made)
     return made
 
 
@@ -127,9 +131,28 @@ def test_what_is_said_to_be_left_out_was_there() -> None:
 
 
 def test_what_is_watched_fits_and_says_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A narrow terminal loses columns of `top` too, never a part of an id, and keeps the count of the boxes."""
+    """A narrow terminal loses columns of `top` too and says how many, never a part of an id or the count of boxes."""
     monkeypatch.setattr(tables, "console", lambda: Console(width=30))
     long = "the-box-behind-the-gym-00001"
     table = tables.fitting(tables.rows([{"device_id": long, "os": "Debian GNU/Linux", "fps": 29.7}], of=7))
     assert [column.header for column in table.columns] == ["device id"]
-    assert table.caption == "1 of 7"
+    assert table.caption == "1 of 7; 2 columns not shown"
+
+
+def test_a_roll_out_that_stopped(screen: Console) -> None:
+    """Which box is left with what, and why: the reason is broken between lines, the id is not."""
+    why = "failed: accuracy_failed: 9 of 127 people missed; calibrate with people"
+    box = Box(device_id=LONG, verdict="failed", reason=why, undo="failed")
+    rollout.show(rolled_out(phase="stopped", boxes={LONG: box}))
+    lines, shown = printed(screen)
+    complete(shown, ["device id", "verdict", "runs", "why", "rollout-1 stopped: failed 1"])
+    if screen.width >= 60:
+        assert any(LONG in line for line in lines)
+        assert all(word in shown.split() for word in why.split())
+
+
+def test_an_event(screen: Console) -> None:
+    """A line that is too long is broken between words."""
+    events._show_line(samples.event(LONG))
+    _lines, shown = printed(screen)
+    assert shown.endswith(f"{LONG} warning camera.lost the camera does not answer")

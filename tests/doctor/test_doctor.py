@@ -77,6 +77,18 @@ def test_findings_are_shown_whole_to_people_and_to_programs() -> None:
     ]
 
 
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_no_word_is_broken(width: int) -> None:
+    """On a narrow terminal too; the cure stands below what it cures, and there is no empty column beside it."""
+    finding, cure = "localhost:1883: nothing listens there", "start the broker, or check host and port"
+    checks = [Check("device id", Level.FAIL, finding, cure), Check("model", Level.OK, "movenet-multipose is undamaged")]
+    console = Console(width=width, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(doctor.as_table(checks))
+    assert set(f"{finding} cure: {cure} movenet-multipose is undamaged".split()) <= set(capture.get().split())
+    assert all(len(line.rstrip()) <= width for line in capture.get().splitlines())
+
+
 def test_every_check_answers_on_this_machine(tmp_path: Path) -> None:
     """A whole examination ends with one answer of each check, whatever the machine has."""
     config = Config(

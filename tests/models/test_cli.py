@@ -1,5 +1,6 @@
 """The command ``models``, run as a command."""
 
+import io
 import json
 import os
 import shutil
@@ -9,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from models.commands import options
 from models.shelf.store import Store
 from tests.nursery import NURSERY
 
@@ -68,6 +71,23 @@ def test_wrong_usage_exits_with_2() -> None:
     """A command line that makes no sense exits with 2."""
     assert run("fetch").returncode == 2
     assert run("inspect", "movenet-multipose", "--height", "none").returncode == 2
+
+
+HEADER = ("network", "input", "people", "missed", "mean OKS", "layers in INT8", "over FP32", "size", "what")
+ROW = ["movenet-multipose@INT8", "256x256", "127", "17", "0.951", "64 of 82", "1.91 x", "5.1 MB", "finds everybody"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_table_fits(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal too narrow for the columns has a line for each figure: none is cut, and no word broken."""
+    screen = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr(options, "Console", lambda **_settings: screen)
+    options.print_table(HEADER, [ROW, ROW])
+    assert isinstance(screen.file, io.StringIO)
+    shown = screen.file.getvalue()
+    assert all(len(line) <= width for line in shown.splitlines())
+    assert all(shown.count(value) >= 2 for value in ROW)
+    assert all(name in shown for name in HEADER)
 
 
 def test_interrupt_ends_cleanly(tmp_path: Path) -> None:
