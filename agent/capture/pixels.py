@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
 
 from agent.capture.frame import Image, Picture
 from agent.capture.planes import Planes
@@ -41,7 +42,7 @@ def picture(frame: VideoFrame, aspect: Fraction | None) -> Picture:
     known = name in _BY_OPENCV or (name in _BY_FFMPEG and frame.colorspace in _BT601)
     if not plain or not known:
         return bgr(frame, aspect)
-    planes = tuple(_plane(frame, index) for index in range(len(frame.planes)))
+    planes = tuple(_plane(plane, 2 if name == "nv12" and index else 1) for index, plane in enumerate(frame.planes))
     chroma = planes[1:]
     if name == "nv12":  # of hardware, which has but few frames
         planes = tuple(plane.copy() for plane in planes)
@@ -50,12 +51,11 @@ def picture(frame: VideoFrame, aspect: Fraction | None) -> Picture:
     return Planes(planes[0], chroma, full_range=full_range, convert=lambda: bgr(frame, None))
 
 
-def _plane(frame: VideoFrame, index: int) -> Image:
-    """(h, w) of a plane, memory of the frame: FFmpeg gives it to no other while this one is held."""
-    plane = frame.planes[index]
-    lines = np.frombuffer(memoryview(plane), np.uint8)[: plane.height * plane.line_size]
-    width = plane.width * (2 if frame.format.name == "nv12" and index else 1)
-    return _image(lines.reshape(plane.height, plane.line_size)[:, :width])
+def _plane(plane: VideoPlane, values: int) -> Image:
+    """(h, w) of a plane of so many values a pixel: memory of its frame, which FFmpeg gives to no other meanwhile."""
+    height, stride = plane.height, plane.line_size
+    lines = np.frombuffer(memoryview(plane), np.uint8, height * stride)
+    return _image(lines.reshape(height, stride)[:, : plane.width * values])
 
 
 def bgr(frame: VideoFrame, aspect: Fraction | None) -> Image:

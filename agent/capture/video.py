@@ -93,6 +93,9 @@ class VideoReader:
         """Whether the hardware has still to show that it can."""
         self._decoder = self._first_decoder()
         self.period_s = _period_s(self._stream)
+        base = self._stream.time_base
+        self._tick = None if base is None else (base.numerator, base.denominator)
+        """Seconds of a step of the time stamps, as a fraction: to make one of them for each frame is dear."""
         self._packets: Iterator[Packet[VideoStream]] = self._container.demux(self._stream)
         self._frames: deque[VideoFrame] = deque()
         self._arrivals: dict[int | None, float] = {}
@@ -228,8 +231,8 @@ class VideoReader:
         frame = self._frame
         assert frame is not None
         before_s, self._stamp_s = self._stamp_s, None
-        if frame.pts is not None and self._stream.time_base is not None:
-            self._stamp_s = float(frame.pts * self._stream.time_base)
+        if frame.pts is not None and self._tick is not None:
+            self._stamp_s = frame.pts * self._tick[0] / self._tick[1]
         if self._decoded == 1:
             return 0.0
         if before_s is None or self._stamp_s is None:

@@ -1,6 +1,6 @@
 """The COCO skeleton: seventeen joints and the limbs between them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
@@ -98,12 +98,8 @@ class Poses:
         if not len(self):
             return self
         size = np.array((width, height), np.float32)
-        return replace(
-            self,
-            keypoints=_inside(self.keypoints, size),
-            boxes=_clipped(self.boxes, size),
-            feet=None if self.feet is None else _inside(self.feet, size),
-        )
+        feet = None if self.feet is None else _inside(self.feet, size)
+        return Poses(_inside(self.keypoints, size), _clipped(self.boxes, size), self.scores, self.ids, feet)
 
     def names(self) -> list[int]:
         """The id of each; its place in the list where people are not tracked."""
@@ -117,15 +113,18 @@ class Poses:
 
 def _inside(joints: NDArray[np.float32], size: NDArray[np.float32]) -> NDArray[np.float32]:
     """(N, J, 3) joints, moved to the nearest pixel of the picture."""
-    places = joints[..., :2]
-    if places.min() >= 0 and (places.max(axis=(0, 1)) <= size - 1).all():
-        return joints
     moved = joints.copy()
-    np.clip(places, 0, size - 1, out=moved[..., :2])
+    places = moved[..., :2]
+    np.maximum(places, 0, out=places)
+    np.minimum(places, size - 1, out=places)
     return moved
 
 
 def _clipped(boxes: NDArray[np.float32], size: NDArray[np.float32]) -> NDArray[np.float32]:
-    low = np.clip(boxes[:, :2], 0, size)
-    high = np.clip(boxes[:, :2] + boxes[:, 2:], 0, size)
-    return np.concatenate((low, high - low), axis=1)
+    clipped = boxes.copy()
+    clipped[:, 2:] += clipped[:, :2]
+    corners = clipped.reshape(-1, 2, 2)
+    np.maximum(corners, 0, out=corners)
+    np.minimum(corners, size, out=corners)
+    clipped[:, 2:] -= clipped[:, :2]
+    return clipped

@@ -10,12 +10,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import venv
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from agent.capture.inline import InlineSource
 from agent.inference.devices import open_core
@@ -45,25 +43,12 @@ PARTS: Final = (
 """The way of a frame; nothing of it is inside another part."""
 
 
-def watched(call: Callable[..., Any], costs_s: list[float]) -> Callable[..., Any]:
-    """The same call, its processor time kept."""
-
-    def timed(*arguments: Any, **options: Any) -> Any:
-        before_s = time.thread_time()
-        try:
-            return call(*arguments, **options)
-        finally:
-            costs_s.append(time.thread_time() - before_s)
-
-    return timed
-
-
 def table(clip: Path, seconds: float) -> None:
     """Print what each part takes, and what no part does."""
     costs: defaultdict[str, list[float]] = defaultdict(list)
     for owner, name in PARTS:
         known = f"{getattr(owner, '__name__', '').rpartition('.')[2]}.{name}"
-        setattr(owner, name, watched(getattr(owner, name), costs[known]))
+        setattr(owner, name, runs.watched(getattr(owner, name), costs[known]))
     with (
         tempfile.TemporaryDirectory() as folder,
         Broker(Path(folder)) as broker,

@@ -2,9 +2,12 @@
 
 import threading
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -13,7 +16,7 @@ from agent.benchmark.limit import raw_throughput
 from agent.capture import open_source
 from agent.capture.video import open_file
 from agent.config.tree import Camera, Mqtt
-from agent.inference.engine import Engine
+from agent.inference.engine import Engine, Slot
 from agent.link import Link
 from agent.observe.telemetry import STAGES, Timing
 from agent.output.keypoints import encode_keypoints
@@ -34,6 +37,8 @@ class Run:
     """Processor time of the whole process a frame; the broker is another."""
     own_cpu_ms: float
     """Of that, what the application's threads take: all but OpenVINO's, which infer."""
+    calling_ms: float
+    """Of that, the calls that start an inference and wait for it, which raw inference makes as well."""
     persons_mean: float
     stages_ms: dict[str, float]
 
@@ -67,6 +72,27 @@ def _costs_s() -> tuple[float, float]:
     """Processor time so far: of the process, and of the threads that Python started."""
     clocks = [time.pthread_getcpuclockid(thread.ident) for thread in threading.enumerate() if thread.ident]
     return time.process_time(), sum(time.clock_gettime(clock) for clock in clocks)
+
+
+def watched(call: Callable[..., Any], costs_s: list[float]) -> Callable[..., Any]:
+    """The same call, its processor time kept."""
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        before_s = time.thread_time()
+        try:
+            return call(*arguments, **options)
+        finally:
+            costs_s.append(time.thread_time() - before_s)
+
+    return timed
+
+
+@contextmanager
+def _calls_watched() -> Iterator[list[float]]:
+    """Processor time of each call of the application that starts an inference or waits for one."""
+    costs_s: list[float] = []
+    with patch.multiple(Slot, start=watched(Slot.start, costs_s), wait=watched(Slot.wait, costs_s)):
+        yield costs_s
 
 
 def _timings(engine: Engine, camera: Camera, port: int, seconds: float) -> tuple[list[Timing], tuple[float, float]]:
@@ -122,7 +148,8 @@ def pipeline_run(engine: Engine, clip: Path, port: int, seconds: float) -> Run:
     """The looped clip as fast as it can be processed, no frame lost."""
     camera = Camera(source=str(clip), pace="fast", loop=True, lossless=True)
     began = time.perf_counter()
-    timings, (cpu_ms, own_cpu_ms) = _timings(engine, camera, port, seconds)
+    with _calls_watched() as calls_s:
+        timings, (cpu_ms, own_cpu_ms) = _timings(engine, camera, port, seconds)
     # From the first result on: opening the file and connecting are not the pipeline.
     span = timings[-1].finished_s - timings[0].finished_s
     assert timings[-1].finished_s > began
@@ -130,6 +157,7 @@ def pipeline_run(engine: Engine, clip: Path, port: int, seconds: float) -> Run:
         fps=(len(timings) - 1) / span,
         cpu_ms=cpu_ms,
         own_cpu_ms=own_cpu_ms,
+        calling_ms=sum(calls_s) / len(timings) * 1e3,
         persons_mean=float(np.mean([timing.persons for timing in timings])),
         stages_ms={stage: float(np.mean([getattr(timing, f"{stage}_ms") for timing in timings])) for stage in STAGES},
     )
