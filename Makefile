@@ -147,6 +147,10 @@ bench-study: $(STAMP)  ## Real studies of equals, and of a difference, while ano
 bench-cameras: $(STAMP)  ## One, two, four and eight agents at ten frames a second on this box: CPU a frame, age, memory
 	$(BIN)/python -m tests.benchmarks.cameras $(ARGS)
 
+.PHONY: bench-refusals
+bench-refusals: $(STAMP)  ## 10,000 bad commands to an agent at work: how many a second, CPU of each, age of its results
+	$(BIN)/python -m tests.benchmarks.refusals $(ARGS)
+
 bench-switch: $(STAMP)  ## What a switch costs: reply, gap, compile cold and warm, latency meanwhile
 	$(BIN)/python -m tests.benchmarks.bench_switch
 
