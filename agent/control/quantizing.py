@@ -117,11 +117,14 @@ class Quantizing:
 
     def _size(self, name: str) -> list[str]:
         """The input size as the agent would run the network."""
-        size, card = self._config.model.input, Store(self._config.paths.models).card(name)
+        store = Store(self._config.paths.models)
+        size, card = self._config.model.input, store.seeing(store.card(name))
         if not card.input.resizable:
             return []
         if size.long_side is not None:
             return ["--long-side", str(size.long_side)]
+        if card.decoder.detects and size.height is None:
+            return []  # its short side follows the camera
         return ["--height", str(size.height or card.input.height), "--width", str(size.width or card.input.width)]
 
 

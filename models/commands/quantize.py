@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import click
+from pydantic import JsonValue
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -19,7 +20,7 @@ from agent.observe import logs
 from agent.poses.agreement import Outcome, verdict
 from models.commands.options import FOLDER, JSON, input_size, print_json, print_table, size_options
 from models.judging.footage import footage
-from models.judging.quantize import Quantized, install, require_one_stage
+from models.judging.quantize import Quantized, install, require_quantizable
 from models.judging.quantize import quantize as make
 from models.judging.sensitivity import Tell
 from models.shelf.store import Store
@@ -89,19 +90,21 @@ def quantize(  # noqa: PLR0913, PLR0917 - one parameter per option
     logs.setup(Log(level="warning"))
     require("nncf")  # told before the footage is read
     card = (store := Store(models_dir)).card(name)
-    require_one_stage(card)
-    store.verify_variant(name, "FP32")
-    size = input_size(card, long_side, height, width)
+    require_quantizable(card)
+    for each in {name, (seeing := store.seeing(card)).name}:
+        store.verify_variant(each, "FP32")
+    size = input_size(seeing, long_side, height, width)
     with _telling(progress) as tell:
         tell("reading frames", 0)
         pictures = footage(clips, store, card, size, frames)
         made = make(card, store, pictures, size, partial(verdict, missed_max=missed_max, oks_min=oks_min), tell)
     passed = made.verdict.outcome is Outcome.PASSED
-    xml = install(made, card, store) if passed or force else None
-    _print(name, made, xml, as_json=as_json)
+    if installed := passed or force:
+        install(made, store)
+    _print(made, store, installed=installed, as_json=as_json)
     if not passed:
         raise ModelError(
-            f"{name} at INT8: {made.verdict.reason}" + (": it is not installed" if xml is None else ""),
+            f"{name} at INT8: {made.verdict.reason}" + ("" if installed else ": it is not installed"),
             hint="give footage like that it is meant for, with many people, or another --missed-max and --oks-min",
         )
 
@@ -125,23 +128,33 @@ def _telling(style: Style) -> Iterator[Tell]:
         yield lambda step, fraction: bar.update(row, description=step, completed=fraction)
 
 
-def _print(name: str, made: Quantized, xml: Path | None, *, as_json: bool) -> None:
-    found = made.certificate
-    size = None if xml is None else sum(xml.with_suffix(suffix).stat().st_size for suffix in (".xml", ".bin"))
+def _print(made: Quantized, store: Store, *, installed: bool, as_json: bool) -> None:
+    told = _told(made, store, installed=installed)
     if as_json:
-        told = {"name": name, "precision": "INT8", "installed": xml is not None, "bytes": size}
-        judged = {"outcome": made.verdict.outcome.value, "reason": made.verdict.reason}
-        print_json(told | judged | found.model_dump(mode="json"))
+        if made.detector is not None:
+            told |= {"detector": _told(made.detector, store, installed=installed)}
+        print_json(told)
         return
     header = ("network", "input", "people", "missed", "mean OKS", "layers in INT8", "over FP32", "over FP16", "size")
+    stages = [each for each in (made.detector, made) if each is not None]
+    print_table(header, [_row(each, store, installed=installed) for each in stages])
+
+
+def _told(made: Quantized, store: Store, *, installed: bool) -> dict[str, JsonValue]:
+    size, judged = _bytes(made, store, installed=installed), made.verdict
+    told: dict[str, JsonValue] = {"name": made.name, "precision": "INT8", "installed": installed, "bytes": size}
+    told |= {"outcome": judged.outcome.value, "reason": judged.reason}
+    return told | made.certificate.model_dump(mode="json")
+
+
+def _bytes(made: Quantized, store: Store, *, installed: bool) -> int | None:
+    return sum(file.size for file in store.manifest(made.name).files_of("INT8").values()) if installed else None
+
+
+def _row(made: Quantized, store: Store, *, installed: bool) -> list[str]:
+    found, size = made.certificate, _bytes(made, store, installed=installed)
     half = "-" if found.speedup_over_fp16 is None else f"{found.speedup_over_fp16:.2f} x"
     mean = "-" if found.agreement.mean_oks is None else f"{found.agreement.mean_oks:.3f}"
-    row = [
-        f"{name}@INT8",
-        f"{found.height}x{found.width}",
-        str(found.agreement.people),
-        str(found.agreement.missed),
-        mean,
-    ]
-    row += [f"{found.layers_quantized} of {found.layers}", f"{found.speedup:.2f} x", half]
-    print_table(header, [[*row, "-" if size is None else f"{size / 1e6:.1f} MB"]])
+    row = [f"{made.name}@INT8", f"{found.height}x{found.width}", str(found.agreement.people)]
+    row += [str(found.agreement.missed), mean, f"{found.layers_quantized} of {found.layers}", f"{found.speedup:.2f} x"]
+    return [*row, half, "-" if size is None else f"{size / 1e6:.1f} MB"]

@@ -9,6 +9,9 @@ from models.judging.likeness import as_input
 from models.shelf.catalogue import NetworkCard
 from models.shelf.store import Store
 
+CUT_FROM = 640
+"""Long side of the pictures that people are cut out of, pixels."""
+
 
 def footage(clips: Sequence[str], store: Store, card: NetworkCard, size: InputSize, most: int) -> list[Frame]:
     """At most ``most`` frames, the same number of each clip: a file, a folder, or a sample clip's name.
@@ -16,6 +19,8 @@ def footage(clips: Sequence[str], store: Store, card: NetworkCard, size: InputSi
     How long a clip is shows at its end: meanwhile every so many frames are kept, twice as many apart whenever there are
     too many of them. Raises CaptureError and ModelError for what cannot be read.
     """
+    if card.detector is not None:  # the second of two stages looks at people in the picture itself
+        card, size = store.seeing(card), InputSize(long_side=max(CUT_FROM, size.long_side or 0, size.width or 0))
     found: list[Frame] = []
     for clip in clips:
         kept: list[Frame] = []

@@ -13,7 +13,7 @@ Quantising everything loses accuracy to very few layers: in movenet-multipose on
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,17 +25,21 @@ from agent.benchmark.limit import raw_throughput
 from agent.capture.frame import Frame
 from agent.config.tree import InputSize
 from agent.errors import ModelError
+from agent.inference.build import build
 from agent.inference.devices import open_core
 from agent.inference.engine import Engine, build_engine
-from agent.inference.spec import EngineSpec, Hint
+from agent.inference.network import Network
+from agent.inference.pair import Stages
+from agent.inference.spec import EngineSpec, input_size
 from agent.pipeline import infer
 from agent.poses.agreement import PEOPLE_MIN, POSSIBLE, Outcome, Tally, Verdict
-from agent.poses.decoders import decoder_for
+from agent.poses.decoders import decoder_for, roles_of
+from agent.poses.skeleton import Poses
 from agent.wire.commands import Agreement
 from models.judging import ptq
-from models.judging.likeness import Finder, Scene, as_input
+from models.judging.likeness import Finder, Scene, as_input, crops_of
 from models.judging.run import PERSONS_MAX
-from models.judging.sensitivity import Tell, choose, measure
+from models.judging.sensitivity import Layer, Tell, choose, measure
 from models.shelf import manifest
 from models.shelf.catalogue import NetworkCard, Precision
 from models.shelf.manifest import Certificate
@@ -58,17 +62,37 @@ T = TypeVar("T")
 class Quantized:
     """What came of it. Nothing is installed yet."""
 
+    name: str
     model: ov.Model
     certificate: Certificate
     verdict: Verdict
+    """Of the whole, where it has two stages."""
+    detector: "Quantized | None" = None
+    """The first stage, of two."""
 
 
-def require_one_stage(card: NetworkCard) -> None:
-    """Raise ModelError for a network of two stages, or the first stage of one: what it loses cannot be judged yet."""
-    if card.detector is not None or card.decoder.detects:
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A network that is quantised by itself: the only one, or one of two."""
+
+    card: NetworkCard
+    model: ov.Model
+    scenes: Sequence[Scene]
+    """To calibrate on, inputs all, with what FP32 makes of them."""
+    layers: tuple[Layer, ...]
+
+    @property
+    def frame(self) -> Frame:
+        """An input."""
+        return self.scenes[0].frame
+
+
+def require_quantizable(card: NetworkCard) -> None:
+    """Raise ModelError for the first of two stages: what it loses shows in the poses alone."""
+    if card.decoder.detects:
         raise ModelError(
-            f"{card.name} is of a network of two stages, whose INT8 cannot be judged yet",
-            hint="FP16 runs it: controller set-precision DEVICE FP16",
+            f"{card.name} finds people for another network, and is quantised together with it",
+            hint="name the network that finds the joints: models list",
         )
 
 
@@ -77,62 +101,83 @@ def quantize(
 ) -> Quantized:
     """Quantise ``card``'s FP32 network with frames of the scene it is meant for, in the order they were taken.
 
-    Takes a minute or more on two cores, at full load. Raises ModelError when too few people are in view, ConfigError
-    for a size the network cannot take, and ModuleNotFoundError without NNCF.
+    Of two stages each is quantised by itself, the second with the people FP32 finds; they are judged together. Takes a
+    minute or more on two cores, at full load. Raises ModelError when too few people are in view, ConfigError for a size
+    the network cannot take, and ModuleNotFoundError without NNCF.
     """
-    require_one_stage(card)
+    require_quantizable(card)
     core = open_core({})
-    finder = Finder(core, card)
-    model = core.read_model(store.variant(card.name, "FP32"))
-    inputs = [as_input(frame, card, size) for frame in frames]
-    calibration, held = split(_scenes(finder, model, inputs, _within(tell, 0, 0.1)))
-    pictures = evenly(calibration, CALIBRATION_MAX)
-    layers = measure(finder, card, model, pictures, evenly(calibration, SEARCH_MAX), _within(tell, 0.1, 0.75))
+    if card.detector is None:
+        frames = [as_input(frame, card, size) for frame in frames]
+    scenes = _scenes(core, card, store, frames, size, _within(tell, 0, 0.1))
+    calibration, held = split(scenes)
+    inputs = _inputs(card, store, evenly(calibration, CALIBRATION_MAX), size)
+    share = 0.65 / len(inputs)
+    stages = [
+        _stage(core, each, store, pictures, _within(tell, 0.1 + share * number, 0.1 + share * (number + 1)))
+        for number, (each, pictures) in enumerate(inputs)
+    ]
     with tempfile.TemporaryDirectory(prefix="edgepose-") as folder:
-        xml = Path(folder) / f"{card.name}.xml"
+        xmls = {stage.card.name: Path(folder) / f"{stage.card.name}.xml" for stage in stages}
         for number, budget in enumerate(BUDGETS):
-            chosen = choose(layers, budget)
-            tell(f"quantising {len(chosen)} of {len(layers)} layers", 0.75 + 0.05 * number)
-            network = ptq.quantised(model, card, [scene.frame.image for scene in pictures], only=chosen)
-            ov.save_model(network, xml, compress_to_fp16=False)
-            agreement = _compare(core, card, xml, evenly(held, HELD_MAX))
+            chosen = [choose(stage.layers, budget) for stage in stages]
+            count, of = sum(map(len, chosen)), sum(len(stage.layers) for stage in stages)
+            tell(f"quantising {count} of {of} layers", 0.75 + 0.05 * number)
+            networks = [
+                ptq.quantised(stage.model, stage.card, [scene.frame.image for scene in stage.scenes], only=only)
+                for stage, only in zip(stages, chosen, strict=True)
+            ]
+            for stage, network in zip(stages, networks, strict=True):
+                ov.save_model(network, xmls[stage.card.name], compress_to_fp16=False)
+            agreement = _compare(core, card, store, xmls, evenly(held, HELD_MAX), size)
             if (verdict := judge(agreement)).outcome is Outcome.PASSED:
                 break
         tell("measuring its speed", 0.9)
-        speeds = _speeds(core, card, _variants(card, store) | {"INT8": xml}, held[0].frame)
-    certificate = Certificate(
-        agreement=manifest.Agreement(**agreement.model_dump()),
-        height=held[0].frame.image.shape[0],
-        width=held[0].frame.image.shape[1],
-        calibration_frames=len(pictures),
-        layers=len(layers),
-        layers_quantized=len(chosen),
-        speedup=speeds["INT8"] / speeds["FP32"],
-        speedup_over_fp16=speeds["INT8"] / speeds["FP16"] if "FP16" in speeds else None,
-        rest_precision=core.get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name().upper(),
-        fp32_sha256=store.manifest(card.name).weights_sha256("FP32"),
-        nncf_version=ptq.version(),
-        openvino_version=ov.__version__,
-        edgepose_version=version("edgepose"),
-        created_at=datetime.now(UTC),
-    )
-    return Quantized(network, certificate, verdict)
+        speeds = [
+            _speeds(core, stage.card, _variants(stage.card, store) | {"INT8": xmls[stage.card.name]}, stage.frame)
+            for stage in stages
+        ]
+    made: Quantized | None = None
+    for stage, network, only, speed in zip(stages, networks, chosen, speeds, strict=True):
+        certificate = Certificate(
+            agreement=manifest.Agreement(**agreement.model_dump()),
+            height=stage.frame.image.shape[0],
+            width=stage.frame.image.shape[1],
+            calibration_frames=len(stage.scenes),
+            layers=len(stage.layers),
+            layers_quantized=len(only),
+            speedup=speed["INT8"] / speed["FP32"],
+            speedup_over_fp16=speed["INT8"] / speed["FP16"] if "FP16" in speed else None,
+            rest_precision=core.get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name().upper(),
+            fp32_sha256=store.manifest(stage.card.name).weights_sha256("FP32"),
+            nncf_version=ptq.version(),
+            openvino_version=ov.__version__,
+            edgepose_version=version("edgepose"),
+            created_at=datetime.now(UTC),
+        )
+        made = Quantized(stage.card.name, network, certificate, verdict, made)
+    assert made is not None
+    return made
 
 
-def install(quantized: Quantized, card: NetworkCard, store: Store) -> Path:
+def install(quantized: Quantized, store: Store) -> Path:
     """Make it the INT8 variant of an installed network, in place of what there was; the .xml. Raises ModelError.
 
-    The entry is the old one or the new one, whatever happens.
+    The entry is the old one or the new one, whatever happens. Of two stages the first is installed before the second,
+    which is what makes the precision one that can be asked for.
     """
+    if quantized.detector is not None:
+        install(quantized.detector, store)
+    name = quantized.name
     try:
-        with store.locked(card.name, lambda: None), store.building(card.name) as scratch:
+        with store.locked(name, lambda: None), store.building(name) as scratch:
             built = scratch / "INT8"
             built.mkdir()
-            ov.save_model(quantized.model, built / f"{card.name}.xml", compress_to_fp16=False)
-            return store.add_variant(card.name, "INT8", built, quantized.certificate)
+            ov.save_model(quantized.model, built / f"{name}.xml", compress_to_fp16=False)
+            return store.add_variant(name, "INT8", built, quantized.certificate)
     except (OSError, RuntimeError) as error:
         raise ModelError(
-            f"the INT8 variant of {card.name} cannot be written to {store.folder}: {error}", hint="make room there"
+            f"the INT8 variant of {name} cannot be written to {store.folder}: {error}", hint="make room there"
         ) from error
 
 
@@ -156,18 +201,41 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
     return [items[number * len(items) // count] for number in range(count)]
 
 
-def _scenes(finder: Finder, model: ov.Model, inputs: Sequence[Frame], tell: Tell) -> list[Scene]:
+def _scenes(
+    core: ov.Core, card: NetworkCard, store: Store, frames: Sequence[Frame], size: InputSize, tell: Tell
+) -> list[Scene]:
     """The frames with people in them."""
-    done = 0
-
-    def told() -> None:
-        nonlocal done
-        done += 1
-        tell("finding people with FP32", done / len(inputs))
-
-    found = finder.find(model, inputs, told)
-    scenes = [Scene(frame, people) for frame, people in zip(inputs, found, strict=True)]
+    xmls = {each: store.variant(each, "FP32") for each in (card.name, store.seeing(card).name)}
+    scenes = []
+    with _Network(core, card, store, "FP32", xmls, size) as network:
+        for done, frame in enumerate(frames):
+            scenes.append(Scene(frame, network.poses(frame)))
+            tell("finding people with FP32", (done + 1) / len(frames))
     return [scene for scene in scenes if scene.certain]
+
+
+def _inputs(
+    card: NetworkCard, store: Store, scenes: Sequence[Scene], size: InputSize
+) -> list[tuple[NetworkCard, list[Frame]]]:
+    """What each network sees of the scenes; a pose network of some people from all along."""
+    if card.detector is None:
+        return [(card, [scene.frame for scene in scenes])]
+    front = store.card(card.detector)
+    people = [crop for scene in scenes for crop in crops_of(scene, card)]
+    return [
+        (front, [as_input(scene.frame, front, size) for scene in scenes]),
+        (card, evenly(people, CALIBRATION_MAX)),
+    ]
+
+
+def _stage(core: ov.Core, card: NetworkCard, store: Store, inputs: Sequence[Frame], tell: Tell) -> Stage:
+    """What each layer costs. Raises ModelError where FP32 is certain of nobody."""
+    model, finder = core.read_model(store.variant(card.name, "FP32")), Finder(core, card)
+    found = finder.find(model, inputs)
+    scenes = [scene for scene in map(Scene, inputs, found) if scene.certain]
+    if not scenes:
+        raise ModelError(f"{card.name} is certain of nobody", hint="give more frames with people in view")
+    return Stage(card, model, scenes, measure(finder, card, model, scenes, evenly(scenes, SEARCH_MAX), tell))
 
 
 def _within(tell: Tell, start: float, end: float) -> Tell:
@@ -180,24 +248,55 @@ def _variants(card: NetworkCard, store: Store) -> dict[Precision, Path]:
     return {precision: store.variant(card.name, precision) for precision in compared if precision in present}
 
 
-def _engine(core: ov.Core, card: NetworkCard, precision: Precision, xml: Path, frame: Frame, hint: Hint) -> Engine:
-    height, width = frame.image.shape[:2]
-    spec = EngineSpec(card.name, "CPU", precision, height, width, hint)
-    roles = decoder_for(card, person_score_min=POSSIBLE, persons_max=PERSONS_MAX).roles
-    return build_engine(core, card, xml, spec, roles, cache=None)
+class _Network(ExitStack):
+    """A whole network, of one stage or two, made of files that need not be installed; an engine for each input size."""
+
+    def __init__(
+        self,
+        core: ov.Core,
+        card: NetworkCard,
+        store: Store,
+        precision: Precision,
+        xmls: Mapping[str, Path],
+        size: InputSize,
+    ) -> None:
+        super().__init__()
+        self._core, self._card, self._store = core, card, store
+        self._precision: Precision = precision
+        self._xmls, self._size = xmls, size
+        self._decoder = decoder_for(card, person_score_min=POSSIBLE, persons_max=PERSONS_MAX)
+        self._engines: dict[tuple[int, int], Network] = {}
+
+    def poses(self, frame: Frame) -> Poses:
+        """Everybody, as the agent would find them."""
+        size = input_size(self._size, self._store.seeing(self._card), frame)
+        if size not in self._engines:
+            spec = EngineSpec(self._card.name, "CPU", self._precision, *size)
+            engine = build(self._store, self._card, spec, Stages(PERSONS_MAX), self._make)
+            self._engines[size] = self.enter_context(engine)
+        return infer(self._engines[size], self._decoder, frame)
+
+    def _make(self, card: NetworkCard, spec: EngineSpec) -> Engine:
+        return _engine(self._core, card, replace(spec, precision=self._precision), self._xmls[card.name])
 
 
-def _compare(core: ov.Core, card: NetworkCard, xml: Path, scenes: Sequence[Scene]) -> Agreement:
+def _engine(core: ov.Core, card: NetworkCard, spec: EngineSpec, xml: Path) -> Engine:
+    return build_engine(core, card, xml, spec, roles_of(card), cache=None)
+
+
+def _compare(
+    core: ov.Core,
+    card: NetworkCard,
+    store: Store,
+    xmls: Mapping[str, Path],
+    scenes: Sequence[Scene],
+    size: InputSize,
+) -> Agreement:
     """As the agent will run it, with the processor's own precision where it is not quantised."""
-    decoder = decoder_for(card, person_score_min=POSSIBLE, persons_max=PERSONS_MAX)
     tally = Tally()
-    with ExitStack() as stack:
-        engines: dict[tuple[int, ...], Engine] = {}
+    with _Network(core, card, store, "INT8", xmls, size) as network:
         for scene in scenes:
-            size = scene.frame.image.shape
-            if size not in engines:
-                engines[size] = stack.enter_context(_engine(core, card, "INT8", xml, scene.frame, "latency"))
-            tally.add(scene.people, infer(engines[size], decoder, scene.frame))
+            tally.add(scene.people, network.poses(scene.frame))
     return tally.agreement()
 
 
@@ -207,7 +306,9 @@ def _speeds(
     """Inferences a second, measured in turns: what else the processor does strikes all alike."""
     with ExitStack() as stack:
         engines = {
-            precision: stack.enter_context(_engine(core, card, precision, xml, frame, "throughput"))
+            precision: stack.enter_context(
+                _engine(core, card, EngineSpec(card.name, "CPU", precision, *frame.size, "throughput"), xml)
+            )
             for precision, xml in variants.items()
         }
         rounds = [

@@ -104,7 +104,7 @@ class Bench:
             print_row(name, f"{type(error).__name__}: {str(error).splitlines()[0][:80]}", *["-"] * 6)
             return
         seconds = time.perf_counter() - began
-        install(Quantized(model, _certificate(), Verdict(Outcome.PASSED)), self.card, self.store)
+        install(Quantized(NETWORK, model, _certificate(), Verdict(Outcome.PASSED)), self.store)
         ap = evaluate(
             NETWORK, self.store, precision="INT8", device="CPU", size=SIZE, images=PICTURES,
             annotations=PICTURES / "person_keypoints.json",

@@ -86,7 +86,7 @@ def install(folder: Path, store: Store) -> None:
 def detector() -> ov.Model:
     """Takes 0..255 BGR; how blue each anchor's cell is, is its objectness, of the first of two classes."""
     picture = _picture()
-    light = ops.multiply(ops.gather(picture, _index([0]), _index(1)), ops.constant(np.float32(1 / 255)))
+    light = _channel(picture, 0)
     flat, boxes = [], []
     for stride in STRIDES:
         cells = ops.avg_pool(light, [stride] * 2, [0, 0], [0, 0], [stride] * 2, exclude_pad=False)
@@ -105,10 +105,8 @@ def detector() -> ov.Model:
 def pose() -> ov.Model:
     """Takes 0..255 RGB; the joints are around the column and row where red, blurred over 9 pixels, is highest."""
     picture = _picture()
-    red = ops.gather(picture, _index([0]), _index(1))
-    blurred = ops.multiply(
-        ops.avg_pool(red, [1, 1], [4, 4], [4, 4], [9, 9], exclude_pad=False), ops.constant(np.float32(1 / 255))
-    )
+    red = _channel(picture, 0)
+    blurred = ops.avg_pool(red, [1, 1], [4, 4], [4, 4], [9, 9], exclude_pad=False)
     outputs = {}
     for role, axis in (("simcc_x", 2), ("simcc_y", 3)):
         line = ops.reduce_max(blurred, _index([axis]), keep_dims=False)  # (1, 1, columns or rows)
@@ -116,6 +114,13 @@ def pose() -> ov.Model:
         bins = ops.reshape(twice, _index([1, 1, -1]), special_zero=False)
         outputs[role] = ops.concat([_moved(bins, 2 * OFFSETS[joint][axis - 2]) for joint in range(JOINTS)], 1)
     return _network(picture, **outputs)
+
+
+def _channel(picture: Any, index: int) -> Any:
+    """One channel, 0..1, (1, 1, H, W): by a convolution, which is what can be quantised."""
+    weights = np.zeros((1, 3, 1, 1), np.float32)
+    weights[0, index] = 1 / 255
+    return ops.convolution(picture, ops.constant(weights), [1, 1], [0, 0], [0, 0], [1, 1])
 
 
 def _moved(bins: Any, by: int) -> Any:

@@ -104,7 +104,7 @@ def test_everything_quantised_would_lose_them(small: Store) -> None:
 
 def test_the_certificate_is_true(made: Quantized, mine: Store) -> None:
     """What is installed is certified, verifies, runs, and finds on other frames what the certificate says."""
-    install(made, mine.card(NAME), mine)
+    install(made, mine)
     mine.verify(NAME)
     assert mine.precisions(NAME) == ("FP32", "FP16", "INT8")
     certificate = mine.certificate(NAME, "INT8")

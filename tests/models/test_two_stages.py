@@ -1,26 +1,34 @@
 """Two stages as one network, with the real weights."""
 
 import hashlib
+import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from agent.capture.frame import Frame
 from agent.config.tree import InputSize
 from agent.control.inventory import installed
 from agent.errors import ModelError
+from agent.inference.pair import Pair
+from agent.poses.agreement import POSSIBLE, Outcome, Tally, verdict
 from agent.poses.decoders import roles_of
 from models.getting import fetch as fetching
 from models.getting.fetch import fetch, gather
 from models.getting.own import add
 from models.getting.progress import Reporter
 from models.judging.evaluate import evaluate
-from models.judging.quantize import require_one_stage
+from models.judging.quantize import Quantized, install, quantize, require_quantizable
+from models.judging.run import Runner
 from models.shelf import catalogue
 from models.shelf.catalogue import File, NetworkCard
 from models.shelf.store import Store
 from tests.conftest import SHARED_DATA
 from tests.inference import stages
+from tests.inference.test_pair import picture
 from tests.models.server import serving
 from tests.models.test_packages import zipped
 
@@ -69,12 +77,73 @@ def test_true_boxes_are_for_two_stages(store: Store) -> None:
         )
 
 
-def test_int8_is_refused() -> None:
-    """What cannot be judged is not made."""
-    for name in ("rtmpose-s", "yolox-tiny"):
-        with pytest.raises(ModelError, match="cannot be judged yet"):
-            require_one_stage(catalogue.network(name))
-    require_one_stage(catalogue.network("movenet-multipose"))
+def test_a_detector_is_not_quantised_alone() -> None:
+    """What a detector loses shows in the poses: it is quantised with the network that finds those."""
+    with pytest.raises(ModelError, match="together with it"):
+        require_quantizable(catalogue.network("yolox-tiny"))
+    for name in ("rtmpose-s", "movenet-multipose"):
+        require_quantizable(catalogue.network(name))
+
+
+@pytest.fixture(scope="module")
+def quantized(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Quantized]:
+    """Two small stages, quantised on a folder of pictures by the command's own steps; nothing is installed."""
+    store = Store(tmp_path_factory.mktemp("quantized") / "store")
+    stages.install(tmp_path_factory.mktemp("exports"), store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.judging.quantize.ROUNDS", 1)
+        patch.setattr("models.judging.quantize.ROUND_S", 0.02)
+        told: list[float] = []
+        judge = partial(verdict, missed_max=0.03, oks_min=0.85)
+        card = store.card(stages.POSE)
+        made = quantize(card, store, crowd(36), InputSize(), judge, lambda _step, share: told.append(share))
+    assert told == sorted(told)
+    return store, made
+
+
+def crowd(count: int) -> list[Frame]:
+    """Two people in each picture, at other places each time."""
+    return [
+        replace(picture((60 + number % 5 * 10, 80 + number), (200 + number, 160)), seq=number)
+        for number in range(count)
+    ]
+
+
+def test_both_stages_are_quantised(quantized: tuple[Store, Quantized]) -> None:
+    """Each by itself, on what it sees, and judged together on frames held back: everybody is found."""
+    _store, made = quantized
+    assert made.detector is not None
+    assert (made.detector.name, made.name) == (stages.DETECTOR, stages.POSE)
+    for stage, size in ((made.detector, (256, 320)), (made, stages.POSE_SIZE)):
+        found = stage.certificate
+        assert (found.height, found.width) == size
+        assert found.layers_quantized == found.layers == 1
+        assert "FakeQuantize" in {op.get_type_name() for op in stage.model.get_ops()}
+        assert found.agreement == made.certificate.agreement
+        assert stage.verdict.outcome is Outcome.PASSED
+    assert made.certificate.agreement.missed == 0
+    assert made.certificate.agreement.people == 2 * made.certificate.agreement.frames >= 20
+
+
+def test_int8_of_both_runs_as_one(quantized: tuple[Store, Quantized], tmp_path: Path) -> None:
+    """Installed, both stages run in it, and find whom FP32 finds."""
+    before, made = quantized
+    shutil.copytree(before.folder, tmp_path / "mine")
+    store = Store(tmp_path / "mine")
+    install(made, store)
+    for name in (stages.DETECTOR, stages.POSE):
+        store.verify(name)
+        assert "INT8" in store.precisions(name)
+    tally = Tally()
+    runner = partial(Runner, stages.POSE, store, device="CPU", size=InputSize(), score_min=POSSIBLE)
+    with runner(precision="FP32") as reference, runner(precision="INT8") as tried:
+        for frame in crowd(5):
+            tally.add(reference.poses(frame), tried.poses(frame))
+        engine = tried.engine(crowd(1)[0])
+        assert isinstance(engine, Pair)
+        assert [stage.spec.precision for stage in (engine.detector, engine.pose)] == ["INT8", "INT8"]
+    found = tally.agreement()
+    assert (found.people, found.missed, found.invented) == (10, 0, 0)
 
 
 def test_a_detector_is_no_network_to_run(tmp_path: Path) -> None:
