@@ -78,11 +78,10 @@ def decoder_for(card: NetworkCard, *, person_score_min: float, persons_max: int)
                 person_score_min=person_score_min,
                 persons_max=persons_max,
             )
-        case "yolo":
+        case "yolo" | "rtmo" as family:
+            decoder = YoloDecoder if family == "yolo" else RtmoDecoder
             iou = card.decoder.nms_iou
-            return YoloDecoder(person_score_min=person_score_min, persons_max=persons_max, nms_iou=iou)
-        case "rtmo":
-            return RtmoDecoder(person_score_min=person_score_min, persons_max=persons_max)
+            return decoder(person_score_min=person_score_min, persons_max=persons_max, nms_iou=iou)
         case "simcc":
             return PeopleDecoder(person_score_min=person_score_min, persons_max=persons_max)
         case "yolox":

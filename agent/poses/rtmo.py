@@ -1,4 +1,4 @@
-"""RTMO, as MMDeploy exports it: the graph selects the people itself.
+"""RTMO, as MMDeploy exports it, with or without the selection of people in the graph.
 
 The export is that of MMDeploy's ``configs/mmpose/pose-detection_rtmo_onnxruntime_dynamic.py``, the ``end2end.onnx`` of
 MMPose's model zoo that rtmlib runs too. Its rewritten head (``mmdeploy/codebase/mmpose/models/heads/rtmo_head.py``)
@@ -7,10 +7,14 @@ ends in non-maximum suppression and two outputs, both with one row per person, a
 - ``dets`` (1, N, 5): x1, y1, x2, y2 in pixels of the input and a score 0..1;
 - ``keypoints`` (1, N, 17, 3): x, y in pixels of the input and a visibility 0..1.
 
-The overlap it suppresses (0.65) and its lowest score (0.1) are the trained configuration's ``test_cfg``, fixed in the
-graph. One row can be padding, which repeats a guess of next to no score: the threshold removes it.
+Where the card has the suppression taken out, N is a fixed number of the likeliest guesses, several of each person, and
+greedy non-maximum suppression is done here; of rows that the graph has chosen already it takes none away. One row can
+be padding, which repeats a guess of next to no score: the threshold removes it.
 """
 
+from typing import Any
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,19 +25,28 @@ Floats = NDArray[np.float32]
 
 
 class RtmoDecoder:
-    """People to poses. ``person_score_min`` 0..1 and ``persons_max`` bound what is reported."""
+    """People to poses. ``person_score_min`` 0..1 and ``persons_max`` bound what is reported.
+
+    Boxes whose intersection over union is above ``nms_iou`` are one person.
+    """
 
     roles: tuple[str, ...] = ("dets", "keypoints")
 
-    def __init__(self, *, person_score_min: float, persons_max: int) -> None:
+    def __init__(self, *, person_score_min: float, persons_max: int, nms_iou: float) -> None:
         self._score_min = person_score_min
         self._persons_max = persons_max
+        self._nms_iou = nms_iou
 
     def decode(self, raw: tuple[Floats, ...], letterbox: Letterbox) -> Poses:
         """Poses in pixels of the original frame, best first."""
         dets, keypoints = raw[0][0], raw[1][0]
-        best = (-dets[:, 4]).argsort(kind="stable")[: self._persons_max]
-        best = best[dets[best, 4] >= self._score_min]
+        likely = dets[:, 4] >= self._score_min
+        if not likely.any():
+            return Poses.nobody()
+        dets, keypoints = dets[likely], keypoints[likely]
+        sides: Any = np.concatenate((dets[:, :2], dets[:, 2:4] - dets[:, :2]), axis=1)
+        kept = cv2.dnn.NMSBoxes(sides, dets[:, 4], 0, self._nms_iou)
+        best = np.asarray(kept, np.intp)[: self._persons_max]
         dets, keypoints = dets[best], keypoints[best]
 
         keypoints[..., :2] = letterbox.to_frame(keypoints[..., :2])

@@ -18,6 +18,8 @@ def load(card: NetworkCard, conversion: OnnxConversion, model: ov.Model) -> ov.M
         for role, output in zip(card.decoder.heads, outputs, strict=True):
             output.get_tensor().set_names({card.decoder.outputs[role]})
         model = ov.Model([ops.result(output) for output in outputs], model.get_parameters(), card.name)
+    if conversion.likeliest is not None:
+        select_likeliest(card, model, conversion.likeliest)
     if card.input.resizable:
         free_focus(model)
     model.input().get_tensor().set_names({card.input.name})
@@ -32,6 +34,35 @@ def _tensor(card: NetworkCard, model: ov.Model, name: str) -> "ov.Output":
             if name in output.get_names():
                 return output
     raise ModelError(f"the graph of {card.name} has no tensor {name}, which its card cuts at")
+
+
+def select_likeliest(card: NetworkCard, model: ov.Model, most: int) -> None:
+    """Put the ``most`` likeliest guesses where the graph's non-maximum suppression chooses as many as it finds.
+
+    What follows computes the joints of those rows as it would of the chosen ones. With rows that have a number any
+    device runs it; one person's guesses are then told apart by the decoder. Raises ModelError for a graph that does not
+    choose that way, among the guesses of one class in one picture.
+    """
+    found = [op for op in model.get_ops() if op.get_type_name() == "NonMaxSuppression"]
+    if len(found) != 1:
+        raise ModelError(f"the graph of {card.name} has {len(found)} non-maximum suppressions, its card replaces one")
+    (suppression,) = found
+    model.reshape([{"N": 1, "C": 3, "H": card.input.height, "W": card.input.width}[axis] for axis in card.input.layout])
+    scores = suppression.input_value(1)
+    if scores.get_partial_shape().is_dynamic or list(scores.get_shape())[:2] != [1, 1]:
+        raise ModelError(f"{card.name}: (1, 1, guesses) scores expected, {scores.get_partial_shape()} found")
+    count = min(most, scores.get_shape()[2])
+    flat = ops.reshape(scores, ops.constant(np.array([-1])), special_zero=False)
+    best = ops.topk(flat, ops.constant(np.int64(count)), 0, "max", "value", index_element_type="i64")
+    chosen = ops.unsqueeze(best.output(1), ops.constant(np.int64(1)))
+    # Each row: the picture, the class, the guess.
+    indices = ops.concat([ops.constant(np.zeros((count, 2), np.int64)), chosen], 1)
+    values = ops.concat(
+        [ops.constant(np.zeros((count, 2), np.float32)), ops.unsqueeze(best.output(0), ops.constant(np.int64(1)))], 1
+    )
+    for output, row in zip(suppression.outputs(), (indices, values, ops.constant(np.array([count]))), strict=False):
+        output.replace(ops.convert(row, output.get_element_type()).output(0))
+    model.validate_nodes_and_infer_types()
 
 
 def free_focus(model: ov.Model) -> None:

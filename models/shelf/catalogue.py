@@ -131,7 +131,7 @@ class Decoder(Part):
     stride: int = Field(default=1, ge=1)
     """Pixels of the input per cell of the output."""
     nms_iou: float = Field(default=0.7, gt=0, le=1)
-    """yolo, yolox: boxes that overlap more than this are one person. The other families need none."""
+    """yolo, yolox, rtmo: boxes that overlap more than this are one person. The other families need none."""
     bins: float = Field(default=2, gt=0)
     """simcc: bins of the outputs for one pixel of the input."""
     heads: dict[str, Output]
@@ -144,7 +144,7 @@ class Decoder(Part):
 
     @property
     def selects(self) -> bool:
-        """Whether the network selects the people itself: its outputs have as many rows as it found."""
+        """Whether the network selects the people itself, or the guesses to read: nothing says which row comes where."""
         end_to_end = self.family == "yolo" and any(head.channels == END_TO_END for head in self.heads.values())
         return self.family == "rtmo" or end_to_end
 
@@ -184,12 +184,14 @@ class IrConversion(Part):
 
 
 class OnnxConversion(Part):
-    """ONNX: becomes IR, cut where ``cut`` says."""
+    """ONNX: becomes IR, cut where ``cut`` says, its selection of people taken out where ``likeliest`` says so."""
 
     kind: Literal["onnx"]
     network: RelativePath
     cut: dict[str, str] = Field(default_factory=dict)
     """Role to the tensor of the graph that becomes an output; none where its own outputs are those of the heads."""
+    likeliest: int | None = Field(default=None, ge=1)
+    """So many guesses are read, instead of those that the graph's own non-maximum suppression leaves."""
 
 
 class OwnConversion(Part):

@@ -6,11 +6,17 @@ import pytest
 from openvino import opset13 as ops
 
 from agent.errors import ModelError
+from agent.inference.letterbox import Letterbox
+from agent.poses.decoders import decoder_for
+from agent.poses.skeleton import Poses
 from models.getting import onnx
 from models.shelf import catalogue
 from models.shelf.catalogue import NetworkCard
+from tests.models.own_networks import SIZE, rtmo
 
 SIDE = 32
+GUESSES = 4
+"""Of each person."""
 
 
 def focused(order: tuple[int, ...] = (0, 5, 3, 1, 2, 4)) -> ov.Model:
@@ -58,3 +64,41 @@ def test_a_cut_that_is_not_there_is_named() -> None:
     """A card that cuts at a tensor the graph lacks is told so."""
     with pytest.raises(ModelError, match="yolox-tiny has no tensor nowhere"):
         loaded(focused(), "nowhere")
+
+
+def rtmo_card(likeliest: int) -> NetworkCard:
+    found = catalogue.network("rtmo-s")
+    assert isinstance(found.conversion, catalogue.OnnxConversion)
+    return found.model_copy(update={"conversion": found.conversion.model_copy(update={"likeliest": likeliest})})
+
+
+def decoded(card: NetworkCard, model: ov.Model) -> Poses:
+    """Whom a network finds in a bright picture."""
+    compiled = ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    results = compiled(np.full((1, 3, SIZE, SIZE), 255, np.float32))
+    decoder = decoder_for(card, person_score_min=0.2, persons_max=20)
+    letterbox = Letterbox.fit((0, 0, SIZE, SIZE), (SIZE, SIZE))
+    return decoder.decode(tuple(results[card.decoder.outputs[role]] for role in decoder.roles), letterbox)
+
+
+@pytest.mark.parametrize(("likeliest", "rows"), [(300, 3 * GUESSES), (8, 8)])
+def test_the_likeliest_guesses_take_the_place_of_a_suppression(likeliest: int, rows: int) -> None:
+    """The rows have a number before it runs, nothing chooses in the graph, and the same people are found."""
+    card = rtmo_card(likeliest)
+    assert isinstance(card.conversion, catalogue.OnnxConversion)
+    wanted = decoded(card, rtmo(GUESSES))
+    assert len(wanted) == 3
+    network = onnx.load(card, card.conversion, rtmo(GUESSES))
+    assert [list(output.get_shape()) for output in network.outputs] == [[1, rows, 5], [1, rows, 17, 3]]
+    assert "NonMaxSuppression" not in {op.get_type_name() for op in network.get_ops()}
+    found = decoded(card, network)
+    np.testing.assert_array_equal(found.scores, wanted.scores)
+    np.testing.assert_array_equal(found.keypoints, wanted.keypoints)
+
+
+def test_a_graph_without_suppression_is_told_from_the_card() -> None:
+    """A card that replaces a choice which the graph does not make is told so."""
+    card = rtmo_card(300)
+    assert isinstance(card.conversion, catalogue.OnnxConversion)
+    with pytest.raises(ModelError, match="rtmo-s has 0 non-maximum suppressions"):
+        onnx.load(card, card.conversion, focused())
