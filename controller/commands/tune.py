@@ -1,5 +1,6 @@
 """`tune`: what to run on a box for a wish, found by the box itself."""
 
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -9,11 +10,13 @@ from controller.commands.change import PRECISIONS
 from controller.commands.completion import from_info
 from controller.commands.execute import given_ones, leave, order_of, target_of
 from controller.commands.execute_job import BEGIN_S, Started, print_started, start
+from controller.commands.files import require_new, write
 from controller.commands.options import Given
 from controller.commands.study import HINTS, DevicesType, NamesType, SidesType, lists
 from controller.commands.targets import FleetCommand, addressed
 from controller.report.files import tuning_in
-from controller.terminal.surroundings import print_json
+from controller.report.tuned import as_html
+from controller.terminal.surroundings import print_json, tell
 
 HELP: Final = """Find the network, size, precision, device and hint that hold a wish.
 
@@ -73,15 +76,37 @@ class WordsType(click.ParamType[tuple[str, ...]]):
 @click.option("--seconds", type=click.FloatRange(10, 7200), metavar="S", help="At most, in all. Default: 900.")
 @click.option("--clip", metavar="NAME", help="An installed clip. Default: what the box looks at, or a recording of it.")
 @click.option("--apply", is_flag=True, default=None, help="Switch to the winner at the end.")
+@click.option(
+    "--html",
+    metavar="FILE.html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="One page, with what finding more costs as a chart.",
+)
+@click.option("--force", is_flag=True, help="Replace the file.")
 @addressed(changes=True, answer_s=BEGIN_S)
 @click.pass_obj
-def tune(given: Given, /, **args: Any) -> None:  # noqa: ANN401
+def tune(given: Given, /, *, html: Path | None, force: bool, **args: Any) -> None:  # noqa: ANN401
     """Send what was given, follow the job, and print what it has found."""
+    if html is not None:
+        if not target_of(given).single:
+            raise click.UsageError("--html is the page of one box: name it")
+        require_new(html, (".html",), force=force)
     order = order_of(given, "tune", given_ones(args), answer_s=BEGIN_S)
     with open_session(given) as session:
         started = start(session, given, order)
+    if html is not None:
+        _write(started, html)
     _print(given, started)
     leave(started.exit_codes, complete=started.complete)
+
+
+def _write(started: Started, page: Path) -> None:
+    """Write what one box has found as a page, if it has found anything."""
+    (outcome,) = started.outcomes
+    job = started.followed.known.get(outcome.device_id)
+    if job is not None and (found := tuning_in(job)) is not None:
+        write(page, as_html(found).encode())
+        tell(f"{page} is written")
 
 
 def _print(given: Given, started: Started) -> None:

@@ -30,6 +30,9 @@ figcaption { font-size: 13px; opacity: .8; }
 .panels svg { display: block; width: 100%; overflow: visible; font: 13px system-ui, sans-serif; fill: currentColor; }
 .panels .group { font-weight: 600; }
 .panels line { stroke: currentColor; }
+.panels circle { stroke: var(--single); stroke-width: 1.5; fill: none; }
+.panels circle.worth { fill: var(--single); }
+.panels circle.winner { stroke: currentColor; }
 .panels .loses { fill-opacity: .25; stroke: currentColor; stroke-dasharray: 3 2; }
 """
 

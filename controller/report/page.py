@@ -45,25 +45,33 @@ tr.not td { opacity: .65; }
 
 def as_html(study: Study) -> str:
     """Make the page; it is XML as well."""
-    name = escape(title(study))
+    return whole(
+        title(study),
+        section("What it found", _findings(conclusion(study))),
+        section("Charts", map(figure, charts(study))),
+        section("Every configuration", _rows(study)),
+        section("Rows without figures", _reasons(study)),
+        section("What was measured, on what", pairs((fact.name, escape(fact.value)) for fact in facts(study))),
+        section("What the figures mean", pairs((each.heading, _code(each.meaning)) for each in COLUMNS)),
+        section("Every run", _runs(study)),
+    )
+
+
+def whole(name: str, *sections: Iterable[str]) -> str:
+    """A page of this title, of sections that are HTML already; XML as well."""
+    name = escape(name)
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en" xmlns="http://www.w3.org/1999/xhtml">\n<head>\n<meta charset="utf-8" />',
             '<meta name="viewport" content="width=device-width, initial-scale=1" />',
             f"<title>{name}</title>\n<style>{STYLE}{CHARTS_STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>",
-            *_section("What it found", _findings(conclusion(study))),
-            *_section("Charts", map(figure, charts(study))),
-            *_section("Every configuration", _rows(study)),
-            *_section("Rows without figures", _reasons(study)),
-            *_section("What was measured, on what", _pairs((fact.name, escape(fact.value)) for fact in facts(study))),
-            *_section("What the figures mean", _pairs((each.heading, _code(each.meaning)) for each in COLUMNS)),
-            *_section("Every run", _runs(study)),
+            *(part for each in sections for part in each),
             "</body>\n</html>\n",
         ]
     )
 
 
-def _section(heading: str, parts: Iterable[str]) -> Iterator[str]:
+def section(heading: str, parts: Iterable[str]) -> Iterator[str]:
     """Nothing at all where there is nothing to say."""
     if found := list(parts):
         yield f"<h2>{escape(heading)}</h2>"
@@ -71,10 +79,10 @@ def _section(heading: str, parts: Iterable[str]) -> Iterator[str]:
 
 
 def _findings(found: list[Finding]) -> Iterator[str]:
-    yield from _pairs((each.topic, "<br />".join(map(escape, each.lines))) for each in found)
+    yield from pairs((each.topic, "<br />".join(map(escape, each.lines))) for each in found)
 
 
-def _pairs(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+def pairs(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Names, and texts that are HTML already."""
     inner = "\n".join(f"<dt>{escape(name)}</dt><dd>{text}</dd>" for name, text in pairs)
     if inner:
@@ -93,26 +101,27 @@ def _rows(study: Study) -> Iterator[str]:
         kind = "" if entry.kind == "original" else kind
         lines.append((kind, [column.text(entry) for column in COLUMNS]))
     if lines:
-        yield _table([each.heading for each in COLUMNS], lines, [each.figure for each in COLUMNS])
+        yield table([each.heading for each in COLUMNS], lines, [each.figure for each in COLUMNS])
         yield "<p>Bold: the best. Pale: not to be chosen.</p>"
 
 
 def _reasons(study: Study) -> Iterator[str]:
     lines = [("", [entry.name, entry.row.status, reason]) for entry, reason in reasons(study)]
     if lines:
-        yield _table(["configuration", "status", "reason"], lines, [False] * 3)
+        yield table(["configuration", "status", "reason"], lines, [False] * 3)
 
 
 def _runs(study: Study) -> Iterator[str]:
     lines = [("", run_cells(*each)) for each in runs_of(study)]
     if lines:
-        table = _table(RUN_HEADINGS, lines, [False, *[True] * (len(RUN_HEADINGS) - 2), False])
+        every = table(RUN_HEADINGS, lines, [False, *[True] * (len(RUN_HEADINGS) - 2), False])
         # Open: what is folded is not printed.
         yield f"<p>{escape(RUN_MEANING)}</p>"
-        yield f'<details open="open"><summary>{len(lines)} runs</summary>\n{table}\n</details>'
+        yield f'<details open="open"><summary>{len(lines)} runs</summary>\n{every}\n</details>'
 
 
-def _table(headings: Sequence[str], lines: Iterable[tuple[str, list[str]]], figures: Sequence[bool]) -> str:
+def table(headings: Sequence[str], lines: Iterable[tuple[str, list[str]]], figures: Sequence[bool]) -> str:
+    """Rows, each of a class and its cells; ``figures`` says which columns stand on the right."""
     kinds = [' class="figure"' if figure else "" for figure in figures]
     head = "".join(f'<th scope="col"{kind}>{escape(text)}</th>' for kind, text in zip(kinds, headings, strict=True))
     body = "\n".join(

@@ -231,6 +231,8 @@ def _inputs(
 def _stage(core: ov.Core, card: NetworkCard, store: Store, inputs: Sequence[Frame], tell: Tell) -> Stage:
     """What each layer costs. Raises ModelError where FP32 is certain of nobody."""
     model, finder = core.read_model(store.variant(card.name, "FP32")), Finder(core, card)
+    if card.decoder.detects:  # its short side follows the footage, of whatever shape it was exported for
+        model.reshape([{"N": 1, "C": 3}.get(axis, -1) for axis in card.input.layout])
     found = finder.find(model, inputs)
     scenes = [scene for scene in map(Scene, inputs, found) if scene.certain]
     if not scenes:

@@ -2,6 +2,8 @@
 
 import json
 import signal
+import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -11,7 +13,7 @@ from agent.wire.commands import ARGS, Job, JobStatus, Reply, ReplyStatus
 from agent.wire.messages import HostInfo
 from agent.wire.study import Clip
 from agent.wire.tuning import Trial, Tuning, Wish
-from controller.terminal.tuning import cells, shown
+from controller.report.tuned import HEIGHT_PX, as_html, cells, shown
 from tests import samples
 from tests.broker import Broker
 from tests.controller.conftest import controller, run_inside
@@ -20,6 +22,7 @@ from tests.controller.test_jobs import address, running
 from tests.study.trials import UNAVAILABLE, at_pace, recipe, trial
 from tests.system.process import ROOT
 
+XHTML: Final = "{http://www.w3.org/1999/xhtml}"
 TRIALS: Final = (
     trial(0.52, seen=at_pace(age_ms=40, cpu=31)),
     trial(0.81, fps=14.0, cpu_ms=95, long_side=384, seen=at_pace(age_ms=88, cpu=52), model="rtmpose-s"),
@@ -140,6 +143,55 @@ def test_what_was_found_is_shown(broker: Broker) -> None:
         "rtmpose-s 384 px FP32 CPU latency holds the wish and finds most. The box was told to switch to it."
     )
     assert (as_json.returncode, json.loads(as_json.stdout)) == (0, DONE.result)
+
+
+def drawn(page: ET.Element, panel: int) -> dict[str, list[tuple[float, float]]]:
+    """The dots of one of the two panels by their class: percent across, pixels down."""
+    circles: dict[str, list[tuple[float, float]]] = {}
+    for circle in page.findall(f".//{XHTML}svg")[panel].iter(f"{XHTML}circle"):
+        place = float(circle.attrib["cx"].rstrip("%")), float(circle.attrib["cy"])
+        circles.setdefault(circle.attrib["class"], []).append(place)
+    return circles
+
+
+def test_the_page_draws_what_finding_more_costs() -> None:
+    """Every trial with figures is a dot in both panels, better ones higher, dearer and faster ones farther right."""
+    page = ET.fromstring(as_html(tuning()))
+    trials = [TRIALS[index] for index in (3, 1, 0)]
+    for panel, cost in ((0, [each.cpu_ms or 0 for each in trials]), (1, [each.fps or 0 for each in trials])):
+        found = drawn(page, panel)
+        assert {kind: len(places) for kind, places in found.items()} == {"other": 1, "worth": 3, "winner": 1}
+        by_height = sorted(found["worth"], key=lambda place: place[1])
+        assert found["winner"] == [by_height[1]], "the ring is around the second best"
+        across = [place[0] for place in by_height]
+        assert sorted(range(3), key=across.__getitem__) == sorted(range(3), key=cost.__getitem__)
+        top, bottom = (place[1] for place in (by_height[0], by_height[-1]))
+        assert (bottom - top) / HEIGHT_PX == pytest.approx(0.96 - 0.52, abs=0.01)
+    words = " ".join(page.itertext())
+    assert "holds the wish and finds most" in words
+    assert "this box has no GPU" in words
+    assert "6.0 frames a second of 10" in words
+
+
+def test_a_page_of_nothing_measured_has_no_chart() -> None:
+    """Where no trial has figures there is no axis; what a box writes is text, whatever is in it."""
+    page = as_html(tuning(None, trials=(UNAVAILABLE,), frontier=(), verdict="<b>nothing</b> & nobody"))
+    assert not ET.fromstring(page).findall(f".//{XHTML}svg")
+    assert "&lt;b&gt;nothing&lt;/b&gt; &amp; nobody" in page
+
+
+def test_the_page_is_written_beside_the_table(broker: Broker, tmp_path: Path) -> None:
+    """--html of one box: the table is printed all the same, and a file that is there is not replaced."""
+    page = tmp_path / "gym.html"
+    with box(broker, told(), DONE):
+        done = controller("tune", "gym-1", "--html", str(page), *address(broker))
+    assert done.returncode == 0, done.stderr
+    assert "winner" in done.stdout
+    assert page.read_text(encoding="utf-8") == as_html(tuning())
+    code, errors = run_inside("tune", "gym-1", "--html", str(page), "--broker", "127.0.0.1:1")
+    assert (code, "--force" in errors) == (2, True), errors
+    code, errors = run_inside("tune", "--group", "gym", "--html", str(tmp_path / "b.html"), "--broker", "127.0.0.1:1")
+    assert (code, "the page of one box" in errors) == (2, True), errors
 
 
 def test_no_winner_is_an_answer_too(broker: Broker) -> None:
