@@ -17,18 +17,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from agent.control.journal import REPLIES_MAX
 from agent.wire.commands import ReplyStatus
 from agent.wire.messages import Keypoints
 from agent.wire.topics import Topics
 from tests.broker import Broker
 from tests.commander import Commander
-from tests.soak.footprint import Footprint
+from tests.soak.footprint import Breath, Footprint
 from tests.soak.networks import FIRST, one_and_two_stages, two_networks
 from tests.system.process import Process, agent
 
@@ -38,7 +39,11 @@ HOME: Final = {"model": FIRST, "precision": "FP32", "device": "CPU"}
 ROUND: Final = 10
 """Switches between two visits home."""
 SHORT_ROUND: Final = 6
-BREATH_S: Final = 1.5
+WARM: Final = REPLIES_MAX
+"""Switches after which the box remembers as many replies as it ever does; what it holds grows until then."""
+SUMMARIES: Final = 2
+"""With each the agent gives back what is free: so many are waited for while it is read what it holds."""
+READ_S: Final = 0.05
 SETTLED_S: Final = 30.0
 """On a busy machine an engine may take so long to be closed."""
 GAPS_TOLD: Final = 8
@@ -47,6 +52,7 @@ PERIOD_MS: Final = 100.0
 VARIABLES: Final = {
     "EDGEPOSE_CAMERA__LOSSLESS": "true",
     "EDGEPOSE_SWITCH__MEASURE_S": "0.2",
+    "EDGEPOSE_METRICS__WINDOW_S": "0.5",
     # What a precision loses is judged elsewhere; here it is to run.
     "EDGEPOSE_SWITCH__MISSED_MAX": "1",
     "EDGEPOSE_SWITCH__OKS_MIN": "0",
@@ -69,7 +75,7 @@ class Findings:
     switch_gaps_ms: list[float] = field(default_factory=list)
     """As the replies tell them."""
     homes: list[tuple[int, Footprint]] = field(default_factory=list)
-    """Footprints at home, by number of switches."""
+    """Footprints at home, by number of switches; of memory the least, with nothing free."""
 
     def judge(self, messages: list[tuple[float, Keypoints]]) -> None:
         """Look at every result that came."""
@@ -83,12 +89,16 @@ class Findings:
             if self.models.get(message.engine) != message.model:
                 self.faults.append(f"seq {message.seq} says engine {message.engine} and {message.model}")
 
+    def warm(self) -> list[tuple[int, Footprint]]:
+        """The visits home whose memory is compared: not those of the first third, nor of the first WARM switches."""
+        begin = max(WARM, self.switches / 3)
+        return [(at, foot) for at, foot in self.homes if at >= begin]
+
     def growth_kb(self) -> float:
-        """Kilobytes a switch, a line through the visits home; the first third warms up."""
-        settled = self.homes[len(self.homes) // 3 :]
-        if len(settled) < 3:
+        """Kilobytes a switch, a line through the visits home after the warm-up."""
+        if len(warm := self.warm()) < 3:
             return float("nan")
-        return float(np.polyfit([at for at, _ in settled], [foot.rss_kb for _, foot in settled], 1)[0])
+        return float(np.polyfit([at for at, _ in warm], [foot.rss_kb for _, foot in warm], 1)[0])
 
 
 def soak(port: int, folder: Path, switches: int, seed: int, *, short: bool = False, stages: bool = False) -> Findings:
@@ -113,8 +123,10 @@ def soak(port: int, folder: Path, switches: int, seed: int, *, short: bool = Fal
         for key, value in itertools.islice(wishes, switches):
             _switch(commander, findings, current, key, value)
             if current == HOME:
-                _breathe(commander)
-                findings.homes.append((findings.switches, _settled(process.popen.pid, findings)))
+                foot = _settled(process.popen.pid, findings)
+                findings.homes.append(
+                    (findings.switches, replace(foot, rss_kb=_least_kb(commander, process.popen.pid)))
+                )
         _end(process)
     heard = [
         (seen.timestamp, Keypoints.decode(bytes(seen.payload)))
@@ -164,10 +176,18 @@ def _switch(commander: Commander, findings: Findings, current: dict[str, str], k
         findings.faults.append(f"switch {findings.switches} lost {lost} frames")
 
 
-def _breathe(commander: Commander) -> None:
-    """Let some results pass: meanwhile the engine that was in use before is closed."""
-    after_s = time.monotonic() + BREATH_S
-    commander.wait(lambda seen: seen.topic == TOPICS.keypoints and seen.timestamp > after_s)
+def _least_kb(commander: Commander, pid: int) -> int:
+    """The least it holds while some summaries pass."""
+    since_s = time.monotonic()
+    breath = Breath(pid, round(SETTLED_S / READ_S))
+    breath.read()
+    while time.monotonic() < since_s + SETTLED_S:
+        newer = itertools.takewhile(lambda seen: seen.timestamp > since_s, reversed(commander.messages))
+        if sum(seen.topic == TOPICS.metrics for seen in newer) > SUMMARIES:
+            break
+        time.sleep(READ_S)
+        breath.read()
+    return round(breath.least_mb * 1024)
 
 
 def _settled(pid: int, findings: Findings) -> Footprint:
@@ -193,6 +213,7 @@ def report(findings: Findings, *, keeps_up: bool = True) -> list[str]:
     """
     missed = [f"{len(findings.faults)} faults: {findings.faults[0]}"] if findings.faults else []
     feet = [foot for _, foot in findings.homes[len(findings.homes) // 3 :]]
+    warm = findings.warm()
     print(f"switches                     {findings.switches}, results {len(findings.gaps) + 1}")
     print(f"                             {', '.join(f'{what} {n}x' for what, n in sorted(findings.asked.items()))}")
     print(f"holes, wrong engine numbers  {len(findings.faults)} (0 promised)")
@@ -204,14 +225,17 @@ def report(findings: Findings, *, keeps_up: bool = True) -> list[str]:
         print(f"                             {gap:.0f} ms before a result of {now}, engine {engine} (before it {was})")
     print(f"gap at a switch, median      {statistics.median(findings.switch_gaps_ms):.0f} ms")
     growth = findings.growth_kb()
-    print(f"memory, {len(feet)} visits home     {growth:+.1f} kB a switch (20 promised)")
     print(
-        f"                             {feet[0].rss_kb / 1024:.0f} MB then, {feet[-1].rss_kb / 1024:.0f} MB at the end"
+        f"memory, {len(warm)} visits home     {growth:+.1f} kB a switch (20 promised), after {WARM} switches at least"
     )
+    held = [f"{foot.rss_kb / 1024:.1f} MB after {at}" for at, foot in (findings.homes[0], *warm[:1], *warm[-1:])]
+    print(f"                             {', '.join(held)}")
     print(f"threads                      {sorted({foot.threads for foot in feet})}")
     print(f"descriptors                  {sorted({foot.descriptors for foot in feet})}")
     if keeps_up and longest > 2 * PERIOD_MS:
         missed.append(f"a gap of {longest:.0f} ms")
+    if not warm:
+        missed.append(f"{findings.switches} switches are too few to tell of memory")
     if growth > 20:
         missed.append(f"memory grows by {growth:.1f} kB a switch")
     if len({(foot.threads, foot.descriptors) for foot in feet}) > 1:

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.broker import Broker
 from tests.inference import stages
-from tests.soak.switches import HOME, SHORT_ROUND, Findings, soak
+from tests.soak.footprint import Footprint
+from tests.soak.switches import HOME, SHORT_ROUND, WARM, Findings, soak
 
 SWITCHES = 12
 TO_AND_FRO = 6
@@ -38,3 +40,21 @@ def check(findings: Findings, switches: int) -> None:
     assert len(findings.models) == switches + 1, "not every switch had an engine of its own"
     assert len({foot.descriptors for _, foot in findings.homes}) == 1
     assert len({foot.threads for _, foot in findings.homes}) == 1
+
+
+@pytest.mark.parametrize(("leak_kb", "kept"), [(0, True), (15, True), (30, False)])
+def test_memory_is_judged_after_the_warm_up(leak_kb: int, kept: bool) -> None:
+    """What the box comes to remember in its first switches is no growth; what goes on growing after them is."""
+    findings = Findings(switches=100)
+    for at in range(2, 101, 2):
+        held = 270_000 + 100 * min(at, WARM) + leak_kb * at
+        findings.homes.append((at, Footprint(held, held // 2, 13, 8)))
+    assert findings.growth_kb() == pytest.approx(leak_kb)
+    assert (findings.growth_kb() <= 20) is kept
+    assert all(at >= WARM for at, _foot in findings.warm())
+
+
+def test_too_few_switches_judge_nothing() -> None:
+    """Before the warm-up is over nothing is said of memory."""
+    findings = Findings(switches=30, homes=[(at, Footprint(at * 1000, 1, 13, 8)) for at in range(2, 31, 2)])
+    assert np.isnan(findings.growth_kb())
