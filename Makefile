@@ -147,6 +147,10 @@ bench-study: $(STAMP)  ## Real studies of equals, and of a difference, while ano
 bench-cameras: $(STAMP)  ## One, two, four and eight agents at ten frames a second on this box: CPU a frame, age, memory
 	$(BIN)/python -m tests.benchmarks.cameras $(ARGS)
 
+.PHONY: bench-peers
+bench-peers: $(STAMP)  ## The same networks through Ultralytics and rtmlib, in turns with ours (installs 6.6 GB of theirs once)
+	$(BIN)/python -m tests.benchmarks.peers $(ARGS)
+
 .PHONY: bench-refusals
 bench-refusals: $(STAMP)  ## 10,000 bad commands to an agent at work: how many a second, CPU of each, age of its results
 	$(BIN)/python -m tests.benchmarks.refusals $(ARGS)

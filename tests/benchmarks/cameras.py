@@ -1,12 +1,14 @@
 """What several cameras on one box cost, an agent each: ``make bench-cameras``.
 
 Agents at a camera's pace, the sample clip, on one broker: processor time a frame, age of the results, memory. One agent
-is the measure of the others. Nothing here passes or fails; the last line is one JSON object.
+is the measure of the others. With ``--ways`` one agent, in turns by each way to compute: under either hint, and with
+one thread. Nothing here passes or fails; the last line is one JSON object.
 """
 
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -36,6 +38,22 @@ FIRST_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """How to compute."""
+
+    hint: str
+    threads: int | None = None
+    """None is what OpenVINO takes."""
+
+    def __str__(self) -> str:
+        return f"{self.hint} hint" + (f", {self.threads} thread" if self.threads else "")
+
+
+WAYS: Final = (Way("throughput"), Way("latency"), Way("latency", 1), Way("throughput", 1))
+"""The first is the measure of the others."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """Of all agents together."""
 
@@ -43,9 +61,12 @@ class Cost:
     """Of each, in the mean."""
     cpu_ms: float
     """Of processor time, a frame."""
+    age_ms_p95: float
     age_ms_p99: float
     rss_mb: float
-    """Of all."""
+    """Of all, added up."""
+    pss_mb: float
+    """Of all, pages that several share counted once."""
 
 
 class Ear:
@@ -77,16 +98,16 @@ class Ear:
         self._client.disconnect()
 
 
-def agent(stack: ExitStack, port: int, number: int, folder: Path, hint: str) -> psutil.Process:
+def agent(stack: ExitStack, port: int, number: int, folder: Path, way: Way) -> psutil.Process:
     """Start one; it ends with the stack."""
     options = {
         "EDGEPOSE_MQTT__PORT": str(port),
         "EDGEPOSE_DEVICE_ID": f"camera-{number}",
         "EDGEPOSE_PATHS__STATE": str(folder / f"state-{number}"),
         "EDGEPOSE_CAMERA__FPS_MAX": str(FPS),
-        "EDGEPOSE_INFERENCE__HINT": hint,
+        "EDGEPOSE_INFERENCE__HINT": way.hint,
         "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "256",
-    }
+    } | ({"EDGEPOSE_INFERENCE__THREADS": str(way.threads)} if way.threads else {})
     command = [sys.executable, "-m", "agent", "run", "--config", str(ROOT / "configs" / "demo.toml")]
     process = subprocess.Popen(command, env=os.environ | options, stderr=subprocess.DEVNULL)
     stack.callback(process.wait, 30)
@@ -94,14 +115,14 @@ def agent(stack: ExitStack, port: int, number: int, folder: Path, hint: str) -> 
     return psutil.Process(process.pid)
 
 
-def measured(count: int, seconds: float, hint: str) -> Cost:
+def measured(count: int, seconds: float, way: Way) -> Cost:
     """So many agents, watched for so long once each has sent a result."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         broker = stack.enter_context(Broker(folder))
         ear = Ear(broker.port)
         stack.callback(ear.close)
-        processes = [agent(stack, broker.port, number, folder, hint) for number in range(count)]
+        processes = [agent(stack, broker.port, number, folder, way) for number in range(count)]
         with ear.news:
             if not ear.news.wait_for(lambda: len(ear.ages_ms) == count, FIRST_S):
                 raise SystemExit(f"only {len(ear.ages_ms)} of {count} agents sent a result within {FIRST_S:.0f} s")
@@ -115,8 +136,10 @@ def measured(count: int, seconds: float, hint: str) -> Cost:
         return Cost(
             fps=len(ages) / elapsed_s / count,
             cpu_ms=cpu_s / len(ages) * 1e3,
+            age_ms_p95=float(np.percentile(ages, 95)),
             age_ms_p99=float(np.percentile(ages, 99)),
             rss_mb=sum(process.memory_info().rss for process in processes) / 2**20,
+            pss_mb=sum(process.memory_full_info().pss for process in processes) / 2**20,
         )
 
 
@@ -125,29 +148,51 @@ def _cpu_s(process: psutil.Process) -> float:
     return times.user + times.system
 
 
+def ways(rounds: int, seconds: float) -> dict[str, float]:
+    """One agent by each way, in turns: print the medians, and return them."""
+    found: dict[Way, list[Cost]] = {way: [] for way in WAYS}
+    for _ in range(rounds):
+        for way in WAYS:
+            found[way].append(measured(1, seconds, way))
+    print("| way | CPU ms a frame | over the first | age ms, p95 |\n|---|---|---|---|")
+    figures: dict[str, float] = {}
+    for way, costs in found.items():
+        cpu_ms, age_ms = (statistics.median(getattr(cost, of) for cost in costs) for of in ("cpu_ms", "age_ms_p95"))
+        over = statistics.median(cost.cpu_ms / its.cpu_ms for cost, its in zip(costs, found[WAYS[0]], strict=True))
+        print(f"| {way} | {cpu_ms:.1f} | {over:.2f} | {age_ms:.0f} |")
+        figures |= {f"{way}: cpu_ms": cpu_ms, f"{way}: over": over, f"{way}: age_ms_p95": age_ms}
+    return figures
+
+
 def main() -> int:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--hint", choices=("latency", "throughput"), default="latency")
+    parser.add_argument("--ways", type=int, metavar="ROUNDS", help="one agent, by each way to compute")
     arguments = parser.parse_args()
     for name in ("movenet-multipose", "vtest"):
         fetch(catalogue.card(name), Store(models_dir()))
+    if arguments.ways:
+        print(json.dumps({name: round(value, 2) for name, value in ways(arguments.ways, arguments.seconds).items()}))
+        return 0
     figures: dict[str, float] = {}
-    print(
-        f"| agents | frames/s each, of {FPS:g} | CPU ms a frame | age ms, p99 | memory MB, all |\n|---|---|---|---|---|"
-    )
+    print(f"| agents | frames/s each, of {FPS:g} | CPU ms a frame | age ms, p99 | memory MB, all | shared pages once |")
+    print("|---|---|---|---|---|---|")
     for count in arguments.counts:
-        cost = measured(count, arguments.seconds, arguments.hint)
+        cost = measured(count, arguments.seconds, Way(arguments.hint))
         print(
-            f"| {count} | {cost.fps:.1f} | {cost.cpu_ms:.1f} | {cost.age_ms_p99:.0f} | {cost.rss_mb:.0f} |", flush=True
+            f"| {count} | {cost.fps:.1f} | {cost.cpu_ms:.1f} | {cost.age_ms_p99:.0f} "
+            f"| {cost.rss_mb:.0f} | {cost.pss_mb:.0f} |",
+            flush=True,
         )
         figures |= {
             f"fps_{count}": cost.fps,
             f"cpu_ms_{count}": cost.cpu_ms,
             f"age_ms_p99_{count}": cost.age_ms_p99,
             f"rss_mb_{count}": cost.rss_mb,
+            f"pss_mb_{count}": cost.pss_mb,
         }
     print(json.dumps({name: round(value, 1) for name, value in figures.items()}))
     return 0

@@ -17,10 +17,12 @@ from agent.capture import open_source
 from agent.capture.video import open_file
 from agent.config.tree import Camera, Mqtt
 from agent.inference.engine import Engine, Slot
+from agent.inference.network import Network
 from agent.link import Link
 from agent.observe.telemetry import STAGES, Timing
 from agent.output.keypoints import encode_keypoints
 from agent.pipeline import Lane, Pipeline
+from agent.poses.decoders import Decoder
 from agent.poses.movenet import MoveNetDecoder
 from agent.wire.topics import Topics
 
@@ -95,7 +97,9 @@ def _calls_watched() -> Iterator[list[float]]:
         yield costs_s
 
 
-def _timings(engine: Engine, camera: Camera, port: int, seconds: float) -> tuple[list[Timing], tuple[float, float]]:
+def _timings(
+    engine: Network, camera: Camera, port: int, seconds: float, decoder: Decoder | None = None
+) -> tuple[list[Timing], tuple[float, float]]:
     """Everything of each frame, and milliseconds a frame of the process and of its own threads."""
     cv2.setNumThreads(1)
     timings: list[Timing] = []
@@ -124,7 +128,7 @@ def _timings(engine: Engine, camera: Camera, port: int, seconds: float) -> tuple
     source = open_source(camera, resolve_clip=Path, notify=lambda _event: None)
     with link, closing(source):
         assert connected.wait(10), "no broker"
-        lane = Lane(engine, MoveNetDecoder(person_score_min=SCORE_MIN, persons_max=20))
+        lane = Lane(engine, decoder or MoveNetDecoder(person_score_min=SCORE_MIN, persons_max=20))
         pipeline = Pipeline(
             source,
             lane,
@@ -144,12 +148,12 @@ def _timings(engine: Engine, camera: Camera, port: int, seconds: float) -> tuple
     return timings, ((process_end_s - process_s) / frames * 1e3, (own_end_s - own_s) / frames * 1e3)
 
 
-def pipeline_run(engine: Engine, clip: Path, port: int, seconds: float) -> Run:
-    """The looped clip as fast as it can be processed, no frame lost."""
+def pipeline_run(engine: Network, clip: Path, port: int, seconds: float, decoder: Decoder | None = None) -> Run:
+    """The looped clip as fast as it can be processed, no frame lost; MoveNet's, where no other ``decoder`` reads it."""
     camera = Camera(source=str(clip), pace="fast", loop=True, lossless=True)
     began = time.perf_counter()
     with _calls_watched() as calls_s:
-        timings, (cpu_ms, own_cpu_ms) = _timings(engine, camera, port, seconds)
+        timings, (cpu_ms, own_cpu_ms) = _timings(engine, camera, port, seconds, decoder)
     # From the first result on: opening the file and connecting are not the pipeline.
     span = timings[-1].finished_s - timings[0].finished_s
     assert timings[-1].finished_s > began
