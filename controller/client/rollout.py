@@ -347,7 +347,7 @@ class Runner:
         self._tell("soak", {"boxes": len(boxes), "seconds": self._rollout.soak_s})
         while time.monotonic() < began + self._rollout.soak_s:
             self._take(min(time.monotonic() + 0.5, began + self._rollout.soak_s))
-        waiting = [box for box in boxes if box.fps_before is not None]
+        waiting = [box for box in boxes if box.fps_before is not None and self._rollout.min_fps_ratio]
         while waiting := [box for box in waiting if not self._has_told(box, began)]:
             self._take(time.monotonic() + 0.25)
         for box in boxes:

@@ -6,11 +6,15 @@ from typing import Any
 import pytest
 
 from agent.wire.commands import ARGS
+from agent.wire.topics import Topics
 from controller.client.fleet import Agent
 from controller.client.rollout import COMMANDS, Box, Rollout, batches_of, read, undoing, write
 from controller.commands.rollout import change_of
 from controller.errors import UsageError
 from tests import samples
+from tests.broker import Broker, publish_all
+from tests.controller.conftest import controller, put_agent
+from tests.controller.responder import Responder, switched
 
 
 def agent(device_id: str, cpu: str = "N100", **requested: Any) -> Agent:
@@ -127,3 +131,14 @@ def test_the_file_is_replaced_whole(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(UsageError, match="no roll-out"):
         read(path)
+
+
+def test_figures_nobody_looks_at_are_not_waited_for(broker: Broker, tmp_path: Path) -> None:
+    """With --min-fps-ratio 0 a box is judged by its answer and its state; its next summary may be an hour away."""
+    put_agent(broker.port, "gym-1")
+    hourly = samples.metrics("gym-1", window_s=3600.0)
+    publish_all(broker.port, {Topics("gym-1").metrics: hourly.encode()}, retain=True)
+    words = ("rollout", "gym-1", "set-precision", "INT8", "--soak", "0", "--min-fps-ratio", "0", "--yes")
+    with Responder(broker.port, "gym-1", switched("gym-1")):
+        done = controller(*words, "--state", str(tmp_path / "r.json"), "--broker", f"127.0.0.1:{broker.port}")
+    assert (done.returncode, "done: good 1" in done.stdout) == (0, True), done.stdout + done.stderr
