@@ -38,8 +38,8 @@ def run(command: click.Command) -> int:
         sys.stdout.flush()
     except SystemExit as end:
         code = end.code
-    except click.Abort:
-        return 130
+    except click.Abort as error:  # Ctrl-C, or a question answered with no
+        return 130 if isinstance(error.__context__, KeyboardInterrupt) else 1
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -11,6 +11,7 @@ from agent.lazy import LazyGroup, Place
 from agent.stdout import CURE, full, show_what_it_can
 from controller.commands.options import connection
 from controller.errors import ControllerError
+from controller.interrupt import INTERRUPTED
 from controller.terminal.surroundings import tell_error
 
 EPILOG: Final = """
@@ -185,17 +186,20 @@ def main() -> None:
 
 def _run(*, as_json: bool) -> NoReturn:
     try:
-        if not as_json:
-            cli()
         code = cli.main(standalone_mode=False)
     except ControllerError as error:
         tell_error(str(error), hint=error.hint, code=error.exit_code, as_json=as_json)
         sys.exit(error.exit_code)
-    except click.Abort:
-        tell_error("ended before it was done", as_json=as_json)
-        sys.exit(1)
+    except click.Abort as error:
+        code = INTERRUPTED if isinstance(error.__context__, KeyboardInterrupt) else 1
+        if code == 1 or as_json:  # whoever has pressed Ctrl-C knows
+            tell_error("ended before it was done", code=code, as_json=as_json)
+        sys.exit(code)
     except click.ClickException as error:
-        tell_error(error.format_message(), code=error.exit_code, as_json=as_json)
+        if as_json:
+            tell_error(error.format_message(), code=error.exit_code, as_json=True)
+        else:
+            error.show()
         sys.exit(error.exit_code)
     finally:
         sys.stdout.flush()

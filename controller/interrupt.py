@@ -1,7 +1,10 @@
 """Ctrl-C and SIGTERM, where they end what is being followed and not the program."""
 
 import signal
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
+
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C."""
 
 
 class UntilEnded:

@@ -45,7 +45,11 @@ def _device(config: Config) -> None:
 
 
 def _network(config: Config) -> None:
-    input_size(config.model.input, Store(config.paths.models).card(config.model.name), None)
+    card = Store(config.paths.models).card(config.model.name)
+    if card.decoder.detects:
+        cure = "name the network of two stages that it belongs to"
+        raise ConfigError(f"{card.name} finds people and no joints: it is a first stage", hint=cure)
+    input_size(config.model.input, card, None)
 
 
 def _source(config: Config) -> None:

@@ -5,6 +5,7 @@ whichever way, goes on from it. A command carries the same id whenever it is sen
 the reply it has kept, and does nothing twice.
 """
 
+import codecs
 import json
 import math
 import os
@@ -178,12 +179,13 @@ def undoing(agent: Agent, command: str, args: Mapping[str, JsonValue]) -> list[t
 def read(path: Path) -> Rollout:
     """The roll-out of a file. Raises :class:`UsageError`."""
     try:
-        return Rollout.model_validate_json(path.read_bytes())
+        return Rollout.model_validate_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise UsageError(f"{path} is no roll-out: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        where = "".join(f"{each}: " for each in (".".join(map(str, first["loc"])),) if each)
+        raise UsageError(f"{path} is no roll-out: {where}{first['msg']}") from None
 
 
 def write(path: Path, rollout: Rollout) -> None:

@@ -1,7 +1,7 @@
 """From the options to a command that is sent, answered and printed."""
 
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -10,11 +10,9 @@ from controller.client.session import Session
 from controller.client.target import Target
 from controller.commands.access import open_session
 from controller.commands.options import Given
-from controller.interrupt import UntilEnded
+from controller.interrupt import INTERRUPTED, UntilEnded
 from controller.terminal import outcome, progress
 from controller.terminal.surroundings import print_devices, print_json, tell
-
-INTERRUPTED: Final = 130
 
 
 def target_of(given: Given) -> Target:

@@ -15,12 +15,12 @@ from controller.client.request import Order
 from controller.client.rollout import COMMANDS, Box, Rollout, Runner, batches_of, lines, read, results, write
 from controller.client.session import Session
 from controller.commands.access import open_session
-from controller.commands.execute import INTERRUPTED, target_of
+from controller.commands.execute import target_of
 from controller.commands.options import FILE, Given
 from controller.commands.settings import pair
 from controller.commands.targets import FleetCommand, addressed
 from controller.errors import NoAnswerError, UsageError
-from controller.interrupt import UntilEnded
+from controller.interrupt import INTERRUPTED, UntilEnded
 from controller.terminal.rollout import show, step
 from controller.terminal.surroundings import print_json, tell
 
@@ -51,7 +51,9 @@ KEYS: Final = {
 
 def change_of(words: tuple[str, ...]) -> tuple[str, dict[str, JsonValue]]:
     """Read a change. Raises :class:`UsageError`."""
-    name, *values = words or ("",)
+    if not words:
+        raise UsageError("what is to change is missing", hint="for example set-precision INT8")
+    name, *values = words
     if name not in COMMANDS:
         raise UsageError(f"{name!r} cannot be rolled out", hint=f"one of {', '.join(COMMANDS)}")
     args: dict[str, JsonValue]

@@ -4,8 +4,9 @@ import tomllib
 from typing import Final
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
-from agent.wire.settings import SettingValue
+from agent.wire.settings import SettingName, SettingValue
 from controller.commands.execute import carry_out, given_ones
 from controller.commands.options import Given
 from controller.commands.targets import FleetCommand, addressed
@@ -26,6 +27,10 @@ Examples:
 """
 
 
+NAME: Final = TypeAdapter[str](SettingName)
+VALUE: Final = TypeAdapter[SettingValue](SettingValue)
+
+
 def pair(word: str) -> tuple[str, SettingValue]:
     """Read ``KEY=VALUE``. Raises :class:`UsageError`."""
     key, equals, text = word.partition("=")
@@ -35,9 +40,20 @@ def pair(word: str) -> tuple[str, SettingValue]:
         value = tomllib.loads(f"value = {text}")["value"] if "\n" not in text else text
     except (tomllib.TOMLDecodeError, RecursionError):
         value = text
-    if not isinstance(value, bool | int | float | str):
-        raise UsageError(f"{key}: a setting is a number, true, false or a word", hint="for example camera.fps_max=15")
-    return key, value
+    try:
+        return key_of(key), VALUE.validate_python(value)
+    except ValidationError:
+        hint = "for example camera.fps_max=15"
+        raise UsageError(f"{key}: a setting is a number, true, false or a word", hint=hint) from None
+
+
+def key_of(word: str) -> str:
+    """Read a key. Raises :class:`UsageError`."""
+    try:
+        return NAME.validate_python(word)
+    except ValidationError:
+        hint = "keys are as camera.fps_max; `controller get DEVICE` lists them"
+        raise UsageError(f"{word!r} is no key of the configuration", hint=hint) from None
 
 
 def _trying(command: click.Command) -> click.Command:
@@ -73,7 +89,7 @@ def unset(given: Given, keys: tuple[str, ...], *, everything: bool, dry_run: boo
     """Have the box's own configuration count again."""
     if bool(keys) == everything:
         raise UsageError("give keys, or --all", hint="`controller diff` lists what was changed")
-    args = {"keys": list(keys) or None, "dry_run": dry_run, "restart": restart}
+    args = {"keys": list(map(key_of, keys)) or None, "dry_run": dry_run, "restart": restart}
     carry_out(given, "unset", args, show=tables.show)
 
 
@@ -86,7 +102,7 @@ def get(given: Given, keys: tuple[str, ...]) -> None:
 
     Of each what counts, what the box's configuration says, and when a change holds.
     """
-    carry_out(given, "get", given_ones({"keys": list(keys) or None}), show=tables.show)
+    carry_out(given, "get", given_ones({"keys": list(map(key_of, keys)) or None}), show=tables.show)
 
 
 @click.command(cls=FleetCommand)

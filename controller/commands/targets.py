@@ -79,7 +79,8 @@ class FleetCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
-            if not ctx.meta[_GROUPED]:
+            # What is wrong with an option is that; with words on the line one too many may be a DEVICE.
+            if not ctx.meta[_GROUPED] or isinstance(getattr(error, "param", None), click.Option):
                 raise
             raise click.UsageError(f"{error.format_message()} (with --group there is no DEVICE)", ctx) from error
 

@@ -5,10 +5,11 @@ Without a terminal a line now and then.
 
 import sys
 import time
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -119,6 +120,16 @@ class Left(ProgressColumn):
         return Text(f"about {timedelta(seconds=round(max(0.0, ends_at - time.monotonic())))} left")
 
 
+class Steps(Progress):
+    """Bars, each below the line that says what it is of: however long that is, nothing is cut."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Both, for each task."""
+        for task in self.tasks:
+            yield Text(task.description)
+            yield self.make_tasks_table([task])
+
+
 class Bars:
     """One bar for each device whose job is followed, as a context manager; without a terminal a line now and then.
 
@@ -127,13 +138,12 @@ class Bars:
 
     def __init__(self) -> None:
         columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(bar_width=20),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
             Left(),
         )
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._progress = Steps(*columns, console=Console(stderr=True), transient=True)
         self._tasks: dict[str, TaskID] = {}
         self._said_at: dict[str, float] = {}
         """Of each device when a line was last said, on the monotonic clock."""

@@ -128,9 +128,12 @@ def test_the_file_is_replaced_whole(tmp_path: Path) -> None:
     write(path, rollout(phase="undoing"))
     assert read(path) == rollout(phase="undoing")
     assert [each.name for each in tmp_path.iterdir()] == ["rollout.json"]
-    path.write_text("{}")
-    with pytest.raises(UsageError, match="no roll-out"):
-        read(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read(path) == rollout(phase="undoing"), "an editor has put a mark before it, and ends lines in its own way"
+    for text, why in (("{}", "no roll-out: id: Field required"), ("x", "no roll-out: Invalid JSON")):
+        path.write_text(text)
+        with pytest.raises(UsageError, match=why):
+            read(path)
 
 
 def test_figures_nobody_looks_at_are_not_waited_for(broker: Broker, tmp_path: Path) -> None:

@@ -71,6 +71,26 @@ def test_what_is_shown(
     assert ("camera.rotate" in shown) is other
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("set", "gym-1", "fps=1"), "'fps' is no key of the configuration"),
+        (("get", "gym-1", "Camera.fps"), "'Camera.fps' is no key of the configuration"),
+        (("unset", "gym-1", "camera"), "'camera' is no key of the configuration"),
+        (("set", "gym-1", "log.level=../debug"), "log.level: a setting is a number, true, false or a word"),
+        (("rollout", "gym-1", "set", "fps=1"), "'fps' is no key of the configuration"),
+        (("rollout", "gym-1"), "what is to change is missing"),
+        (("rollout", "--resume", "/nowhere"), "File '/nowhere' does not exist."),
+    ],
+)
+def test_slips_are_told_in_words(words: tuple[str, ...], told: str) -> None:
+    """No pattern, and no advice about something else; before a broker is looked for."""
+    code, errors = run_inside(*words, "--broker", "127.0.0.1:1")
+    assert (code, told in errors) == (2, True), errors
+    assert "pattern" not in errors
+    assert "--group" not in errors
+
+
 @pytest.mark.parametrize("word", ["camera.fps_max", "=15", "camera.roi=[1, 2]", "camera.roi={x = 1}", "x.y=2026-01-31"])
 def test_what_is_no_setting_is_wrong_usage(word: str) -> None:
     """A list, a table, a date and what has no value are told before anything is sent."""
@@ -80,6 +100,6 @@ def test_what_is_no_setting_is_wrong_usage(word: str) -> None:
 
 def test_a_text_needs_no_quotes() -> None:
     """Nor does one that TOML would take for something broken."""
-    assert [pair(f"a.b={text}")[1] for text in ("MJPG", "1", "1.5", "true", "", '"x"', "a = b")] == [
-        "MJPG", 1, 1.5, True, "", "x", "a = b",
+    assert [pair(f"a.b={text}")[1] for text in ("MJPG", "1", "1.5", "true", "", '"x"', "1-2")] == [
+        "MJPG", 1, 1.5, True, "", "x", "1-2",
     ]  # fmt: skip

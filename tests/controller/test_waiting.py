@@ -1,12 +1,17 @@
 """What a person sees in a terminal while a device is busy; a responder stands for its agent."""
 
+import io
 import json
+import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
 
 from agent.wire.commands import JobStatus, Reply, ReplyStatus
 from agent.wire.messages import Event, Severity, Status
@@ -20,6 +25,7 @@ from tests import samples
 from tests.broker import Broker, publish
 from tests.controller.conftest import COMMAND, controller
 from tests.controller.responder import Asked, Responder, job, publish_job, put_member, reply, switched
+from tests.controller.test_jobs import running
 from tests.system.terminal import Terminal
 
 TOPICS = Topics("gym-1")
@@ -196,3 +202,32 @@ def test_a_followed_job_is_told_without_a_terminal(
         assert "quantize-1 at 50%" in capsys.readouterr().err
         bars.update(job(status=JobStatus.SUCCEEDED, progress=1.0))
         assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_ctrl_c_while_the_broker_says_nothing(*, as_json: bool) -> None:
+    """Before anything is heard it is exit 130 too, which is what the help says; whoever reads JSON reads why."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        words = ["list", "--broker", f"127.0.0.1:{mute.getsockname()[1]}", "--timeout", "600"]
+        with running(*words, *(["--json"] if as_json else [])) as process, mute.accept()[0]:
+            process.send_signal(signal.SIGINT)
+            out, errors = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    if as_json:
+        assert json.loads(errors)["error"]["exit_code"] == 130
+    else:
+        assert errors.strip() == ""
+
+
+def test_a_narrow_terminal_cuts_nothing_of_what_is_followed() -> None:
+    """A job's step is broken between words above its bar, at any width."""
+    screen = Console(file=io.StringIO(), width=40, force_terminal=True, color_system=None)
+    step = "the-box-behind-the-gym-00001  sweep: MULTI:SIMCPU,CPU INT8, run 3 of 20"
+    steps = progress.Steps(BarColumn(bar_width=20), TextColumn("{task.percentage:>3.0f} %"), console=screen)
+    steps.add_task(step, total=100, completed=42)
+    screen.print(*steps.get_renderables())
+    assert isinstance(screen.file, io.StringIO)
+    shown = screen.file.getvalue()
+    assert set(step.split()) <= set(shown.split())
+    assert "42 %" in shown
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.config.tree import Camera, Config
+from agent.config.tree import Camera, Config, Model
 from agent.doctor.known import require_known
 from agent.errors import ConfigError
 
@@ -31,3 +31,9 @@ def test_a_source_that_cannot_be(source: str, words: str) -> None:
 def test_a_source_that_may_be(source: str) -> None:
     """Whether it is there is for the box to say."""
     require_known(Config(device_id="gym", camera=Camera(source=source)), "box.toml")
+
+
+def test_a_first_stage_alone_starts_nowhere() -> None:
+    """A network that finds people and no joints is told by `check-config`, not only by the agent's end."""
+    with pytest.raises(ConfigError, match=r"box\.toml: model: yolox-tiny finds people and no joints"):
+        require_known(Config(device_id="gym", model=Model(name="yolox-tiny")), "box.toml")
