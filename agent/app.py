@@ -19,6 +19,7 @@ from agent.assembly import Assembly, Ended, EngineFailing, Ready, Seen
 from agent.capture.frame import CaptureCounts, CaptureEvent, Source
 from agent.config.tree import Config
 from agent.control import events, overrides
+from agent.control.checking import Checking
 from agent.control.control import Around, Control
 from agent.control.inventory import Known, installed
 from agent.control.journal import Journal
@@ -129,6 +130,7 @@ class Agent:
                 configure=self._on_settings,
                 restart=self.stop,
                 supervised=bool(Notifier()),
+                check=Checking(config, self._standing.message, self._inbox.put).ask,
             ),
             begun,
         )
@@ -269,11 +271,13 @@ class Agent:
             case events.Note():
                 self._on_note(happening)
             case _:
-                self._on_engine(happening)
+                self._on_work(happening)
         return None
 
-    def _on_engine(self, happening: EngineFailing | Over | Progress) -> None:
+    def _on_work(self, happening: EngineFailing | Over | Progress | events.Informed) -> None:
         match happening:
+            case events.Informed():
+                self._control.happened(happening)
             case EngineFailing(reason, generation):
                 self._control.broken(reason, generation)
             case Over():

@@ -14,6 +14,7 @@ from agent.capture.frame import CaptureEvent, EndOfSource, Frame, Source
 from agent.config.tree import Config
 from agent.control import journal
 from agent.control.control import Running
+from agent.control.fetching import Fetching
 from agent.control.inventory import Known, installed
 from agent.control.quantizing import Quantizing
 from agent.control.samples import Samples
@@ -148,7 +149,15 @@ class Assembly:
         parts.callback(studies.leave)
         quantizing = Quantizing(config, samples)
         parts.callback(quantizing.close)
-        jobs = {"quantize": quantizing.run, "benchmark": studies.run, "sweep": studies.run, "tune": Tunings(bench).run}
+        fetching = Fetching(config)
+        parts.callback(fetching.close)
+        jobs = {
+            "quantize": quantizing.run,
+            "fetch": fetching.run,
+            "benchmark": studies.run,
+            "sweep": studies.run,
+            "tune": Tunings(bench).run,
+        }
         # A file that waits for its reader sets no pace: there is nothing to keep up with.
         waits = config.camera.lossless or config.camera.pace == "fast"
         captured = None if waits else lambda: source.counts().captured

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import structlog
 
 from agent.assembly import News
-from agent.control.events import Note
+from agent.control.events import Informed, Note
 from agent.wire.commands import Incoming
 
 log = structlog.get_logger()
@@ -23,7 +23,7 @@ class Stop:
     reason: str
 
 
-Happening = Stop | Incoming | Note | News
+Happening = Stop | Incoming | Note | Informed | News
 
 
 class Inbox:

@@ -54,6 +54,7 @@ CHANGE: Final = "controller.commands.change"
 JOBS: Final = "controller.commands.jobs"
 SETTINGS: Final = "controller.commands.settings"
 LOOK: Final = "controller.commands.look"
+LOOK_INTO: Final = "controller.commands.look_into"
 STUDY: Final = "controller.commands.study"
 VIEWS: Final = "controller.commands.views"
 COMMANDS: Final = {
@@ -66,6 +67,8 @@ COMMANDS: Final = {
     "describe": Place(LOOK, "describe", "Show what DEVICE is and what it can do.", LOOKING),
     "watch": Place(LOOK, "watch", "Follow DEVICE live, until Ctrl-C.", LOOKING),
     "events": Place("controller.commands.events", "events", "Follow what happens on a device, until Ctrl-C.", LOOKING),
+    "check": Place(LOOK_INTO, "check", "Have a box look for what is wrong with it, and say the cure.", LOOKING),
+    "logs": Place(LOOK_INTO, "logs", "Show the last lines of a box's log.", LOOKING),
     "dashboard": Place(
         "controller.commands.dashboard",
         "dashboard",
@@ -118,6 +121,7 @@ COMMANDS: Final = {
         "Make a network's INT8 variant from what the camera sees.",
         MEASURING,
     ),
+    "fetch": Place(JOBS, "fetch", "Bring the network NAME of the catalogue to a box.", MEASURING),
     "jobs": Place(
         JOBS,
         "jobs",

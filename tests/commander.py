@@ -20,7 +20,7 @@ class Commander(Listener):
         super().__init__(port, f"{topics.prefix}/{topics.device_id}/#")
         self.topics = topics
 
-    def send(self, name: str, command_id: str | None = None, **args: Any) -> str:
+    def send(self, name: str, /, command_id: str | None = None, **args: Any) -> str:
         """Publish a command; returns its id."""
         command_id = command_id or uuid.uuid4().hex
         body = {"id": command_id, "reply_to": self.topics.reply(CLIENT), "args": args}
@@ -31,7 +31,7 @@ class Commander(Listener):
         """Wait for the reply to a command."""
         return Reply.decode(bytes(self.wait(lambda seen: self._answers(seen, command_id), timeout_s=timeout_s).payload))
 
-    def ask(self, name: str, timeout_s: float = 60.0, **args: Any) -> Reply:
+    def ask(self, name: str, /, timeout_s: float = 60.0, **args: Any) -> Reply:
         """Publish a command and wait for its reply."""
         return self.reply(self.send(name, **args), timeout_s)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from agent.config.tree import Config
 from agent.control.settings import Settings
+from agent.errors import ModelError
 from agent.wire.affinity import Affinity, Rule
 from agent.wire.commands import (
     AnyArgs,
@@ -21,6 +22,7 @@ from agent.wire.commands import (
     Tune,
 )
 from agent.wire.devices import DeviceString, canonical, require
+from models.shelf import catalogue
 from models.shelf.catalogue import Precision
 
 
@@ -138,6 +140,14 @@ def require_model(model: str, box: Box) -> None:
         f"there is no network {model!r} on this box",
         f"{guess}here: {', '.join(box.models)}; on the box `models fetch` brings others",
     )
+
+
+def require_in_catalogue(name: str) -> None:
+    """Refuse a network that the catalogue of this agent's version does not know. Raises CommandError."""
+    try:
+        catalogue.network(name)
+    except ModelError as error:
+        raise CommandError(ErrorCode.UNKNOWN_MODEL, str(error), error.hint) from error
 
 
 def require_precision(model: str, precision: Precision, box: Box) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from agent.benchmark.rows import recipes
 from agent.control import journal, overrides
-from agent.control.asking import Box, asked, benchmarked, placed, require_model, tuned
+from agent.control.asking import Box, asked, benchmarked, placed, require_in_catalogue, require_model, tuned
 from agent.control.events import (
     Asked,
     Broken,
@@ -29,6 +29,7 @@ from agent.wire.commands import (
     Command,
     CommandError,
     ErrorCode,
+    Fetch,
     GetSettings,
     PlanAffinity,
     Quantize,
@@ -89,7 +90,7 @@ def _of_command(state: State, command: Command, box: Box, now: datetime) -> Kind
         )
     if isinstance(command.args, Cancel):
         return _of_cancel(state, command.args.id)
-    if command.name in {"describe", "jobs", "snapshot"}:
+    if command.name in {"check", "describe", "jobs", "logs", "snapshot"}:
         _require_snapshots(command, box)
         return Kind.ASK
     if isinstance(command.args, GetSettings):
@@ -172,7 +173,7 @@ def _of_change(state: State, command: Command, box: Box) -> Kind:
     if not waits:
         _require_possible(state.record.settings, command.args, box)
     match command.args:
-        case Quantize() | Benchmark() | Sweep() | Tune():
+        case Quantize() | Benchmark() | Sweep() | Tune() | Fetch():
             return Kind.JOB
         case PlanAffinity():
             return Kind.PLAN
@@ -184,6 +185,8 @@ def _require_possible(settings: Settings, args: AnyArgs, box: Box) -> None:
     match args:
         case Quantize(model=model):
             require_model(model or settings.model, box)
+        case Fetch(name=name):
+            require_in_catalogue(name)
         case Sweep():
             recipes(args, settings.model)
         case Tune():

@@ -27,11 +27,12 @@ from agent.control.state import Phase, State
 from agent.control.works import Over, Progress, Swapped, Works
 from agent.control.workshop import CheckedLane
 from agent.errors import ConfigError
+from agent.observe import logs
 from agent.observe.logs import Sparing
 from agent.output.keypoints import Outlet
 from agent.pipeline import Handover, Lane, Pipeline
 from agent.wire.codec import Refused, decode, refusal
-from agent.wire.commands import Command, GetSettings, Incoming, Job, Pace
+from agent.wire.commands import Command, GetSettings, Incoming, Job, Logs, LogsResult, Pace
 from agent.wire.messages import Severity, Status
 from agent.wire.topics import Topics
 from agent.wire.trust import KeyFileError, Terms, read_keys
@@ -72,6 +73,8 @@ class Around:
     """Ends it, for whoever supervises to start it again."""
     supervised: bool = False
     """Whether somebody does."""
+    check: Callable[[Command], None] = lambda _command: None
+    """Looks for what is wrong, beside everything else; what it found comes back as :class:`events.Informed`."""
 
 
 class Control:
@@ -325,6 +328,12 @@ class Control:
     def _inform(self, command: Command) -> None:
         result: dict[str, JsonValue]
         match command.name:
+            case "check":
+                self._around.check(command)
+                return
+            case "logs":
+                assert isinstance(command.args, Logs)
+                result = LogsResult(lines=logs.recent(command.args.lines)).model_dump(mode="json")
             case "describe":
                 result = self._around.describe()
             case "get":

@@ -4,41 +4,28 @@ The work is done by `models quantize` in a process of its own, at the lowest pri
 and time is not the agent's. The folder is emptied whatever happens.
 """
 
-import json
 import shutil
-import signal
-import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterable
 
-import psutil
-import structlog
 from pydantic import JsonValue
 
 from agent.capture.frame import Image
 from agent.config.tree import Config
+from agent.control.beside import Beside, Tell
 from agent.control.events import Done, Work
 from agent.control.recording import Choose, Recorder
 from agent.control.samples import Samples, shrunk
-from agent.errors import CancelledError, EdgeposeError
+from agent.errors import EdgeposeError
 from agent.extras import require
 from agent.pipeline import Result
 from agent.wire.commands import Quantize
 from models.shelf.store import Store
 
-log = structlog.get_logger()
-
-Tell = Callable[[str, float], None]
-POLL_S = 0.2
-
 FRAMES_MIN = 60
 """A third of them is held back, and twenty people have to be seen there."""
 EVERY_S = 0.2
 """Seconds between two frames: neighbours add nothing."""
-LOWEST = 19
-"""Priority of the quantiser, as `nice` counts: the people in view come first."""
 STILL_S = 120.0
 """A quantiser that computed nothing for so long hangs. Live frames go on beside it: only the job is ended."""
 RECORDING_SHARE = 0.3
@@ -52,7 +39,7 @@ class Quantizing:
         self._config = config
         self._samples = samples
         self._folder = config.paths.state / f"{config.device_id}-calibration"
-        self._process: subprocess.Popen[str] | None = None
+        self._beside = Beside("models quantize", STILL_S)
         shutil.rmtree(self._folder, ignore_errors=True)  # a killed agent may have left pictures of people
 
     def run(self, work: Work, tell: Tell, cancelled: threading.Event) -> Done:
@@ -69,14 +56,13 @@ class Quantizing:
                     f"{recorded} frames with people in {args.seconds:g} s, at least {FRAMES_MIN} are needed",
                     hint="ask for more seconds, at an hour when people are in view",
                 )
-            return Done(work.number, self._quantize(args.model or work.settings.model, tell, cancelled))
+            return Done(work.number, self._quantize(args.model or work.settings.model, _later(tell), cancelled))
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def close(self) -> None:
         """The agent ends, and may not wait for the job to notice: nothing of it stays behind."""
-        if (process := self._process) is not None:
-            process.kill()
+        self._beside.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _record(self, args: Quantize, tell: Tell, cancelled: threading.Event) -> int:
@@ -94,25 +80,8 @@ class Quantizing:
         command = [sys.executable, "-m", "models.cli", "quantize", name, "--clip", str(self._folder), "--json"]
         command += ["--progress", "json", "--models-dir", str(self._config.paths.models), *self._size(name)]
         command += ["--missed-max", str(bar.missed_max), "--oks-min", str(bar.oks_min)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own program
-            self._process = process
-            psutil.Process(process.pid).nice(LOWEST)
-            ended = threading.Event()
-            watcher = threading.Thread(target=end_when, args=(process, cancelled, ended, STILL_S), daemon=True)
-            watcher.start()
-            assert process.stderr is not None
-            assert process.stdout is not None
-            said = _follow(process.stderr, tell)
-            told = process.stdout.read()
-            ended.set()
-        self._process = None
-        if cancelled.is_set():
-            raise CancelledError("cancelled while it quantized")
-        if process.returncode:
-            killed = ": it hung, or memory ran out" if process.returncode == -signal.SIGKILL else ""
-            what = said.get("error", f"models quantize ended with {process.returncode}{killed}")
-            raise EdgeposeError(what, hint=said.get("hint", "record more frames, with people in view"))
-        report: dict[str, JsonValue] = json.loads(told)
+        report = self._beside.run(command, tell, cancelled, hint="record more frames, with people in view")
+        assert isinstance(report, dict)
         return report
 
     def _size(self, name: str) -> list[str]:
@@ -143,36 +112,6 @@ def _calibrating() -> Choose:
     return choose
 
 
-def end_when(
-    process: "subprocess.Popen[str]", cancelled: threading.Event, ended: threading.Event, still_s: float
-) -> None:
-    """End a quantiser when it is cancelled, or has computed nothing for ``still_s``; until it ``ended`` by itself."""
-    busy_s, since = 0.0, time.monotonic()
-    while not ended.wait(POLL_S):
-        try:
-            used = psutil.Process(process.pid).cpu_times()
-        except psutil.NoSuchProcess:
-            return
-        if (now_busy_s := used.user + used.system) != busy_s:
-            busy_s, since = now_busy_s, time.monotonic()
-        if cancelled.is_set():
-            process.terminate()
-            return
-        if time.monotonic() - since > still_s:
-            log.error("quantize.hung", still_s=still_s)
-            process.kill()
-            return
-
-
-def _follow(lines: Iterable[str], tell: Tell) -> dict[str, str]:
-    """Pass on the progress that stands in the lines; returns what the others say was wrong, and the cure."""
-    said: dict[str, str] = {}
-    for line in lines:
-        try:
-            news = json.loads(line)
-            tell(str(news["step"]), RECORDING_SHARE + (1 - RECORDING_SHARE) * float(news["progress"]))
-        except (ValueError, KeyError, TypeError):
-            what, _colon, text = line.partition(":")
-            if what in {"error", "hint"}:
-                said[what] = text.strip()
-    return said
+def _later(tell: Tell) -> Tell:
+    """What is told once recording is over."""
+    return lambda step, share: tell(step, RECORDING_SHARE + (1 - RECORDING_SHARE) * share)

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, MutableMapping
 from typing import Final
 
@@ -27,6 +28,10 @@ LEVELS: Final = {
 PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """Of a level, as syslog and the journal count."""
 SPARING_LINES: Final = 20
+KEPT_LINES: Final = 1000
+KEPT_CHARACTERS: Final = 500
+"""Of a line that is kept: a traceback has more, and its end says most."""
+_kept: deque[str] = deque(maxlen=KEPT_LINES)
 
 
 def setup(log: config.Log) -> None:
@@ -46,6 +51,7 @@ def setup(log: config.Log) -> None:
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
             hide_secrets,
+            _keep,
             _with_priority(render) if _is_journal() else render,
         ],
     )
@@ -62,6 +68,27 @@ def setup(log: config.Log) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[log.level]),
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+def recent(lines: int) -> tuple[str, ...]:
+    """So many of the last lines since :func:`setup`, the newest last, without passwords and accounts."""
+    kept = tuple(_kept.copy())  # other threads add to it
+    return kept[-lines:]
+
+
+def _keep(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Remember an event as a line for whoever asks from afar; what is secret is hidden by now."""
+    facts = {key: value for key, value in event.items() if key not in {"timestamp", "level", "event"}}
+    told = "".join(f" {key}={_plain(value)}" for key, value in facts.items())
+    line = f"{event.get('timestamp', '')} {event.get('level', '')} {_plain(event.get('event', ''))}{told}"
+    cut = len(line) - KEPT_CHARACTERS
+    _kept.append(line if cut <= 0 else f"{line[: KEPT_CHARACTERS // 2]} ... {line[cut + KEPT_CHARACTERS // 2 :]}")
+    return event
+
+
+def _plain(value: object) -> str:
+    """A value on one line."""
+    return " | ".join(str(value).splitlines())
 
 
 def set_level(log: config.Log) -> None:

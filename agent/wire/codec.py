@@ -63,6 +63,8 @@ EXAMPLES: Final = {
     "unset": '{"args": {"keys": ["camera.fps_max"]}}',
     "get": '{"args": {"keys": ["camera.fps_max"]}}',
     "quantize": '{"args": {"frames": 300}}',
+    "fetch": '{"args": {"name": "movenet-multipose"}}',
+    "logs": '{"args": {"lines": 200}}',
     "benchmark": '{"args": {"runs": 3, "device": "GPU"}}',
     "tune": '{"args": {"fps": 10, "age_ms": 100, "apply": true}}',
     "sweep": '{"args": {"devices": ["CPU", "GPU"], "precisions": ["FP32", "FP16"]}}',

@@ -19,7 +19,9 @@ from agent.wire.zones import Zones
 
 COMMAND_BYTES_MAX = 16 * 1024
 SHORT_CHARACTERS: Final = 60
-ASKING: Final = frozenset({"describe", "get", "jobs", "plan-affinity", "snapshot"})
+ASKING: Final = frozenset({"check", "describe", "get", "jobs", "logs", "plan-affinity", "snapshot"})
+LOG_LINES_MAX: Final = 1000
+"""That a box keeps, and tells."""
 """Commands that change nothing: without its result the reply to them says nothing."""
 
 PrecisionName = Literal["FP32", "FP16", "INT8"]
@@ -55,6 +57,7 @@ class ErrorCode(StrEnum):
     TOO_LARGE = "too_large"
     UNKNOWN_SETTING = "unknown_setting"
     UNSUPERVISED = "unsupervised"
+    FETCH_FAILED = "fetch_failed"
     INTERNAL = "internal"
 
 
@@ -244,6 +247,18 @@ class Tune(Args):
     """Switch to the winner at the end."""
 
 
+class Fetch(Args):
+    """Bring a network of the catalogue to the box, from where the catalogue says and by its checksums."""
+
+    name: ModelName
+
+
+class Logs(Args):
+    """The last lines of the log since the agent started."""
+
+    lines: Annotated[int, Field(ge=1, le=LOG_LINES_MAX)] = 200
+
+
 class Cancel(Args):
     """The id of a job, or of a command that waits or is being carried out."""
 
@@ -268,6 +283,8 @@ AnyArgs = (
     | Sweep
     | Tune
     | Quantize
+    | Fetch
+    | Logs
     | Cancel
 )
 
@@ -289,10 +306,13 @@ ARGS: dict[str, type[AnyArgs]] = {
     "resume": NoArgs,
     "snapshot": NoArgs,
     "describe": NoArgs,
+    "check": NoArgs,
+    "logs": Logs,
     "benchmark": Benchmark,
     "sweep": Sweep,
     "tune": Tune,
     "quantize": Quantize,
+    "fetch": Fetch,
     "jobs": NoArgs,
     "cancel": Cancel,
 }
@@ -399,6 +419,39 @@ class Reply(Message):
         error = ReplyError(code=ErrorCode.TOO_LARGE, message=told, hint="raise its maximum packet size")
         status = ReplyStatus.FAILED if asked else self.status
         return self.model_copy(update={"status": status, "error": error, "result": None})
+
+
+class Finding(Part):
+    """What one check of `agent doctor` found; ``cure`` is empty where nothing needs doing."""
+
+    name: str
+    level: Literal["ok", "warn", "fail"]
+    finding: str
+    cure: str = ""
+
+
+class CheckResult(Part):
+    """What `check` answers."""
+
+    checks: tuple[Finding, ...]
+
+
+class LogsResult(Part):
+    """What `logs` answers: lines of the log, the newest last, without passwords and accounts."""
+
+    lines: tuple[str, ...]
+
+
+class Fetched(Part):
+    """The result of the job `fetch`: what is ready now, and by which checksums its files were taken."""
+
+    model: ModelName
+    fetched: bool
+    """False where all was there, and is undamaged."""
+    precisions: tuple[PrecisionName, ...]
+    licence: str
+    checksums: dict[str, str]
+    """Of the files it was made of, by name."""
 
 
 class Pace(Part):

@@ -53,6 +53,23 @@ def quantize(given: Given, model: str | None, frames: int | None, seconds: float
 
 
 @click.command(cls=FleetCommand)
+@click.argument("name", shell_complete=from_info(lambda info: (model.name for model in info.models)))
+@addressed(changes=True, answer_s=BEGIN_S)
+@click.pass_obj
+def fetch(given: Given, name: str) -> None:
+    """Bring the network NAME of the catalogue to a box.
+
+    The box has it from where its own catalogue says, and takes it by its checksums. The job is followed to its end;
+    with --no-wait, or after Ctrl-C, it goes on without us. `controller set-model DEVICE NAME` then brings it into use.
+    """
+    order = order_of(given, "fetch", {"name": name}, answer_s=BEGIN_S)
+    with open_session(given) as session:
+        started = start(session, given, order)
+    print_started(given, started)
+    leave(started.exit_codes, complete=started.complete)
+
+
+@click.command(cls=FleetCommand)
 @addressed(changes=False)
 @click.pass_obj
 def jobs(given: Given) -> None:

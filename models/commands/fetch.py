@@ -11,6 +11,7 @@ from models.commands.options import FOLDER, JSON, print_json
 from models.getting.fetch import fetch as fetch_card
 from models.getting.fetch import gather
 from models.getting.own import add as add_own
+from models.getting.progress import Lines
 from models.shelf import catalogue
 from models.shelf.store import Store
 
@@ -23,9 +24,19 @@ from models.shelf.store import Store
     type=click.Path(file_okay=False, path_type=Path),
     help="Install nothing: bring the files into this folder, for --from on a box without a network.",
 )
+@click.option(
+    "--progress", type=click.Choice(["bar", "json"]), default="bar", help="How far it is, as bars or as lines of JSON."
+)
 @FOLDER
 @JSON
-def fetch(names: tuple[str, ...], origin: Path | None, files_to: Path | None, models_dir: Path, as_json: bool) -> None:
+def fetch(
+    names: tuple[str, ...],
+    origin: Path | None,
+    files_to: Path | None,
+    progress: str,
+    models_dir: Path,
+    as_json: bool,
+) -> None:
     """Fetch networks and clips into the cache.
 
     What is there already is checked and left alone.
@@ -39,7 +50,7 @@ def fetch(names: tuple[str, ...], origin: Path | None, files_to: Path | None, mo
         return
     rows = []
     for card in [catalogue.card(name) for name in names]:
-        fetched = fetch_card(card, store, origin=origin)
+        fetched = fetch_card(card, store, origin=origin, reporter=Lines() if progress == "json" else None)
         rows.append({"name": card.name, "fetched": fetched, "folder": str(store.network(card.name))})
         if not as_json:
             told = f"{card.name}: {'ready' if fetched else 'already there'} in {rows[-1]['folder']}"

@@ -1,11 +1,17 @@
 """What a fetch says while it works: bars on a terminal, plain lines elsewhere. Always on stderr."""
 
+import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+STEPS: Final = 50
+"""So often a task says how far it is."""
 
 
 class Reporter:
@@ -35,3 +41,29 @@ class Reporter:
         with Progress(*columns, console=self._console, transient=True) as progress:
             row = progress.add_task(text, total=total)
             yield lambda done: progress.update(row, completed=done)
+
+
+class Lines(Reporter):
+    """Reports to a program: a line of JSON on stderr at each step, with ``progress`` of that step from 0 to 1."""
+
+    def line(self, text: str) -> None:
+        """Say one thing."""
+        self._say(text, 0.0)
+
+    @contextmanager
+    def task(self, text: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """Tell that ``text`` is under way, and how far it is where ``total`` is known."""
+        said = 0
+
+        def advance(done: int) -> None:
+            nonlocal said
+            if total and (step := STEPS * min(done, total) // total) > said:
+                said = step
+                self._say(text, step / STEPS)
+
+        self._say(text, 0.0)
+        yield advance
+
+    def _say(self, step: str, progress: float) -> None:
+        sys.stderr.write(json.dumps({"step": step, "progress": progress}) + "\n")
+        sys.stderr.flush()

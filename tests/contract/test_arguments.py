@@ -17,10 +17,23 @@ from agent.control.machine import step
 from agent.control.settings import Settings
 from agent.control.state import Phase
 from agent.wire.codec import Refused, decode
-from agent.wire.commands import ARGS, Address, Command, ErrorCode, Incoming, Measuring, Quantize, Reply, Sweep, Tune
+from agent.wire.commands import (
+    ARGS,
+    Address,
+    Command,
+    ErrorCode,
+    Fetch,
+    Incoming,
+    Measuring,
+    Quantize,
+    Reply,
+    Sweep,
+    Tune,
+)
 from agent.wire.devices import DeviceString
 from agent.wire.topics import Topics
 from agent.wire.trust import Terms, matches
+from models.shelf import catalogue
 from tests.control.conversation import BOX, NOW, first_state
 
 NAMES = {
@@ -57,6 +70,7 @@ CHANGES = {
     "set-device": {"device": "CPU", "detector": "{}"},
     "set-model": {"model": "{}"},
     "quantize": {"model": "{}"},
+    "fetch": {"name": "{}"},
     "benchmark": {"device": "{}"},
     "sweep": {"devices": ["{}"]},
     "tune": {"devices": ["{}"], "models": ["{}"]},
@@ -194,6 +208,8 @@ def check(effect: Effect) -> None:
         case Begin(work):
             known(work.settings)
             args = work.command.args if work.command else None
+            if isinstance(args, Fetch):
+                assert args.name in catalogue.cards()
             if isinstance(args, Measuring):
                 assert re.fullmatch("[a-z0-9-]*", args.clip or "")
             if isinstance(args, Sweep):  # it tells of devices that the box has not, but they are devices

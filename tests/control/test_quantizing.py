@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from agent.config.tree import Config
+from agent.control.beside import end_when
 from agent.control.events import Work
-from agent.control.quantizing import EVERY_S, Quantizing, end_when
+from agent.control.quantizing import EVERY_S, Quantizing
 from agent.control.samples import Samples
 from agent.control.settings import Settings
 from agent.errors import CancelledError, EdgeposeError

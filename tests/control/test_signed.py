@@ -14,6 +14,8 @@ from agent.wire.commands import ErrorCode, Proof, Reply, ReplyStatus
 from tests.control.conversation import BOX, ERROR, NOW, command, first_state
 
 KEY = "0123456789abcdef"
+PLAIN = ("describe", "unset", "get", "check", "logs")
+"""Those that need no argument, and may be asked at any time."""
 READY = replace(first_state(), phase=Phase.READY)
 
 
@@ -34,7 +36,7 @@ def codes(effects: list[Effect]) -> list[ErrorCode | None]:
 
 def test_it_is_kept_before_the_command_is_obeyed() -> None:
     """The first effect of a signed command writes its sequence down; only then anything is done."""
-    for name, value in (("pause", None), ("describe", None), ("unset", None), ("get", None), ("set-device", "SIMCPU")):
+    for name, value in (*((each, None) for each in PLAIN), ("set-device", "SIMCPU")):
         state, effects = asked(READY, name, "a", 5, value)
         assert isinstance(effects[0], Save)
         assert effects[0].record.sequences == state.record.sequences == {KEY: 5}
@@ -44,7 +46,7 @@ def test_it_is_kept_before_the_command_is_obeyed() -> None:
 def test_a_lower_one_is_refused() -> None:
     """Under the same key the same sequence, or a lower one, is not obeyed, and nothing is written."""
     state, _ = asked(READY, "pause", "a", 5)
-    for name, sequence in product(("resume", "unset", "get", "restart"), (5, 4, 1)):
+    for name, sequence in product(("resume", "restart", *PLAIN), (5, 4, 1)):
         after, effects = asked(state, name, f"{name}{sequence}", sequence)
         assert codes(effects) == [ErrorCode.UNTRUSTED]
         assert after.record == state.record

@@ -43,6 +43,7 @@ from tests.broker import Broker, free_port
 from tests.controller.conftest import environment, put_agent
 from tests.controller.responder import Asked, Responder, job, plan, publish_job, rejection, reply, switched
 from tests.controller.studies import study
+from tests.controller.test_look_into import CHECKED, FETCHED, LINES
 from tests.controller.test_settings import RESULT as SETTINGS
 from tests.controller.test_tune import tuning
 from tests.models import quantizable
@@ -181,8 +182,10 @@ class World:
             "jobs": {"jobs": [job(BOX).model_dump(mode="json", by_alias=True)]},
             "plan-affinity": plan().model_dump(mode="json"),
             "snapshot": {"jpeg": base64.b64encode(b"\xff\xd8\xff\xe0").decode(), "width": 768, "height": 576, "seq": 4},
+            "check": CHECKED,
+            "logs": {"lines": LINES},
         } | dict.fromkeys(("get", "set", "unset"), SETTINGS)
-        if asked.name in {"quantize", "benchmark", "sweep", "tune"}:
+        if asked.name in {"quantize", "fetch", "benchmark", "sweep", "tune"}:
             return [reply(BOX, asked, ReplyStatus.ACCEPTED, result={"job": self._begin(asked)})]
         if asked.name.startswith("set-") and asked.name != "set-zones":
             return list(switched(BOX)(asked))  # type: ignore[arg-type]
@@ -191,7 +194,7 @@ class World:
     def _begin(self, asked: Asked) -> str:
         """Publish a job of its own for whoever asks, and a while later its end."""
         name = f"{asked.name}-{next(self._numbers)}"
-        step = {"quantize": "recording 120 of 300 frames"}.get(
+        step = {"quantize": "recording 120 of 300 frames", "fetch": "rtmo-s.zip from models.example"}.get(
             asked.name, "MULTI:SIMCPU,CPU INT8 throughput, run 3 of 20"
         )
         now = samples.NOW + timedelta(minutes=4)
@@ -209,6 +212,7 @@ class World:
             return begun.model_copy(update={"status": JobStatus.FAILED, "error": why, "finished_at": begun.sent_at})
         results: dict[str, Any] = {
             "quantize": {"missed": 3, "people": 127, "precision": "INT8", "installed": True},
+            "fetch": FETCHED,
             "tune": tuning(device_id=BOX).model_dump(mode="json", by_alias=True),
         }
         result = results.get(begun.command) or study(device_id=BOX).model_dump(mode="json", by_alias=True)
@@ -268,6 +272,10 @@ def of_controller(port: int, folder: Path) -> Iterator[Capture]:
     yield make("watch", "watch", BOX, "--seconds", "1", moves=True)
     yield make("watch-several", "watch", "*", "--seconds", "1", ids=(BOX, "hall"), table=True, moves=True)
     yield make("events", "events", BOX, "--count", "2")
+    yield make("check", "check", BOX, ids=())
+    yield make("check-several", "check", "*", ids=(BOX,))
+    yield make("logs", "logs", BOX, ids=())
+    yield make("logs-several", "logs", "*", "--lines", "2")
     listen = ("--listen", f"127.0.0.1:{free_port()}")
     yield make("dashboard", "dashboard", *listen, ids=(), until="http", moves=True)
     yield make("snapshot", "snapshot", BOX, "--out", str(folder / "hall.jpg"), "--force", ids=())
@@ -303,6 +311,7 @@ def of_controller(port: int, folder: Path) -> Iterator[Capture]:
     yield make("tune-left", "tune", BOX, "--clip", "endless", until="42", moves=True)
     yield make("quantize", "quantize", BOX, moves=True)
     yield make("quantize-failed", "quantize", BOX, "--frames", "61", moves=True)
+    yield make("fetch", "fetch", BOX, "rtmo-s", moves=True)
     yield make("jobs", "jobs", BOX, ids=(BOX, JOB), table=True)
     yield make("job", "job", BOX, JOB, ids=(BOX, JOB))
     yield make("job-left", "job", BOX, JOB, "--follow", ids=(BOX, JOB), until="25", moves=True)

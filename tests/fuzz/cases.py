@@ -32,6 +32,9 @@ NAMES: Final = (
     "set-zones",
     "set-paused",
     "quantize",
+    "fetch",
+    "logs",
+    "check",
     "cancel",
     "pause",
     "resume",
@@ -169,6 +172,8 @@ def args(random: Chance, name: str) -> dict[str, Any] | None:
         "set-zones": random.choice((None, {}, {"zones": None}, {"zones": {}}, {"zones": zones(random)})),
         "set-paused": {"paused": random.random() < 0.5},
         "quantize": random.choice((None, {}, {"frames": 60}, {"frames": 2000, "seconds": 0.5, "model": None})),
+        "fetch": {"name": random.choice(("rtmo-s", "nobody-knows-it"))},
+        "logs": random.choice((None, {}, {"lines": 1}, {"lines": 1000})),
         "cancel": {"id": word(random)},
     }
     return given.get(name, random.choice((None, {})))
@@ -376,6 +381,9 @@ WRONG_ARGS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         *({"frames": wrong} for wrong in (59, 2001, "300", True, 60.5)),
         *({"seconds": wrong} for wrong in (float("nan"), float("inf"), float("-inf"), -1, 0, 10**400, "1")),
     ),
+    "fetch": ({}, {"name": "../x"}, {"name": "https://thief.example/x"}, {"name": None}, {"name": "a", "from": "/x"}),
+    "logs": (*({"lines": wrong} for wrong in (0, 1001, "200", True, 1.5, None)), {"file": "/etc/passwd"}),
+    "check": ({"config": "/etc/passwd"},),
     "cancel": ({}, {"id": ""}, {"id": 7}, {"id": "x" * 129}),
 }
 

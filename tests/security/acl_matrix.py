@@ -33,7 +33,7 @@ LEAVES: Final = (
     "job/order-9",
     "reply/me",
 )
-COMMANDS: Final = ("command/pause", "command/set", "command/restart")
+COMMANDS: Final = tuple(f"command/{name}" for name in ("pause", "set", "restart", "check", "logs", "fetch"))
 GROUPS: Final = {"gym": DEVICES, "upstairs": DEVICES[1:]}
 OUTSIDE: Final = ("edgepose", "elsewhere/light")
 DISCOVERY: Final = (*(f"homeassistant/sensor/{device}/fps/config" for device in DEVICES), "homeassistant/status")

@@ -30,7 +30,7 @@ def rig(broker: Broker, tmp_path: Path, ten_frames: Path) -> Iterator[Rig]:
         "EDGEPOSE_CAMERA__FOLDER_FPS": "10",
         "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "256",
     }
-    changed = f"agent.control.quantizing.EVERY_S, agent.control.quantizing.LOWEST = 0.0, {PRIORITY}"
+    changed = f"agent.control.quantizing.EVERY_S, agent.control.beside.LOWEST = 0.0, {PRIORITY}"
     with Rig(tmp_path, broker, also=changed, **feed) as running:
         yield running
 
