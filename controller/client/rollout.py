@@ -8,7 +8,6 @@ the reply it has kept, and does nothing twice.
 import codecs
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -186,16 +185,6 @@ def read(path: Path) -> Rollout:
         first = error.errors(include_url=False)[0]
         where = "".join(f"{each}: " for each in (".".join(map(str, first["loc"])),) if each)
         raise UsageError(f"{path} is no roll-out: {where}{first['msg']}") from None
-
-
-def write(path: Path, rollout: Rollout) -> None:
-    """Replace the file whole; it is on the disk when this returns. Raises OSError."""
-    aside = path.with_name(f".{path.name}.new")
-    with aside.open("wb") as file:
-        file.write(rollout.model_dump_json(indent=1).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
 
 
 class Runner:

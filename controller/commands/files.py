@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from controller.client.durable import replace_file
 from controller.errors import ControllerError, UsageError
 
 
@@ -16,10 +17,8 @@ def require_new(path: Path, suffixes: Sequence[str], *, force: bool) -> None:
 
 def write(path: Path, content: bytes) -> None:
     """Write a file, in folders that are made for it. Raises :class:`ControllerError`."""
-    aside = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(content)
-        aside.replace(path)
+        replace_file(path, content)
     except OSError as error:
         raise ControllerError(f"{path} cannot be written: {error.strerror}") from error

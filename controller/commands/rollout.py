@@ -11,8 +11,9 @@ from pydantic import JsonValue
 
 from agent.wire.messages import rfc3339
 from agent.wire.topics import every_device
+from controller.client.durable import replace_file
 from controller.client.request import Order
-from controller.client.rollout import COMMANDS, Box, Rollout, Runner, batches_of, lines, read, results, write
+from controller.client.rollout import COMMANDS, Box, Rollout, Runner, batches_of, lines, read, results
 from controller.client.session import Session
 from controller.commands.access import open_session
 from controller.commands.execute import target_of
@@ -176,7 +177,7 @@ def _carry_out(given: Given, session: Session, plan: Rollout, file: Path) -> Non
 
     def save() -> None:
         try:
-            write(file, plan)
+            replace_file(file, plan.model_dump_json(indent=1).encode())
         except OSError as error:
             raise UsageError(f"{file} cannot be written: {error.strerror}", hint="name another with --state") from error
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from pydantic import JsonValue
 
@@ -49,7 +50,7 @@ def test_what_is_wrong_is_told_with_its_cure(broker: Broker) -> None:
     """Every finding of a box; of several boxes those that are not well. A check that failed makes the exit code 1."""
     with ExitStack() as stack:
         for name in ("gym-1", "gym-2"):
-            stack.enter_context(Responder(broker.port, name, lambda asked, name=name: answers(name, asked)))
+            stack.enter_context(Responder(broker.port, name, partial(answers, name)))
         one = controller("check", "gym-1", *address(broker))
         both = controller("check", "gym-*", *address(broker))
         well = controller("check", "gym-2", "--json", *address(broker))
@@ -63,7 +64,7 @@ def test_what_is_wrong_is_told_with_its_cure(broker: Broker) -> None:
 
 def test_the_log_is_shown_line_by_line(broker: Broker) -> None:
     """Of several boxes each line behind its box; nothing in it steers the terminal."""
-    with Responder(broker.port, "gym-1", lambda asked: answers("gym-1", asked)) as box:
+    with Responder(broker.port, "gym-1", partial(answers, "gym-1")) as box:
         one = controller("logs", "gym-1", "--lines", "2", *address(broker))
         asked = box.request()
         all_ = controller("logs", "gym-*", *address(broker))

@@ -1,5 +1,6 @@
 """Roll-outs as far as they need no broker: who goes first, the way back, and what stands in the file."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 from agent.wire.commands import ARGS
 from agent.wire.topics import Topics
 from controller.client.fleet import Agent
-from controller.client.rollout import COMMANDS, Box, Rollout, batches_of, read, undoing, write
+from controller.client.rollout import COMMANDS, Box, Rollout, batches_of, read, undoing
+from controller.commands.files import write
 from controller.commands.rollout import change_of
 from controller.errors import UsageError
 from tests import samples
@@ -121,11 +123,15 @@ def test_the_bound() -> None:
     assert not rollout(canaries=0, boxes={"a": Box(device_id="a", verdict="failed")}).beyond_its_bound
 
 
-def test_the_file_is_replaced_whole(tmp_path: Path) -> None:
-    """What is written is read; what is no roll-out is told as such."""
+def test_the_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written is read, forced onto the disk before it takes its place; what is no roll-out is told as such."""
     path = tmp_path / "rollout.json"
-    write(path, rollout())
-    write(path, rollout(phase="undoing"))
+    forced: list[int] = []
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (forced.append(descriptor), sync(descriptor)))
+    for each in (rollout(), rollout(phase="undoing")):
+        write(path, each.model_dump_json().encode())
+    assert len(forced) == 4, "a file and its folder each"
     assert read(path) == rollout(phase="undoing")
     assert [each.name for each in tmp_path.iterdir()] == ["rollout.json"]
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
