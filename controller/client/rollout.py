@@ -31,6 +31,8 @@ GRACE_WINDOWS: Final = 3
 """So many windows beyond the soak a summary is waited for."""
 COMMANDS: Final = ("set-precision", "set-model", "set-device", "set-hint", "set-input", "set")
 """What can be rolled out: what can be taken back."""
+APPLY: Final = "apply"
+"""A whole configuration, as a measurement found it best: each box is sent what it lacks of it."""
 BAD: Final = frozenset({Status.DEGRADED, Status.FAILED, Status.CAMERA_LOST})
 
 Verdict = Literal["waiting", "asked", "soaking", "good", "failed", "slow", "broken", "vanished"]
@@ -53,6 +55,8 @@ class Box(_Kept):
     """Whether the change was taken back; nothing where that was not tried."""
     reason: str = ""
     """Why it is no good one, or could not be taken back."""
+    doing: list[tuple[str, dict[str, JsonValue]]] | None = None
+    """Commands that make the change, one after the other; None before its turn."""
     undoing: list[tuple[str, dict[str, JsonValue]]] = Field(default_factory=list)
     """Commands that lead back to what ran before."""
     status_before: str | None = None
@@ -121,14 +125,18 @@ class Rollout(_Kept):
         return found | {f"runs_{which}": runs.count(which) for which in ("new", "old", "unknown")}
 
 
+def kind_of(agent: Agent) -> tuple[str, str, str]:
+    """Processor, devices and network: boxes of which all three are the same are of one kind."""
+    info, state = agent.info, agent.state
+    devices = ",".join(each.name for each in info.devices) if info else ""
+    return (info.host.cpu if info else "", devices, state.requested.model if state else "")
+
+
 def batches_of(agents: Iterable[Agent], canaries: int, batch: int) -> list[list[str]]:
     """The canaries, each of another kind of box as far as there are kinds, then the others by id."""
-    kinds: dict[tuple[str, ...], list[str]] = {}
+    kinds: dict[tuple[str, str, str], list[str]] = {}
     for agent in sorted(agents, key=lambda each: each.device_id):
-        info, state = agent.info, agent.state
-        devices = ",".join(each.name for each in info.devices) if info else ""
-        kind = (info.host.cpu if info else "", devices, state.requested.model if state else "")
-        kinds.setdefault(kind, []).append(agent.device_id)
+        kinds.setdefault(kind_of(agent), []).append(agent.device_id)
     first: list[str] = []
     queues = [list(each) for each in kinds.values()]
     while len(first) < canaries and any(queues):
@@ -138,6 +146,42 @@ def batches_of(agents: Iterable[Agent], canaries: int, batch: int) -> list[list[
     others = sorted(device for queue in queues for device in queue)
     rest = [others[place : place + batch] for place in range(0, len(others), batch)]
     return [first, *rest] if first else rest
+
+
+def ready_for(agent: Agent, winner: Mapping[str, JsonValue]) -> bool:
+    """Whether a box has the network of a winner, at its precision."""
+    return winner["precision"] in _precisions(agent, winner["model"])
+
+
+def _precisions(agent: Agent, model: JsonValue) -> tuple[str, ...]:
+    found = agent.info.models if agent.info else ()
+    return next((each.precisions for each in found if each.name == model), ())
+
+
+def doing(agent: Agent, command: str, args: Mapping[str, JsonValue]) -> list[tuple[str, dict[str, JsonValue]]]:
+    """The commands that make a change of a box; none where it is so already."""
+    if command != APPLY:
+        return [(command, dict(args))]
+    assert agent.state is not None
+    asked = agent.state.requested
+    another, elsewhere = args["model"] != asked.model, args["device"] != asked.device
+    placed = None if another or elsewhere else (asked.affinity or {}).get("preset")
+    long_side = None if another else asked.long_side  # another network forgets the size
+    split = asked.detector is not None and not another
+    counted = asked.streams is not None or asked.requests is not None
+    steps: list[tuple[str, str, bool]] = [
+        ("set-model", "model", another),
+        ("set-precision", "precision", args["precision"] != asked.precision),
+        ("set-device", "device", elsewhere or split),
+        ("set-affinity", "affinity", args["affinity"] != placed),
+        ("set-input", "long_side", args["long_side"] != long_side),
+        ("set-hint", "hint", args["hint"] != asked.hint or counted),
+    ]
+    if asked.precision not in _precisions(agent, args["model"]):  # the network is taken at the precision that runs
+        steps[:2] = steps[1::-1]
+    key = {"affinity": "preset"}
+    # What a measurement left open is left as it is.
+    return [(name, {key.get(of, of): args[of]}) for name, of, differs in steps if differs and args[of] is not None]
 
 
 def undoing(agent: Agent, command: str, args: Mapping[str, JsonValue]) -> list[tuple[str, dict[str, JsonValue]]]:
@@ -155,11 +199,12 @@ def undoing(agent: Agent, command: str, args: Mapping[str, JsonValue]) -> list[t
             # It forgets the size, and where the first of two stages runs.
             forgotten = [*([size] if asked.long_side is not None else []), *([place] if asked.detector else [])]
             return [(command, {"model": asked.model}), *forgotten]
-        case "set-device":
+        case "set-device" | "set-affinity":
             placed: dict[str, JsonValue] = dict(asked.affinity or {})
             return [place, *([("set-affinity", placed)] if placed else [])]
         case "set-hint":
-            return [(command, {"hint": asked.hint, "streams": asked.streams, "requests": asked.requests})]
+            hint: dict[str, JsonValue] = {"hint": asked.hint, "streams": asked.streams, "requests": asked.requests}
+            return [(command, hint)] if asked.hint is not None else []
         case "set-input":
             return [size]
     settings = args["settings"]
@@ -237,7 +282,7 @@ class Runner:
             self._prepare(box)
         if todo:
             self._save()
-        self._ask({box.device_id: [(self._id(box), self._rollout.command, self._rollout.args)] for box in todo})
+        self._ask({box.device_id: self._orders(box) for box in todo})
         for box in todo:
             self._hear(box)
         if todo:
@@ -252,13 +297,17 @@ class Runner:
         """Keep what it does now, before anything is asked of it."""
         agent = self._session.fleet.agents.get(box.device_id)
         if box.verdict == "waiting" and agent is not None and agent.state is not None:
-            box.undoing = undoing(agent, self._rollout.command, self._rollout.args)
+            box.doing = doing(agent, self._rollout.command, self._rollout.args)
+            box.undoing = [step for each in reversed(box.doing) for step in undoing(agent, *each)]
             box.status_before = agent.state.status.value
             box.fps_before = agent.metrics.fps_mean if agent.metrics else None
         box.verdict = "asked"
 
-    def _id(self, box: Box, step: int | None = None) -> str:
-        return f"{self._rollout.id}-{box.device_id}" + ("" if step is None else f"-undo{step}")
+    def _orders(self, box: Box) -> list[tuple[str, str, Mapping[str, JsonValue]]]:
+        return [(self._id(box, f"-{step}" if step else ""), *each) for step, each in enumerate(box.doing or ())]
+
+    def _id(self, box: Box, step: str = "") -> str:
+        return f"{self._rollout.id}-{box.device_id}{step}"
 
     def _ask(self, orders: dict[str, list[tuple[str, str, Mapping[str, JsonValue]]]]) -> None:
         """Send each box its commands, one after the other, and wait for the answers as long as they may take."""
@@ -316,7 +365,15 @@ class Runner:
                 self._gone_since.setdefault(device, time.monotonic())
 
     def _hear(self, box: Box) -> None:
-        reply = self._replies.get((box.device_id, self._id(box)))
+        if not box.doing:
+            so = box.doing is not None
+            box.verdict, box.reason = ("good", "it was so already") if so else ("vanished", "it has told no state")
+            self._judged(box)
+            return
+        replies = [self._replies.get((box.device_id, id_)) for id_, _command, _args in self._orders(box)]
+        # The last answer, and that one is missing where those before it are good.
+        done = sum(each is not None and each.status is ReplyStatus.SUCCEEDED for each in replies)
+        reply = replies[min(done, len(replies) - 1)]
         if reply is None:
             agent = self._session.fleet.agents.get(box.device_id)
             gone = agent is None or agent.availability != "online"
@@ -326,7 +383,8 @@ class Runner:
             return
         else:
             error = reply.error
-            box.verdict = "failed"
+            # Of several commands those before it were done: that has to be taken back.
+            box.verdict = "broken" if done else "failed"
             box.reason = f"{error.code.value}: {error.message}" if error else reply.status.value
         self._judged(box)
 
@@ -391,12 +449,13 @@ class Runner:
             return
         self._tell("undoing", {"boxes": [box.device_id for box in todo]})
         steps: dict[str, list[tuple[str, str, Mapping[str, JsonValue]]]] = {
-            box.device_id: [(self._id(box, step), *each) for step, each in enumerate(box.undoing)] for box in todo
+            box.device_id: [(self._id(box, f"-undo{step}"), *each) for step, each in enumerate(box.undoing)]
+            for box in todo
         }
         self._ask(steps)
         for box in todo:
             last = [self._replies.get((box.device_id, id_)) for id_, _name, _args in steps[box.device_id]]
-            done = bool(last) and all(each and each.status is ReplyStatus.SUCCEEDED for each in last)
+            done = bool(last or not box.doing) and all(each and each.status is ReplyStatus.SUCCEEDED for each in last)
             box.undo = "done" if done else "failed"
             if not done:
                 answered = next((each for each in last if each and each.error), None)

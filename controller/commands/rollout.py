@@ -11,17 +11,33 @@ from pydantic import JsonValue
 
 from agent.wire.messages import rfc3339
 from agent.wire.topics import every_device
+from agent.wire.tuning import Tuning
 from controller.client.durable import replace_file
+from controller.client.fleet import Agent
 from controller.client.request import Order
-from controller.client.rollout import COMMANDS, Box, Rollout, Runner, batches_of, lines, read, results
+from controller.client.rollout import (
+    APPLY,
+    COMMANDS,
+    Box,
+    Rollout,
+    Runner,
+    batches_of,
+    kind_of,
+    lines,
+    read,
+    ready_for,
+    results,
+)
 from controller.client.session import Session
+from controller.client.target import Target
 from controller.commands.access import open_session
 from controller.commands.execute import target_of
 from controller.commands.options import FILE, Given
 from controller.commands.settings import pair
-from controller.commands.targets import FleetCommand, addressed
-from controller.errors import NoAnswerError, UsageError
+from controller.commands.targets import DeviceType, FleetCommand, addressed
+from controller.errors import ControllerError, NoAnswerError, UsageError
 from controller.interrupt import INTERRUPTED, UntilEnded
+from controller.report import files as report_files
 from controller.terminal.rollout import show, step
 from controller.terminal.surroundings import print_json, tell
 
@@ -33,12 +49,14 @@ The plan is shown first. Canaries come first, then batch after batch; each box i
 by its state and its frames a second. A box that does not bear it is taken back by itself; with more of them than may
 be, or a canary among them, all are. What was done stands in a file: after Ctrl-C or worse, --resume goes on.
 
-CHANGE is set-precision, set-model, set-device, set-hint, set-input or set, with what it takes.
+CHANGE is set-precision, set-model, set-device, set-hint, set-input or set, with what it takes. --from takes the winner
+of a measurement in its place: each box is sent what it lacks of network, precision, device, input size and hint.
 
 \b
 Examples:
   controller rollout 'gym-*' set-precision INT8 --canary 2 --batch 20
   controller rollout --group halls set camera.fps_max=15 --soak 120 --yes
+  controller rollout --kind-of gym-01 --from tune.json
   controller rollout --resume rollout-7c0e.json
 """
 KEYS: Final = {
@@ -69,10 +87,29 @@ def change_of(words: tuple[str, ...]) -> tuple[str, dict[str, JsonValue]]:
     return name, args
 
 
+def winner_of(file: Path) -> dict[str, JsonValue]:
+    """The configuration that a measurement found best, of a sweep the fastest. Raises :class:`ControllerError`."""
+    found = report_files.measured(file)
+    if isinstance(found, Tuning):
+        best = found.trials[found.winner].recipe if found.winner is not None else None
+    else:
+        best = found.rows[found.best_throughput].recipe if found.best_throughput is not None else None
+    if best is None:
+        raise ControllerError(f"{file} names no winner", hint="`controller report` and `tune` say why")
+    told: dict[str, JsonValue] = best.model_dump(mode="json", exclude={"engine"})
+    return {"long_side": None, **told}
+
+
+def alike(agents: list[Agent], one: Agent, *, any_network: bool) -> list[Agent]:
+    """Those of the kind of a box."""
+    parts = slice(2 if any_network else 3)
+    return [each for each in agents if kind_of(each)[parts] == kind_of(one)[parts]]
+
+
 class RolloutCommand(FleetCommand):
     """One whose boxes may stand in a file."""
 
-    instead: ClassVar[tuple[str, ...]] = ("--group", "--resume")
+    instead: ClassVar[tuple[str, ...]] = ("--group", "--resume", "--kind-of")
 
 
 @click.command(cls=RolloutCommand, help=ROLLOUT_HELP)
@@ -91,6 +128,16 @@ class RolloutCommand(FleetCommand):
 @click.option(
     "--state", type=click.Path(dir_okay=False, path_type=Path), help="Where to keep it. Default: a new file here."
 )
+@click.option(
+    "--kind-of",
+    "like",
+    type=DeviceType(),
+    metavar="BOX",
+    help="Every box of its kind, instead of DEVICE: same processor, devices and network; with --from any network.",
+)
+@click.option(
+    "--from", "origin", type=FILE, help="What `controller tune` or `sweep` has found: its winner is the change."
+)
 @click.option("--resume", type=FILE, help="Go on with the roll-out of this file; nothing else is given then.")
 @click.option("--dry-run", is_flag=True, help="Show the plan alone.")
 @click.option("--yes", is_flag=True, help="Do not ask; nor is asked with --json.")
@@ -105,6 +152,8 @@ def rollout(  # noqa: PLR0913 - each of the options
     max_failures: int,
     min_fps_ratio: float,
     soak: float,
+    like: str | None,
+    origin: Path | None,
     state: Path | None,
     resume: Path | None,
     dry_run: bool,
@@ -114,17 +163,24 @@ def rollout(  # noqa: PLR0913 - each of the options
     if resume is not None:
         _go_on(given, resume)
         return
-    command, args = change_of(words)
+    if origin is not None and words:
+        raise UsageError("--from stands in place of a change", hint="give one of them")
+    command, args = change_of(words) if origin is None else (APPLY, winner_of(origin))
     with open_session(given) as session:
-        target = target_of(given)
+        target = target_of(given) if like is None else Target("*", None)
         target.find(session)
         known = session.snapshot([every_device(leaf, given.prefix) for leaf in ("info", "state", "metrics")]).agents
         agents = [known[device] for device in target.find(session)]
+        if like is not None:
+            agents = alike(agents, session.fleet.require(like), any_network=origin is not None)
+        if lacking := [each.device_id for each in agents if origin is not None and not ready_for(each, args)]:
+            tell(f"Left out, without {args['model']} at {args['precision']}: {', '.join(lacking)}")
+            agents = [each for each in agents if each.device_id not in lacking]
         there = [agent for agent in agents if agent.availability == "online" and agent.state is not None]
         if left_out := [agent.device_id for agent in agents if agent not in there]:
             tell(f"Left out, offline: {', '.join(left_out)}")
         if not there:
-            raise NoAnswerError("none of them is online")
+            raise NoAnswerError("none of them is online and ready for it")
         id_ = f"rollout-{uuid4().hex[:8]}"
         plan = Rollout(
             id=id_,

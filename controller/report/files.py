@@ -43,6 +43,14 @@ def tuning_in(job: Job) -> Tuning | None:
         return None
 
 
+def measured(path: Path) -> Study | Tuning:
+    """Read what `sweep`, `benchmark` or `tune` has found. Raises :class:`ControllerError` where it is none of that."""
+    try:
+        return Tuning.model_validate_json(path.read_bytes().removeprefix(BOM_UTF8), extra="ignore")
+    except (OSError, ValidationError):
+        return read(path)
+
+
 def read(path: Path) -> Study:
     """Read the file that --out has written. Raises :class:`ControllerError` where it is none."""
     try:

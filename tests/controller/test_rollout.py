@@ -1,22 +1,29 @@
 """Roll-outs as far as they need no broker: who goes first, the way back, and what stands in the file."""
 
+import json
 import os
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import JsonValue
 
-from agent.wire.commands import ARGS
+from agent.wire.commands import ARGS, Reply
+from agent.wire.messages import ModelInfo
 from agent.wire.topics import Topics
 from controller.client.fleet import Agent
-from controller.client.rollout import COMMANDS, Box, Rollout, batches_of, read, undoing
+from controller.client.rollout import APPLY, COMMANDS, Box, Rollout, batches_of, doing, read, ready_for, undoing
 from controller.commands.files import write
-from controller.commands.rollout import change_of
-from controller.errors import UsageError
+from controller.commands.rollout import alike, change_of, winner_of
+from controller.errors import ControllerError, UsageError
 from tests import samples
 from tests.broker import Broker, publish_all
 from tests.controller.conftest import controller, put_agent
-from tests.controller.responder import Responder, switched
+from tests.controller.responder import Asked, Responder, put_member, rejection, reply, switched
+from tests.controller.studies import study
+from tests.controller.test_tune import tuning
 
 
 def agent(device_id: str, cpu: str = "N100", **requested: Any) -> Agent:
@@ -151,3 +158,107 @@ def test_figures_nobody_looks_at_are_not_waited_for(broker: Broker, tmp_path: Pa
     with Responder(broker.port, "gym-1", switched("gym-1")):
         done = controller(*words, "--state", str(tmp_path / "r.json"), "--broker", f"127.0.0.1:{broker.port}")
     assert (done.returncode, "done: good 1" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+WINNER: dict[str, JsonValue] = {
+    "model": "movenet-multipose",
+    "precision": "INT8",
+    "device": "CPU",
+    "affinity": None,
+    "hint": "throughput",
+    "long_side": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("requested", "winner", "steps"),
+    [
+        ({"precision": "INT8", "device": "CPU", "hint": "throughput"}, {}, []),
+        ({"device": "CPU", "hint": "throughput", "long_side": 320}, {}, ["set-precision"]),
+        ({"precision": "INT8", "detector": "GPU"}, {"long_side": 320}, ["set-device", "set-input", "set-hint"]),
+        ({"model": "another"}, {}, ["set-model", "set-precision", "set-hint"]),
+        # The network is not there at the precision that runs: that is changed first.
+        ({"model": "another"}, {"model": "small"}, ["set-precision", "set-model", "set-hint"]),
+        ({"precision": "INT8", "hint": "throughput"}, {"device": "HETERO:GPU,CPU", "affinity": "split"}, None),
+    ],
+)
+def test_a_box_is_sent_what_it_lacks_of_a_winner(
+    requested: dict[str, Any], winner: dict[str, JsonValue], steps: list[str] | None
+) -> None:
+    """In an order in which it can take them, and nothing it has; the way back is made of what boxes take, too."""
+    box = agent("gym-1", **{"hint": "latency", "device": "CPU"} | requested)
+    assert box.info is not None
+    networks = (
+        ModelInfo(name="movenet-multipose", precisions=("FP32", "INT8")),
+        ModelInfo(name="small", precisions=("INT8",)),
+    )
+    box.info = box.info.model_copy(update={"models": networks})
+    wanted = WINNER | winner
+    found = doing(box, APPLY, wanted)
+    assert [name for name, _args in found] == (["set-device", "set-affinity"] if steps is None else steps)
+    assert ready_for(box, wanted)
+    assert not ready_for(box, wanted | {"precision": "FP16"})
+    back = [step for each in reversed(found) for step in undoing(box, *each)]
+    for command, args in [*found, *back]:
+        ARGS[command].model_validate(args)
+
+
+def test_boxes_of_a_kind() -> None:
+    """Processor, devices and network are the same; of a winner, which says the network, the first two."""
+    boxes = [agent("gym-1"), agent("gym-2", "i7"), agent("gym-3"), agent("gym-4", model="another")]
+    assert [each.device_id for each in alike(boxes, boxes[0], any_network=False)] == ["gym-1", "gym-3"]
+    assert [each.device_id for each in alike(boxes, boxes[0], any_network=True)] == ["gym-1", "gym-3", "gym-4"]
+
+
+def test_a_winner_is_read_from_what_measured_it(tmp_path: Path) -> None:
+    """Of a tuning its winner, of a sweep the fastest; where there is none that is said."""
+    found, none, sweep = (tmp_path / name for name in ("tune.json", "none.json", "sweep.json"))
+    found.write_text(tuning().model_dump_json(by_alias=True))
+    none.write_text(tuning(winner=None).model_dump_json(by_alias=True))
+    measured = study()
+    sweep.write_text(measured.model_dump_json(by_alias=True))
+    assert measured.best_throughput is not None
+    fastest = measured.rows[measured.best_throughput].recipe
+    for path, recipe in ((found, tuning().trials[1].recipe), (sweep, fastest)):
+        read_again = winner_of(path)
+        assert [read_again[name] for name in ("model", "device", "precision", "hint")] == [
+            recipe.model,
+            recipe.device,
+            recipe.precision,
+            recipe.hint,
+        ]
+    with pytest.raises(ControllerError, match="names no winner"):
+        winner_of(none)
+
+
+def test_a_winner_goes_to_boxes_of_its_kind_or_is_taken_back_as_a_whole(broker: Broker, tmp_path: Path) -> None:
+    """Each gets all of it; one that refuses the second half is led back over the first. Others are never asked."""
+    file = tmp_path / "tune.json"
+    wanted = {"model": "movenet-multipose", "device": "CPU", "precision": "INT8", "long_side": 320, "hint": "latency"}
+    best = tuning().trials[1].recipe.model_copy(update=wanted)
+    trials = (tuning().trials[0], tuning().trials[1].model_copy(update={"recipe": best}), *tuning().trials[2:])
+    file.write_text(tuning(trials=trials).model_dump_json(by_alias=True))
+
+    def answers(device_id: str, asked: Asked) -> list[Reply]:
+        if device_id == "gym-2" and asked.body["args"] == {"long_side": 320}:
+            return [rejection(device_id, asked)]
+        return [reply(device_id, asked)]
+
+    put_agent(broker.port, "gym-3")  # without INT8
+    put_member(broker.port, "hall-1", processors=("NPU",))
+    with ExitStack() as stack:
+        boxes = {name: Responder(broker.port, name, partial(answers, name)) for name in ("gym-1", "gym-2")}
+        for box in boxes.values():
+            stack.enter_context(box)
+        words = ["--kind-of", "gym-1", "--from", str(file), "--canary", "0", "--max-failures", "1", "--soak", "0"]
+        words += ["--min-fps-ratio", "0", "--state", str(tmp_path / "state.json"), "--json"]
+        done = controller("rollout", *words, "--broker", f"127.0.0.1:{broker.port}")
+        asked = {name: [box.asked.get_nowait().name for _ in range(box.asked.qsize())] for name, box in boxes.items()}
+    end = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    assert [(each["device_id"], each["verdict"], each["undo"], each["runs"]) for each in end["boxes"]] == [
+        ("gym-1", "good", "", "new"),
+        ("gym-2", "broken", "done", "old"),
+    ]
+    assert asked["gym-1"] == ["set-precision", "set-device", "set-input", "set-hint"]
+    assert asked["gym-2"] == ["set-precision", "set-device", "set-input", "set-input", "set-device", "set-precision"]

@@ -15,6 +15,8 @@ from agent.wire.codec import Refused
 from agent.wire.commands import (
     Command,
     ErrorCode,
+    Fetch,
+    Logs,
     Quantize,
     Reply,
     ReplyStatus,
@@ -33,7 +35,7 @@ from tests.fuzz.codec import ViolationError, check, run
 REMEMBERED: Final = 256
 CHANGES_REMEMBERED: Final = 64
 MODES: Final = ("AUTO", "MULTI", "HETERO", "BATCH")
-QUICK: Final = frozenset({"describe", "jobs", "snapshot", "cancel"})
+QUICK: Final = frozenset({"describe", "jobs", "logs", "snapshot", "cancel"})
 """What never waits for its turn."""
 NO_DEVICE: Final = frozenset({ErrorCode.UNKNOWN_DEVICE, ErrorCode.UNAVAILABLE_DEVICE})
 
@@ -211,8 +213,12 @@ class Oracle:
         return self._refusal(command)
 
     def _refusal(self, command: Command) -> Answer:
-        """Of a change this box cannot do."""
+        """Of a change this box cannot do, and of its log."""
         match command.args:
+            case Logs(lines=most):
+                return _succeeded(lambda result: 0 < len((result or {})["lines"]) <= most)
+            case Fetch():  # nobody knows any of the names
+                return _rejected(ErrorCode.UNKNOWN_MODEL)
             case SetDevice():
                 return _rejected(*NO_DEVICE)
             case SetPrecision():
