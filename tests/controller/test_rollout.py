@@ -135,7 +135,12 @@ def test_the_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path = tmp_path / "rollout.json"
     forced: list[int] = []
     sync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (forced.append(descriptor), sync(descriptor)))
+
+    def force(descriptor: int) -> None:
+        forced.append(descriptor)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", force)
     for each in (rollout(), rollout(phase="undoing")):
         write(path, each.model_dump_json().encode())
     assert len(forced) == 4, "a file and its folder each"
