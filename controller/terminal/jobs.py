@@ -55,6 +55,8 @@ def show_job(job: Job) -> None:
     out = console()
     out.print(Text(printable(f"{job.device_id}: {job.id} {job.status}"), style="bold"))
     table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(overflow="fold")  # a checksum is one word
     study, tuning = study_in(job), tuning_in(job)
     facts = {"step": job.step, "progress": f"{job.progress:.0%}", "started": _time(job.started_at)}
     add_facts(
