@@ -51,7 +51,7 @@ id = 0
 [router]
 id = 0
 max_connections = 1000
-max_outgoing_packet_count = 200
+max_outgoing_packet_count = 10000
 max_segment_size = 1048576
 max_segment_count = 10
 """

@@ -1,12 +1,12 @@
 """What a person sees of `check` and `logs`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.table import Table
 from rich.text import Text
 
-from agent.wire.commands import CheckResult, LogsResult
+from agent.wire.commands import CheckResult, Finding, LogsResult
 from controller.client.fleet import printable
 from controller.terminal.tables import cell, console, print_fitting
 
@@ -14,21 +14,28 @@ COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def show_checks(found: Mapping[str, CheckResult], *, single: bool) -> None:
-    """A line for each finding; of several boxes those alone that are not well, with who has them."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("check", "", "finding", "cure") if single else ("device id", "check", "", "finding", "cure"):
-        table.add_column(name)
+    """A line for each finding; of several boxes those alone that are not well, below who has them."""
+    out = console()
+    ill = 0
     for device, result in found.items():
-        for each in result.checks:
-            if single or each.level != "ok":
-                level = Text(each.level, style=COLOURS[each.level])
-                row = (cell(each.name), level, cell(each.finding), cell(each.cure))
-                table.add_row(*([] if single else [cell(device)]), *row)
-    if table.row_count:
-        print_fitting(table, ())
+        shown = [each for each in result.checks if single or each.level != "ok"]
+        ill += bool(shown)
+        if shown and not single:
+            out.print(Text(device, style="bold"))
+        if shown:
+            print_fitting(_table(shown), ())
     if not single and found:
-        ill = sum(any(each.level != "ok" for each in result.checks) for result in found.values())
-        console().print(Text(f"{len(found) - ill} of {len(found)} boxes are well.", style="dim"))
+        out.print(Text(f"{len(found) - ill} of {len(found)} boxes are well.", style="dim"))
+
+
+def _table(checks: Sequence[Finding]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("check", "", "finding", "cure"):
+        table.add_column(name)
+    for each in checks:
+        level = Text(each.level, style=COLOURS[each.level])
+        table.add_row(cell(each.name), level, cell(each.finding), cell(each.cure))
+    return table
 
 
 def show_lines(told: LogsResult, device_id: str) -> None:

@@ -28,7 +28,10 @@ class Watch:
         self._kept: dict[str, dict[str, float]] = {leaf: {} for leaf in KEPT}
         self._replies: dict[str, float] = {}
         self._refused = 0
-        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        # With a name of its own: of a client that comes back without one rumqttd wants none of what was before.
+        self._client = Client(
+            CallbackAPIVersion.VERSION2, f"{NAME}-{uuid.uuid4().hex[:8]}", protocol=MQTTProtocolVersion.MQTTv5
+        )
         if ca_file is not None:
             self._client.tls_set(str(ca_file))
         self._client.max_inflight_messages_set(0)
