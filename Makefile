@@ -127,8 +127,8 @@ soak-cameras: $(STAMP)  ## An RTSP camera cut, stalled, hung and changed 200 tim
 bench-capture: $(STAMP)  ## What reading a frame costs, beside OpenCV's VideoCapture in the same run
 	$(BIN)/python -m tests.benchmarks.bench_capture
 
-bench-tracking: $(STAMP)  ## Ids per person, crossings, jitter and lag on the sample clip
-	$(BIN)/python -m tests.benchmarks.bench_tracking
+bench-tracking: $(STAMP)  ## People a frame, ids per person, crossings, jitter, lag on the sample clip; ARGS="--model rtmpose-s"
+	$(BIN)/python -m tests.benchmarks.bench_tracking $(ARGS)
 
 bench-sizes: $(STAMP)  ## Accuracy, people found, speed by input size, network and precision
 	$(BIN)/python -m tests.benchmarks.input_sizes

@@ -1,38 +1,42 @@
 """What tracking and smoothing are worth on vtest.avi: ``make bench-tracking``.
 
-Every frame of the clip, at an input of 512 pixels, against people read off the pictures by eye
-(tests/tracking/vtest_truth.toml). Nothing here passes or fails.
+Every frame of the clip, by one network, at an input of 512 pixels or a detector's own size, against people read off the
+pictures by eye (tests/tracking/vtest_truth.toml). Nothing here passes or fails.
 """
 
 import argparse
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.capture import open_source
-from agent.capture.frame import EndOfSource, Frame
+from agent.capture.frame import EndOfSource
 from agent.config.tree import Camera, InputSize, Log, Smoothing, Tracking
+from agent.inference.build import build
 from agent.inference.devices import open_core
-from agent.inference.engine import build_engine
-from agent.inference.letterbox import prepare
+from agent.inference.engine import Engine, build_engine
+from agent.inference.pair import Stages
 from agent.inference.spec import EngineSpec, input_size
 from agent.observe import logs
-from agent.poses.movenet import MoveNetDecoder
+from agent.poses.decoders import decoder_for, roles_of
 from agent.poses.skeleton import JOINT_SEEN, Poses
 from agent.tracking.smoother import Smoother
 from agent.tracking.tracker import Tracker
 from models.getting.fetch import fetch
 from models.shelf import catalogue
+from models.shelf.catalogue import NetworkCard
 from models.shelf.store import Store, models_dir
 from tests.tracking import truth
 from tests.tracking.crowd import Walker, crowd
 from tests.tracking.truth import Stretch, Truth
 
 NETWORK = "movenet-multipose"
+PERSONS_MAX = 20
 TRUTH = Path(__file__).parents[1] / "tracking" / "vtest_truth.toml"
 FEED = Path(__file__).parents[2] / ".." / "shared" / "data" / "feeds" / "one-by-one-person-detection.mp4"
 TORSO = [5, 6, 11, 12]
@@ -41,30 +45,50 @@ Clip = list[tuple[Poses, float]]
 """Poses of each frame and its moment in seconds."""
 
 
-def decoded(clip: Path, long_side: int) -> Clip:
-    """Every frame of a clip through the default network."""
-    card, store = catalogue.network(NETWORK), Store(models_dir())
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a network makes of a clip, frame after frame as the pipeline gives them to it."""
+
+    clip: Clip
+    cpu_ms: float
+    """Of this process, a frame: reading, inference, decoding."""
+    detections: int
+    """Frames that the detector of two stages looked at."""
+
+
+def decoded(name: str, clip: Path, size: InputSize) -> Seen:
+    """Every frame of a clip through a network in FP32, of two stages as the configuration has them by default."""
+    store = Store(models_dir())
+    card = store.card(name)
     camera = Camera(source=str(clip), pace="fast", lossless=True)
-    decoder = MoveNetDecoder(person_score_min=0.2, persons_max=20)
+    decoder = decoder_for(card, person_score_min=0.2, persons_max=PERSONS_MAX)
+    core = open_core({})
+
+    def make(each: NetworkCard, spec: EngineSpec) -> Engine:
+        return build_engine(core, each, store.variant(each.name, "FP32"), spec, roles_of(each), None)
+
     found: Clip = []
+    detections = 0
     with closing(open_source(camera, resolve_clip=Path, notify=lambda _event: None)) as source:
-        frame: Frame | None = source.read(5)
-        height, width = input_size(InputSize(long_side=long_side), card, frame)
-        spec = EngineSpec(NETWORK, "CPU", "FP32", height, width)
-        with build_engine(open_core({}), card, store.variant(NETWORK, "FP32"), spec, decoder.roles, None) as engine:
+        frame = source.read(5)
+        spec = EngineSpec(name, "CPU", "FP32", *input_size(size, store.seeing(card), frame))
+        with build(store, card, spec, Stages(PERSONS_MAX), make) as network:
+            began = time.process_time()
             while True:
-                slot = engine.acquire(5)
+                slot = network.acquire(5)
                 assert frame is not None
                 assert slot is not None
-                letterbox = prepare(frame, slot.input)
+                letterbox = slot.take(frame)
                 slot.start()
                 slot.wait()
-                found.append((decoder.decode(slot.outputs, letterbox), frame.scene_s))
-                engine.release(slot)
+                rows, columns = frame.size
+                found.append((decoder.decode(slot.outputs, letterbox).within(columns, rows), frame.scene_s))
+                detections += slot.stages_ms is not None and slot.stages_ms[0] > 0
+                network.release(slot)
                 try:
                     frame = source.read(5)
                 except EndOfSource:
-                    return found
+                    return Seen(found, (time.process_time() - began) * 1e3 / len(found), detections)
 
 
 def tracked(clip: Clip, smoothing: Smoothing | None) -> list[Poses]:
@@ -159,20 +183,29 @@ def report_cost(people: int, frames: int = 1000) -> None:
 def main() -> None:
     """Run everything."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--long-side", type=int, default=512, help="of the network's input, pixels")
+    parser.add_argument("--model", default=NETWORK)
+    parser.add_argument(
+        "--long-side", type=int, help="of the network's input, pixels; 512, a detector's own by default"
+    )
     arguments = parser.parse_args()
     logs.setup(Log(level="warning"))
     store = Store(models_dir())
-    for name in (NETWORK, "vtest"):
+    for name in (arguments.model, "vtest"):
         fetch(catalogue.card(name), store)
+    detects = store.card(arguments.model).detector is not None
+    size = InputSize(long_side=arguments.long_side or (None if detects else 512))
     true = truth.load(TRUTH)
-    clip = decoded(store.clip("vtest"), arguments.long_side)
+    seen = decoded(arguments.model, store.clip("vtest"), size)
+    clip = seen.clip
+    present = np.mean([len(poses) for poses, _at_s in clip])
+    print(f"people a frame {present:.2f}, processor time of a frame {seen.cpu_ms:.0f} ms", end="")
+    print(f", the detector looked at {seen.detections} of {len(clip)}" if detects else "")
     raw, smooth = tracked(clip, None), tracked(clip, Smoothing())
     ids = truth.carried(true.people, raw)
     report_ids(true, raw, ids)
     report_smoothing(true, raw, smooth, ids)
     if FEED.is_file():
-        frames = tracked(decoded(FEED, arguments.long_side), None)
+        frames = tracked(decoded(arguments.model, FEED, size).clip, None)
         used = {identity for poses in frames for identity in poses.names()}
         print(f"{FEED.name}: true people 6, ids used {len(used)}")
     for people in (1, 10, 20):
