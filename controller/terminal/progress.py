@@ -5,7 +5,8 @@ Without a terminal a line now and then.
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -39,18 +40,18 @@ class Waiting:
     def __init__(self, request: Request) -> None:
         self._request = request
         self._live = Live(console=Console(stderr=True), get_renderable=lambda: lines(request), transient=True)
+        self._drawn = ExitStack()
         self._told_silence = False
         self._said_s = 0.0
         """After so many seconds it was last said how far things are."""
 
     def __enter__(self) -> "Waiting":
         if sys.stderr.isatty():
-            self._live.start()
+            self._drawn.enter_context(drawn(self._live))
         return self
 
     def __exit__(self, *_: object) -> None:
-        if sys.stderr.isatty():
-            self._live.stop()
+        self._drawn.close()
 
     def look(self) -> None:
         """Say what there is to say by now; to be called every :data:`LOOK_S`."""
@@ -120,6 +121,16 @@ class Left(ProgressColumn):
         return Text(f"about {timedelta(seconds=round(max(0.0, ends_at - time.monotonic())))} left")
 
 
+@contextmanager
+def drawn(display: Live | Progress) -> Iterator[None]:
+    """Draw it until the block ends. Ctrl-C may come amid its start, which has hidden the cursor by then."""
+    try:
+        display.start()
+        yield
+    finally:
+        display.stop()
+
+
 class Steps(Progress):
     """Bars, each below the line that says what it is of: however long that is, nothing is cut."""
 
@@ -144,18 +155,18 @@ class Bars:
             Left(),
         )
         self._progress = Steps(*columns, console=Console(stderr=True), transient=True)
+        self._drawn = ExitStack()
         self._tasks: dict[str, TaskID] = {}
         self._said_at: dict[str, float] = {}
         """Of each device when a line was last said, on the monotonic clock."""
 
     def __enter__(self) -> "Bars":
         if sys.stderr.isatty():
-            self._progress.start()
+            self._drawn.enter_context(drawn(self._progress))
         return self
 
     def __exit__(self, *_: object) -> None:
-        if sys.stderr.isatty():
-            self._progress.stop()
+        self._drawn.close()
 
     def update(self, job: Job) -> None:
         """Show how far it is."""

@@ -55,7 +55,7 @@ def print_fitting(table: Table, spared: Sequence[str]) -> None:
 
     ``spared`` names the columns a narrow terminal does without, the first of them first; what is left out is said.
     """
-    out = console()
+    out, whole = console(), table
     missing: list[str] = []
     if out.is_terminal:
         table, missing = _narrowed(table, out, spared)
@@ -63,9 +63,11 @@ def print_fitting(table: Table, spared: Sequence[str]) -> None:
         out.width = max(out.width, _width(table))
     if _width(table) <= out.width:
         out.print(_Lines(table))
-    else:
-        _break(table, out)
+    elif _breaks(table, out):
         out.print(table)
+    else:
+        missing = []
+        out.print(_sheet(whole))
     if missing:
         out.print(Text(f"Not shown, for want of width: {', '.join(missing)}; --json has everything.", style="dim"))
 
@@ -130,13 +132,44 @@ def _width(table: Table) -> int:
     return sum(_widths(table)) + GAP * (len(table.columns) - 1)
 
 
-def _break(table: Table, out: Console) -> None:
-    """Have what is still too wide broken, and never cut: sentences between words, and ids only where they must be."""
-    for column in table.columns:
-        column.overflow, column.no_wrap = "fold", all(" " not in str(each) for each in column.cells)
-    if table.__rich_measure__(out, out.options.update(max_width=1000)).minimum > out.width:
-        for column in table.columns:
-            column.no_wrap = False
+def _breaks(table: Table, out: Console) -> bool:
+    """Have what is too wide broken between words; False where words would be broken, or ids.
+
+    Rich makes the widest narrower, whatever stands in them. Here each has room for its longest word, and what is left
+    goes to those first that want least of it.
+    """
+    longest = [
+        max(
+            cell_len(word)
+            for text in (str(column.header), *(text.plain for text in _texts(column)))
+            for word in _words(text)
+        )
+        for column in table.columns
+    ]
+    left = out.width - sum(longest) - GAP * (len(table.columns) - 1)
+    if left < 0:
+        return False
+    wanted = [whole - least for whole, least in zip(_widths(table), longest, strict=True)]
+    for number in sorted(range(len(wanted)), key=wanted.__getitem__):
+        column, more = table.columns[number], min(wanted[number], left)
+        column.width, column.overflow, column.no_wrap = longest[number] + more, "fold", False
+        left -= more
+    return True
+
+
+def _words(text: str) -> list[str]:
+    return text.split() or [""]
+
+
+def _sheet(table: Table) -> Table:
+    """All of a table, a line for each value."""
+    sheet = Table(box=None, show_header=False, pad_edge=False)
+    for number, row in enumerate(zip(*map(_texts, table.columns), strict=True)):
+        if number:
+            sheet.add_row()
+        for column, text in zip(table.columns, row, strict=True):
+            sheet.add_row(Text(str(column.header), style="dim"), Text(text.plain, text.style, overflow="fold"))
+    return sheet
 
 
 def _without(table: Table, heading: str) -> Table:

@@ -15,10 +15,11 @@ from controller.client.fleet import Agent
 from controller.client.request import Outcome
 from controller.client.rollout import Box
 from controller.commands import events
-from controller.terminal import jobs, rollout, tables
+from controller.terminal import jobs, rollout, tables, tuning
 from tests import samples
 from tests.controller.responder import Asked, job, reply
 from tests.controller.test_rollout import rollout as rolled_out
+from tests.controller.test_tune import tuning as found_by_tune
 
 WIDTHS = (40, 60, 80, 120, 200)
 LONG = "the-box-behind-the-gym-00001"
@@ -156,3 +157,12 @@ def test_an_event(screen: Console) -> None:
     events._show_line(samples.event(LONG))
     _lines, shown = printed(screen)
     assert shown.endswith(f"{LONG} warning camera.lost the camera does not answer")
+
+
+def test_what_tune_has_found(screen: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where even the columns that stay are too many, each trial has a line for each of its figures, and all of them."""
+    monkeypatch.setattr(tuning, "console", lambda: screen)
+    tuning.show_tuning(found_by_tune())
+    _lines, shown = printed(screen)
+    complete(shown, ["network", "long", "side", "precision", "device", "hint", "quality", "invented", "FPS", "wish"])
+    assert {"movenet-multipose", "rtmpose-s", "14.0", "winner", "frames", "second"} <= set(shown.split())

@@ -4,6 +4,7 @@ import io
 import json
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, TextColumn
 
 from agent.wire.commands import JobStatus, Reply, ReplyStatus
@@ -231,3 +233,21 @@ def test_a_narrow_terminal_cuts_nothing_of_what_is_followed() -> None:
     assert set(step.split()) <= set(shown.split())
     assert "42 %" in shown
     assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+
+
+def test_ctrl_c_amid_the_first_drawing_leaves_a_terminal_as_it_was() -> None:
+    """The cursor is back, and what is said afterwards goes where it went before."""
+    screen = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    live, before = Live(console=screen, auto_refresh=False), sys.stderr
+    started = live.start
+
+    def struck() -> None:
+        started()
+        raise KeyboardInterrupt
+
+    live.start = struck  # type: ignore[method-assign,assignment]
+    with pytest.raises(KeyboardInterrupt), progress.drawn(live):
+        pytest.fail("it has not begun")
+    assert sys.stderr is before
+    assert isinstance(screen.file, io.StringIO)
+    assert screen.file.getvalue().count("\x1b[?25l") == screen.file.getvalue().count("\x1b[?25h") == 1
