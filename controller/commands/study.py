@@ -21,6 +21,7 @@ from controller.errors import UsageError
 from controller.report import charts as report_charts
 from controller.report import drawing as charts
 from controller.report import files as report_files
+from controller.report.beside import side_by_side
 from controller.report.files import study_in
 from controller.report.page import as_html
 from controller.terminal import study as report_tables
@@ -226,7 +227,7 @@ def _saved(given: Given, started: Started, out: Path | None) -> Any:  # noqa: AN
 
 
 @click.command()
-@click.argument("file", metavar="FILE.json", type=FILE)
+@click.argument("files", metavar="FILE.json...", type=FILE, nargs=-1, required=True)
 @click.option(
     "--html", metavar="FILE.html", type=click.Path(dir_okay=False, path_type=Path), help="One page, all in it."
 )
@@ -239,15 +240,22 @@ def _saved(given: Given, started: Started, out: Path | None) -> Any:  # noqa: AN
     help="The charts, each in a file; those that --md shows.",
 )
 @click.option("--force", is_flag=True, help="Replace files.")
-def report(file: Path, html: Path | None, csv: Path | None, md: Path | None, svg: Path | None, *, force: bool) -> None:
+def report(
+    files: tuple[Path, ...], html: Path | None, csv: Path | None, md: Path | None, svg: Path | None, *, force: bool
+) -> None:
     """Show a study that --out of `controller sweep` or `benchmark` has written; no broker is needed.
 
     Without an option its table and what it found are printed. --svg draws charts into files, which needs the extra
-    `report`; the page of --html has its own.
+    `report`; the page of --html has its own. Several studies stand side by side in one table, a column for each box;
+    --csv and --md write it.
     """
     for path, suffix in ((html, ".html"), (csv, ".csv"), (md, ".md")):
         if path is not None:
             require_new(path, (suffix,), force=force)
+    if len(files) > 1:
+        _side_by_side(files, csv, md, alone=html or svg)
+        return
+    (file,) = files
     study = report_files.read(file)
     if not any((html, csv, md, svg)):
         report_tables.show_study(study)
@@ -260,6 +268,18 @@ def report(file: Path, html: Path | None, csv: Path | None, md: Path | None, svg
         write(html, as_html(study).encode())
     for path in (*pictures.values(), md, csv, html):
         if path is not None:
+            tell(f"{path} is written")
+
+
+def _side_by_side(files: tuple[Path, ...], csv: Path | None, md: Path | None, *, alone: Path | None) -> None:
+    if alone is not None:
+        raise UsageError("--html and --svg are of one study", hint="several are put side by side by --md and --csv")
+    found = side_by_side([(file.stem, report_files.read(file)) for file in files])
+    if csv is None and md is None:
+        report_tables.show_side_by_side(found)
+    for path, text in ((md, found.as_markdown), (csv, found.as_csv)):
+        if path is not None:
+            write(path, text().encode())
             tell(f"{path} is written")
 
 

@@ -113,9 +113,9 @@ def as_markdown(study: Study, pictures: Mapping[str, str]) -> str:
     parts.append("\n".join(f"- **{_plain(each.topic)}**{_lines(each.lines)}" for each in conclusion(study)))
     parts += [f"![{_plain(each.words)}]({pictures[each.name]})" for each in charts(study) if each.name in pictures]
     rows = [[column.text(entry) for column in COLUMNS] for entry in entries(study)]
-    parts += ["## Every configuration", _table([column.heading for column in COLUMNS], rows)]
+    parts += ["## Every configuration", as_table([column.heading for column in COLUMNS], rows)]
     if unmeasured := [[entry.name, entry.row.status, reason] for entry, reason in reasons(study)]:
-        parts += ["## Rows without figures", _table(["configuration", "status", "reason"], unmeasured)]
+        parts += ["## Rows without figures", as_table(["configuration", "status", "reason"], unmeasured)]
     parts += [
         "## What was measured, on what",
         "\n".join(f"- {each.name}: {_plain(each.value)}" for each in facts(study)),
@@ -130,7 +130,8 @@ def _lines(lines: tuple[str, ...]) -> str:
     return f": {texts[0]}" if len(texts) == 1 else "".join(f"\n  - {text}" for text in texts)
 
 
-def _table(headings: list[str], rows: list[list[str]]) -> str:
+def as_table(headings: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown, whose cells are no Markdown themselves."""
     lines = [headings, ["---"] * len(headings), *([_plain(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

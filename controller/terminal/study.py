@@ -8,10 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.wire.study import Study
+from controller.report.beside import Beside
 from controller.report.facts import facts, reasons, title
 from controller.report.rows import COLUMNS, entries
 from controller.report.words import conclusion
-from controller.terminal.tables import cell, console
+from controller.terminal.tables import cell, console, print_fitting
 
 NARROW: Final = (
     "GFLOP/s (of peak)",
@@ -48,6 +49,21 @@ def show_study(study: Study) -> None:
         out.print(Text(finding.topic, style="bold"))
         for line in finding.lines:
             out.print(Text(line))
+
+
+def show_side_by_side(found: Beside) -> None:
+    """Print a line for each configuration and a column for each box, and below it what the boxes are."""
+    headings, rows = found.table
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in headings:
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*(Text(text, style="bold" if text.endswith(", best") else "") for text in row))
+    print_fitting(table, headings[:1:-1])
+    out = console()
+    out.print()
+    for line in found.about:
+        out.print(Text(line, style="dim"))
 
 
 def fitting(study: Study, out: Console) -> tuple[Table, list[str]]:

@@ -318,6 +318,7 @@ def of_controller(port: int, folder: Path) -> Iterator[Capture]:
     yield make("cancel", "cancel", BOX, JOB)
     written = str(folder / "study.json")
     yield Capture("report", ("controller", "report", written))
+    yield Capture("report-several", ("controller", "report", written, str(folder / "other.json")), table=True)
     yield make("record", "record", BOX, "--out", str(folder / "poses.jsonl"), "--force", "--count", "4", moves=True)
     yield make("replay", "replay", str(folder / "recording.jsonl"), "--speed", "0", "--as", "replayed", ids=())
     yield make("forget", "forget", GONE, "--yes", "--prefix", ELSEWHERE, ids=(GONE,), before=partial(put_back, port))
@@ -363,6 +364,7 @@ def of_models(folder: Path) -> Iterator[Capture]:
 def prepare(port: int, folder: Path) -> None:
     """Write the files that are read."""
     (folder / "study.json").write_text(study().model_dump_json(by_alias=True), encoding="utf-8")
+    (folder / "other.json").write_text(study(device_id=OTHER).model_dump_json(by_alias=True), encoding="utf-8")
     recording(folder / "recording.jsonl")
     text = DEMO.read_text(encoding="utf-8").replace("port = 1883", f'port = {port}\nprefix = "{ELSEWHERE}"')
     (folder / "good.toml").write_text(text.replace('"demo"', f'"{GONE}"'), encoding="utf-8")

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from agent.wire.study import Study
 from controller.errors import ControllerError
 from controller.report import drawing as charts
+from controller.report.beside import side_by_side
 from controller.report.charts import charts as charts_of
 from controller.report.facts import reasons
 from controller.report.files import as_csv, as_markdown
@@ -261,3 +263,30 @@ def schema() -> dict[str, Any]:
 if __name__ == "__main__":
     (ROOT / "docs/study.schema.json").write_text(json.dumps(schema(), indent=2) + "\n", encoding="utf-8")
     shapes.write()  # it holds the same models
+
+
+def test_studies_of_several_boxes_stand_side_by_side(tmp_path: Path) -> None:
+    """A line for each configuration, a column for each box; what a box has not measured is a dash, and ids are told."""
+    mine, other = study(), study(device_id="gym-2")
+    other = other.model_copy(update={"rows": other.rows[1:], "best_throughput": None, "best_latency": None})
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for file, each in zip(files, (mine, other), strict=True):
+        file.write_text(each.model_dump_json(by_alias=True))
+    printed = controller("report", *map(str, files))
+    lines = [re.split(r"\s{2,}", line.strip()) for line in printed.stdout.splitlines()]
+    assert lines[0] == ["configuration", mine.device_id, "gym-2"]
+    assert lines[1][2] == "-", "the other has no such row"
+    best = [line for line in lines if any(cell.endswith(", best") for cell in line)]
+    assert [[cell.endswith(", best") for cell in line] for line in best] == [[False, True, False]]
+    assert sum(line[0].startswith(("gym-2: ", f"{mine.device_id}: ")) for line in lines) == 2
+    for option, name in (("--md", "both.md"), ("--csv", "both.csv")):
+        assert controller("report", *map(str, files), option, str(tmp_path / name)).returncode == 0
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "both.csv").read_text())))
+    assert len(rows) == len(mine.rows) + len(other.rows)
+    assert "| configuration |" in (tmp_path / "both.md").read_text()
+    assert controller("report", *map(str, files), "--html", str(tmp_path / "x.html")).returncode == 2
+
+
+def test_two_studies_of_one_box_are_told_by_their_files() -> None:
+    """An id that comes twice names no column."""
+    assert side_by_side([("before", study()), ("after", study())]).boxes == ("before", "after")
