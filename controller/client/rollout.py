@@ -389,7 +389,7 @@ class Runner:
         self._judged(box)
 
     def _judged(self, box: Box) -> None:
-        self._tell("box", {**box.model_dump(mode="json", exclude={"undoing"}), "runs": box.runs})
+        self._tell("box", _told(box))
 
     def _soak(self, boxes: list[Box]) -> None:
         began = time.monotonic()
@@ -480,6 +480,11 @@ def lines(rollout: Rollout) -> Iterator[str]:
     yield f"It stops, and takes all back, after {canary}more than {rollout.max_failures} failures."
 
 
+def _told(box: Box) -> dict[str, Any]:
+    """A box without the commands that it is sent."""
+    return {**box.model_dump(mode="json", exclude={"doing", "undoing"}), "runs": box.runs}
+
+
 def results(rollout: Rollout) -> list[dict[str, Any]]:
     """Every box, as JSON."""
-    return [{**box.model_dump(mode="json", exclude={"undoing"}), "runs": box.runs} for box in rollout.boxes.values()]
+    return [_told(box) for box in rollout.boxes.values()]
