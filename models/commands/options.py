@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +16,7 @@ from agent.config.tree import InputSize
 from models.shelf import catalogue
 from models.shelf.store import models_dir
 
+GAP: Final = 2
 WIDE: Final = 160
 """Columns where nobody looks."""
 P = ParamSpec("P")
@@ -65,7 +67,11 @@ def print_table(header: tuple[str, ...], rows: Iterable[list[str]]) -> None:
         table.add_column(name, no_wrap=name != header[-1])
     for row in told:
         table.add_row(*map(Text, row))
-    if out.is_terminal and table.__rich_measure__(out, out.options.update(max_width=WIDE)).minimum > out.width:
+    *whole, last = zip(header, *told, strict=True)  # the last alone may be broken, between words
+    least = sum(max(map(cell_len, column)) + GAP for column in whole) + max(
+        cell_len(w) for t in last for w in t.split()
+    )
+    if out.is_terminal and least > out.width:
         table = Table(box=None, pad_edge=False, show_header=False)
         for number, row in enumerate(told):
             if number:

@@ -12,6 +12,7 @@ import click
 from pydantic import JsonValue
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from agent.config.tree import Log
 from agent.errors import ModelError
@@ -122,7 +123,8 @@ def _telling(style: Style) -> Iterator[Tell]:
         yield lambda step, fraction: click.echo(json.dumps({"step": step, "progress": round(fraction, 3)}), err=True)
         return
     console = Console(stderr=True)
-    columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    step = TextColumn("{task.description}", markup=False, table_column=Column())  # broken between words, never cut
+    columns = (BarColumn(bar_width=24), step, TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
         row = bar.add_task("", total=1.0)
         yield lambda step, fraction: bar.update(row, description=step, completed=fraction)

@@ -65,6 +65,8 @@ OUT: Final = ROOT / "build" / "terminal"
 ENDS_S: Final = 1.5
 """A job takes so long: bars are drawn meanwhile."""
 PATIENCE_S: Final = 120
+AGAIN_S: Final = 10
+"""Ctrl-C is pressed again when nothing has come of it for so long."""
 FRAME: Final = re.compile(r"(?:\r?(?:\x1b\[[0-9]*[AK])+)+|\r+(?!\n)")
 """What is drawn over: it stays in what was captured, a line below the other."""
 ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\r")
@@ -90,7 +92,7 @@ class Capture:
     table: bool = False
     """Whether it is a table under headings."""
     until: str = ""
-    """Ctrl-C is pressed when this is shown; "" for what ends by itself."""
+    """Ctrl-C is pressed when this pattern is shown; "" for what ends by itself."""
     moves: bool = False
     """Whether what it shows changes, so that no two of its outputs have the same words."""
     free: bool = False
@@ -146,10 +148,13 @@ def shown(capture: Capture, width: int | None, environ: Mapping[str, str]) -> st
     else:
         process = NURSERY.bear(capture.command, dict(environ), far, far)
     os.close(far)
-    taken, pressed, ready = b"", False, [near]
+    taken, pressed, ready, again = b"", False, [near], round(PATIENCE_S / AGAIN_S)
     try:
         while True:
-            ready, _, _ = select.select([near], [], [], PATIENCE_S)
+            ready, _, _ = select.select([near], [], [], AGAIN_S if pressed else PATIENCE_S)
+            if pressed and not ready and (again := again - 1):  # as a person would: it may have come just before a wait
+                process.send_signal(signal.SIGINT)
+                continue
             try:
                 data = os.read(near, 65_536) if ready else b""
             except OSError:  # the terminal has ended with its last process
@@ -157,7 +162,8 @@ def shown(capture: Capture, width: int | None, environ: Mapping[str, str]) -> st
             if not data:
                 break
             taken += data
-            if capture.until and not pressed and capture.until.encode() in taken:
+            said = ESCAPES.sub("", taken.decode("utf-8", "replace"))
+            if capture.until and not pressed and re.search(capture.until, said):
                 pressed = True
                 process.send_signal(signal.SIGINT)
     finally:
@@ -308,13 +314,13 @@ def of_controller(port: int, folder: Path) -> Iterator[Capture]:
     yield make("benchmark", "benchmark", BOX, moves=True)
     yield make("sweep", "sweep", BOX, moves=True)
     yield make("tune", "tune", BOX, moves=True)
-    yield make("tune-left", "tune", BOX, "--clip", "endless", until="42 %", moves=True)
+    yield make("tune-left", "tune", BOX, "--clip", "endless", until="42 ?%", moves=True)
     yield make("quantize", "quantize", BOX, moves=True)
     yield make("quantize-failed", "quantize", BOX, "--frames", "61", moves=True)
     yield make("fetch", "fetch", BOX, "rtmo-s", moves=True)
     yield make("jobs", "jobs", BOX, ids=(BOX, JOB), table=True)
     yield make("job", "job", BOX, JOB, ids=(BOX, JOB))
-    yield make("job-left", "job", BOX, JOB, "--follow", ids=(BOX, JOB), until="25 %", moves=True)
+    yield make("job-left", "job", BOX, JOB, "--follow", ids=(BOX, JOB), until="25 ?%", moves=True)
     yield make("cancel", "cancel", BOX, JOB)
     written = str(folder / "study.json")
     yield Capture("report", ("controller", "report", written))
@@ -352,7 +358,7 @@ def of_models(folder: Path) -> Iterator[Capture]:
     yield Capture("models-list", ("models", "list"), table=True)
     yield Capture("models-inspect", ("models", "inspect", "movenet-multipose"))
     yield Capture("models-fetch", ("models", "fetch", "movenet-multipose", "vtest"))
-    yield Capture("models-remove", ("models", "remove", name, *small), until="[y/N]", moves=True, asks=True)
+    yield Capture("models-remove", ("models", "remove", name, *small), until="y/N", moves=True, asks=True)
     yield Capture(
         "models-add", ("models", "add", str(folder / f"{name}.toml"), "--from", str(folder / "export"), *small)
     )

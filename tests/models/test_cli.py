@@ -77,7 +77,7 @@ HEADER = ("network", "input", "people", "missed", "mean OKS", "layers in INT8", 
 ROW = ["movenet-multipose@INT8", "256x256", "127", "17", "0.951", "64 of 82", "1.91 x", "5.1 MB", "finds everybody"]
 
 
-@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("width", [60, 80, 100, 110, 120, 200])
 def test_a_table_fits(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal too narrow for the columns has a line for each figure: none is cut, and no word broken."""
     screen = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
@@ -86,7 +86,8 @@ def test_a_table_fits(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(screen.file, io.StringIO)
     shown = screen.file.getvalue()
     assert all(len(line) <= width for line in shown.splitlines())
-    assert all(shown.count(value) >= 2 for value in ROW)
+    assert all(shown.count(value) >= 2 for value in ROW[:-1])
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
     assert all(name in shown for name in HEADER)
 
 

@@ -1,5 +1,6 @@
 """Quantising: what is installed finds the people FP32 finds, and what does not is refused."""
 
+import io
 import json
 import os
 import shutil
@@ -14,12 +15,14 @@ import cv2
 import openvino as ov
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from agent.config.tree import InputSize
 from agent.errors import ModelError
 from agent.poses.agreement import POSSIBLE, Outcome, Tally, Verdict, verdict
 from agent.wire.commands import Agreement
 from models.cli import cli
+from models.commands import quantize as quantize_command
 from models.judging import ptq
 from models.judging.likeness import Finder, Scene, as_input
 from models.judging.quantize import BUDGETS, Quantized, evenly, install, quantize, split
@@ -282,3 +285,15 @@ def test_help_does_not_import_nncf() -> None:
     code = "import sys, models.cli, models.judging.quantize; print('nncf' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_long_step_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a narrow terminal it is broken between words beside its bar."""
+    screen = Console(file=io.StringIO(), width=60, force_terminal=True, color_system=None)
+    monkeypatch.setattr(quantize_command, "Console", lambda **_settings: screen)
+    step = "measuring layer 2 of 2 without the others, for the third time"
+    with quantize_command._telling("bar") as tell:
+        tell(step, 0.5)
+    assert isinstance(screen.file, io.StringIO)
+    assert set(step.split()) <= set(screen.file.getvalue().split())
+    assert "\N{HORIZONTAL ELLIPSIS}" not in screen.file.getvalue()
