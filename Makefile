@@ -151,6 +151,10 @@ bench-cameras: $(STAMP)  ## One, two, four and eight agents at ten frames a seco
 bench-peers: $(STAMP)  ## The same networks through Ultralytics and rtmlib, in turns with ours (installs 6.6 GB of theirs once)
 	$(BIN)/python -m tests.benchmarks.peers $(ARGS)
 
+.PHONY: yolo-agreement
+yolo-agreement: $(STAMP)  ## Every person of YOLOv8n, YOLO11n, YOLO26n exports beside Ultralytics' predict (installs 6.6 GB of theirs once)
+	$(BIN)/python -m tests.poses.yolo_agreement $(ARGS)
+
 .PHONY: bench-refusals
 bench-refusals: $(STAMP)  ## 10,000 bad commands to an agent at work: how many a second, CPU of each, age of its results
 	$(BIN)/python -m tests.benchmarks.refusals $(ARGS)

@@ -32,6 +32,8 @@ class Letterbox:
     """(2,): pixels of the input per pixel of the frame, x and y."""
     shift: Floats
     """(2,): added last on the way back to the frame, x and y."""
+    corner: Floats
+    """(2,): of the region in pixels of the frame, x and y."""
 
     @classmethod
     @functools.lru_cache(maxsize=64)
@@ -42,13 +44,21 @@ class Letterbox:
         new_width = max(1, min(target[1], round(width * ratio)))
         new_height = max(1, min(target[0], round(height * ratio)))
         scale = np.array((new_width / width, new_height / height), np.float32)
+        corner = np.array((x, y), np.float32)
         # cv2.resize samples pixel centres: centre maps to centre, half a pixel from the corner on both sides.
-        shift = np.array((x, y), np.float32) - HALF + HALF / scale
-        return cls(new_width, new_height, scale, shift)
+        return cls(new_width, new_height, scale, corner - HALF + HALF / scale, corner)
 
     def to_frame(self, points: Floats) -> Floats:
         """Map (..., 2) x and y from pixels of the input to pixels of the original frame."""
         mapped: Floats = points / self.scale + self.shift
+        return mapped
+
+    def corner_to_frame(self, points: Floats) -> Floats:
+        """Map as ``to_frame``, but corner to corner: what counts is the scale, and no half pixel is made good.
+
+        Ultralytics teaches its networks with places that were multiplied by the scale, and reads them so.
+        """
+        mapped: Floats = points / self.scale + self.corner
         return mapped
 
     def to_input(self, points: Floats) -> Floats:

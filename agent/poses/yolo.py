@@ -1,12 +1,12 @@
-"""YOLO-pose, as Ultralytics exports it for one class, a person of seventeen joints (YOLOv8, YOLO11).
+"""YOLO-pose, as Ultralytics exports it for one class, a person of seventeen joints (YOLOv8, YOLO11, YOLO26).
 
 The graph ends in one output (1, 56, N): N guesses, one per anchor, each 4 + 1 + 17 x 3 numbers. Centre x and y, width
 and height of the box and x and y of the joints are pixels of the input; the score and the joints' visibility are
 already 0..1 (the layout: Ultralytics' class Pose, ``ultralytics/nn/modules/head.py``). Many guesses are of the same
 person: greedy non-maximum suppression keeps the best of those whose boxes overlap, as Ultralytics' own does.
 
-An end-to-end export (``nms=False`` of today's Ultralytics, YOLO26 as it comes) has chosen its people itself and has
-another output, (1, N, 57): N rows, best first, each x1, y1, x2, y2, a score, a class, and the joints as above.
+An end-to-end export (YOLO26 with ``nms=False``) has chosen its people itself and has another output, (1, N, 57): N
+rows, best first, each x1, y1, x2, y2, a score, a class, and the joints as above.
 """
 
 import cv2
@@ -55,9 +55,9 @@ class YoloDecoder:
         people = people[np.asarray(kept, np.intp)[: self._persons_max]]
 
         keypoints = people[:, JOINTS_FROM:].reshape(-1, 17, 3)
-        keypoints[..., :2] = letterbox.to_frame(keypoints[..., :2])
+        keypoints[..., :2] = letterbox.corner_to_frame(keypoints[..., :2])
         keypoints[..., 2].clip(0, 1, out=keypoints[..., 2])  # a quantised sigmoid can round past its end
-        corner = letterbox.to_frame(people[:, :2])
+        corner = letterbox.corner_to_frame(people[:, :2])
         boxes = np.concatenate((corner, people[:, 2:SCORE_ROW] / letterbox.scale), axis=1)
         return Poses(keypoints, boxes, people[:, SCORE_ROW].clip(0, 1))
 
@@ -66,8 +66,8 @@ class YoloDecoder:
         best = (-rows[:, SCORE_ROW]).argsort(kind="stable")[: self._persons_max]
         people = rows[best[rows[best, SCORE_ROW] >= self._score_min]]
         keypoints = people[:, CHOSEN_JOINTS_FROM:].reshape(-1, 17, 3).copy()
-        keypoints[..., :2] = letterbox.to_frame(keypoints[..., :2])
+        keypoints[..., :2] = letterbox.corner_to_frame(keypoints[..., :2])
         keypoints[..., 2].clip(0, 1, out=keypoints[..., 2])
-        corners = letterbox.to_frame(people[:, :SCORE_ROW].reshape(-1, 2, 2)).reshape(-1, 4)
+        corners = letterbox.corner_to_frame(people[:, :SCORE_ROW].reshape(-1, 2, 2)).reshape(-1, 4)
         boxes = np.concatenate((corners[:, :2], corners[:, 2:] - corners[:, :2]), axis=1)
         return Poses(keypoints, boxes, people[:, SCORE_ROW].clip(0, 1))

@@ -1,5 +1,7 @@
 """Random people for the decoders whose networks name each person's joints themselves."""
 
+from collections.abc import Callable
+
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -37,13 +39,20 @@ def scores_for(people: Floats) -> Floats:
     return np.asarray(np.random.default_rng(len(people)).permutation(spread), np.float32)
 
 
-def assert_decoded(poses: Poses, people: Floats, scores: Floats) -> None:
+def from_corner(points: Floats) -> Floats:
+    """The way back of ``corner_to_frame``: (..., 2) in pixels of the large frame to pixels of the input."""
+    return np.asarray((points - LETTERBOX.corner) * LETTERBOX.scale, np.float32)
+
+
+def assert_decoded(
+    poses: Poses, people: Floats, scores: Floats, to_input: Callable[[Floats], Floats] = LETTERBOX.to_input
+) -> None:
     """Assert that ``poses`` are exactly ``people``, best first, within a tenth of a pixel of the input."""
     order = np.argsort(-scores)
     assert len(poses) == len(people)
     np.testing.assert_array_equal(poses.scores, scores[order])
-    np.testing.assert_allclose(LETTERBOX.to_input(poses.keypoints[..., :2]), people[order, :, :2], atol=0.1)
+    np.testing.assert_allclose(to_input(poses.keypoints[..., :2]), people[order, :, :2], atol=0.1)
     np.testing.assert_array_equal(poses.keypoints[..., 2], people[order, :, 2])
-    corner = LETTERBOX.to_input(poses.boxes[:, :2])
-    opposite = LETTERBOX.to_input(poses.boxes[:, :2] + poses.boxes[:, 2:])
+    corner = to_input(poses.boxes[:, :2])
+    opposite = to_input(poses.boxes[:, :2] + poses.boxes[:, 2:])
     np.testing.assert_allclose(np.concatenate((corner, opposite), axis=1), corners_of(people)[order], atol=0.1)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.poses.yolo import YoloDecoder
-from tests.poses.crowds import LETTERBOX, Floats, assert_decoded, corners_of, crowds, scores_for
+from tests.poses.crowds import LETTERBOX, Floats, assert_decoded, corners_of, crowds, from_corner, scores_for
 from tests.poses.yolo_guesses import draw_guesses
 
 EVERYBODY = YoloDecoder(person_score_min=0.2, persons_max=50, nms_iou=1.0)
@@ -28,7 +28,7 @@ def overlaps(people: Floats) -> Floats:
 def test_every_drawn_skeleton_is_decoded(people: Floats) -> None:
     """Up to twelve people, overlapping and cut by borders, come back where they were drawn, best first."""
     scores = scores_for(people)
-    assert_decoded(EVERYBODY.decode((draw_guesses(people, scores),), LETTERBOX), people, scores)
+    assert_decoded(EVERYBODY.decode((draw_guesses(people, scores),), LETTERBOX), people, scores, from_corner)
 
 
 @given(crowds(), st.integers(2, 8), st.sampled_from([0.5, 0.7, 0.9]))
@@ -44,7 +44,7 @@ def test_duplicates_go_and_overlapping_people_stay_as_configured(people: Floats,
         return  # a guess that is a little off may fall on the other side
     decoder = YoloDecoder(person_score_min=0.2, persons_max=50, nms_iou=iou)
     poses = decoder.decode((draw_guesses(people, scores, repeats=repeats),), LETTERBOX)
-    assert_decoded(poses, people[expected], scores[expected])
+    assert_decoded(poses, people[expected], scores[expected], from_corner)
 
 
 def test_nobody_in_view_is_an_empty_result() -> None:
@@ -74,5 +74,5 @@ def test_persons_max_keeps_the_best_and_the_tensor_is_left_alone() -> None:
     before = guesses.copy()
     poses = YoloDecoder(person_score_min=0.2, persons_max=5, nms_iou=0.7).decode((guesses,), LETTERBOX)
     best = np.argsort(-scores)[:5]
-    assert_decoded(poses, people[best], scores[best])
+    assert_decoded(poses, people[best], scores[best], from_corner)
     np.testing.assert_array_equal(guesses, before)
