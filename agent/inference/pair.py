@@ -1,7 +1,7 @@
 """A network of two stages as one: a detector finds people, a pose network looks at each of them.
 
 The detector looks at every few frames, and does so while the poses of the frame before are still being computed. In
-between a person is expected where their joints were in the frame before; whoever is new is found at the next detection.
+between a person is expected where their joints were last; whoever is new is found at the next detection.
 People are computed one a request, several requests at a time: on a processor a batch is no faster than its parts, and
 this way any device string runs it, BATCH and HETERO included.
 """
@@ -39,7 +39,7 @@ told by the pose: nobody's joints score next to nothing."""
 SAME_BOX: Final = 0.3
 """Where a detected box overlaps an expected one by more, they are one person's, and the detector's is taken."""
 LOST: Final = np.float32(0.3)
-"""Whoever scores lower is not expected in the next frame."""
+"""Whoever scores lower has not been seen in a frame."""
 TWICE: Final = np.float32(0.7)
 """Object keypoint similarity from which two boxes have shown the same person."""
 ANSWER_S: Final = 60.0
@@ -186,8 +186,10 @@ class Pair:
         joints = self.look(frame, _foremost(boxes, frame, self._persons_max))
         boxes, joints = _once(joints)
         if not alone:
-            self._expected = boxes[scores_of(joints) >= LOST]
-            if found is None and len(self._expected) < len(known):
+            seen = boxes[scores_of(joints) >= LOST]
+            # Whoever is lost is looked for where they were last, until the detector has said whether they are there.
+            self._expected = seen if found is not None else _joined(seen, known)
+            if len(self._expected) > len(seen):
                 self.rhythm.hurry()
         return joints
 

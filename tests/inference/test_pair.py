@@ -143,11 +143,13 @@ def test_one_stage_has_no_detector_to_place(tmp_path: Path) -> None:
     assert not cards
 
 
-def test_who_is_gone_is_not_expected_again(lane: CheckedLane) -> None:
-    """Who has left the picture is lost in the same frame and does not come back of themselves."""
-    frames = [picture((80, 100), seq=0), picture(seq=1), picture((80, 100), seq=2), picture((80, 100), seq=3)]
-    found, _looked = follow(lane, [*frames, picture((80, 100), seq=4)])
-    assert [len(poses) for poses in found] == [1, 0, 0, 0, 1]
+def test_who_is_lost_is_looked_for_until_the_detector_has_looked(lane: CheckedLane) -> None:
+    """Who is hidden in a frame is found where they were; once the detector sees nobody there, nobody is expected."""
+    there = [True, False, True, False, False, True, True, True, True]
+    frames = [picture(*[(80, 100)][: int(seen)], seq=seq) for seq, seen in enumerate(there)]
+    found, looked = follow(lane, frames)
+    assert [seq for seq, by_detector in enumerate(looked) if by_detector] == [0, 4, 8]
+    assert [len(poses) for poses in found] == [1, 0, 1, 0, 0, 0, 0, 0, 1]
 
 
 def test_a_frame_alone_knows_nobody(lane: CheckedLane) -> None:
