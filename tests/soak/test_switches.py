@@ -38,8 +38,7 @@ def check(findings: Findings, switches: int) -> None:
     assert findings.switches == switches
     assert not findings.faults
     assert len(findings.models) == switches + 1, "not every switch had an engine of its own"
-    assert len({foot.descriptors for _, foot in findings.homes}) == 1
-    assert len({foot.threads for _, foot in findings.homes}) == 1
+    assert not findings.left_behind(), findings.homes
 
 
 @pytest.mark.parametrize(("leak_kb", "kept"), [(0, True), (15, True), (30, False)])
@@ -52,6 +51,16 @@ def test_memory_is_judged_after_the_warm_up(leak_kb: int, kept: bool) -> None:
     assert findings.growth_kb() == pytest.approx(leak_kb)
     assert (findings.growth_kb() <= 20) is kept
     assert all(at >= WARM for at, _foot in findings.warm())
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "left"),
+    [((8, 8, 8), []), ((9, 8, 8), []), ((8, 9, 8), [4]), ((8, 9, 10), [4, 6]), ((9, 8, 9), [6])],
+)
+def test_what_is_left_behind_is_told(descriptors: tuple[int, ...], left: list[int]) -> None:
+    """More of anything than at a visit before is a fault, be it no more than at the first, when all may not be over."""
+    homes = [(2 * visit, Footprint(1, 1, 13, count)) for visit, count in enumerate(descriptors, 1)]
+    assert Findings(homes=homes).left_behind() == left
 
 
 def test_too_few_switches_judge_nothing() -> None:
