@@ -84,8 +84,11 @@ class Places:
 class Slot:
     """One infer request: write ``input``, start, wait, read ``outputs``, release. Slots are waited for in order."""
 
-    def __init__(self, request: ov.InferRequest, outputs: Sequence[ov.ConstOutput], places: Places) -> None:
+    def __init__(
+        self, request: ov.InferRequest, outputs: Sequence[ov.ConstOutput], places: Places, *, centred: bool = False
+    ) -> None:
         self._request = request
+        self._centred = centred
         self._places = places
         self._refused: RuntimeError | None = None
         self.input: Image = request.get_input_tensor().data[0]
@@ -101,7 +104,7 @@ class Slot:
 
     def take(self, frame: Frame, *, alone: bool = False) -> Letterbox:
         """Write the frame, letterboxed, into ``input``."""
-        return prepare(frame, self.input)
+        return prepare(frame, self.input, centred=self._centred)
 
     def start(self) -> None:
         """Start inference on what ``input`` holds, now or when there is a place for it; returns at once."""
@@ -158,6 +161,8 @@ class Engine:
         compiled: ov.CompiledModel,
         tensors: tuple[str, ...],
         facts: EngineFacts,
+        *,
+        centred: bool = False,
     ) -> None:
         self.spec = spec
         self.facts = facts
@@ -169,7 +174,7 @@ class Engine:
         outputs = [compiled.output(tensor) for tensor in tensors]
         places = Places(places_of(spec, facts))
         for _ in range(facts.infer_requests):
-            self._idle.put(Slot(compiled.create_infer_request(), outputs, places))
+            self._idle.put(Slot(compiled.create_infer_request(), outputs, places, centred=centred))
 
     def acquire(self, timeout_s: float) -> Slot | None:
         """An idle slot, or None when all are still busy after ``timeout_s``."""
@@ -263,7 +268,8 @@ def build_engine(
             read_facts(compiled, spec, compile_ms, first_infer_ms),
             plan=describe(placement, spec, spec.affinity) if placement and spec.affinity else None,
         )
-        return Engine(spec, compiled, tuple(card.decoder.outputs[role] for role in roles), facts)
+        tensors = tuple(card.decoder.outputs[role] for role in roles)
+        return Engine(spec, compiled, tensors, facts, centred=card.decoder.centred)
     except RuntimeError as error:
         raise EngineError(f"{cannot}: {cause(error)}", hint=CURE) from error
 

@@ -40,7 +40,7 @@ def as_input(frame: Frame, card: NetworkCard, size: InputSize) -> Frame:
     A fraction of a camera's picture, so that hundreds can be kept in memory. Raises ConfigError.
     """
     image = np.empty((*input_size(size, card, frame), 3), np.uint8)
-    prepare(frame, image)
+    prepare(frame, image, centred=card.decoder.centred)
     return replace(frame, picture=image, region=None)
 
 

@@ -153,6 +153,11 @@ class Decoder(Part):
         """Whether the network finds people and no joints: the first stage of another one."""
         return self.family == "yolox"
 
+    @property
+    def centred(self) -> bool:
+        """Whether the network expects a picture that does not fill its input in the middle of it."""
+        return self.family == "yolo"
+
 
 class TfjsConversion(Part):
     """A TensorFlow.js graph model: becomes a frozen graph, then IR cut at the heads."""

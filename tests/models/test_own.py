@@ -80,6 +80,20 @@ def test_from_card_to_poses(name: str, channel: int, precision: Precision, atol:
         assert len(runner.poses(picture(channel, 255))) == 3
 
 
+def test_a_wide_picture_lies_where_the_network_expects_it(tmp_path: Path) -> None:
+    """In the middle of a YOLO's input, as Ultralytics' predict puts it; in the corner of an RTMO's."""
+    wide = np.full((SIZE, 2 * SIZE, 3), 204, np.uint8)
+    frame = Frame(wide, 0, datetime.now(UTC), 0.0, 0.0)
+    lowest = {}
+    for name in EXAMPLES:
+        store = install(name, tmp_path / name)
+        with Runner(name, store, precision="FP32", device="CPU", size=InputSize(), score_min=0.2) as runner:
+            lowest[name] = runner.poses(frame).keypoints[..., 1].max(axis=1)
+    joints = people()[..., 1].max(axis=1)
+    np.testing.assert_allclose(lowest["my-yolo"], ((joints - SIZE / 4) * 2).clip(0, SIZE - 1), atol=0.2)
+    np.testing.assert_allclose(lowest["my-rtmo"], (joints * 2 + 0.5).clip(0, SIZE - 1), atol=0.2)
+
+
 def test_golden_outputs_are_what_the_engine_gives(tmp_path: Path) -> None:
     """What is recorded at installation is computed with the card's scale and colours, as the engine does."""
     store = install("my-yolo", tmp_path)

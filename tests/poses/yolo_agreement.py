@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -59,11 +59,8 @@ class Seen:
         """People of the raw output by this project's decoder."""
         decoder = YoloDecoder(person_score_min=CONF, persons_max=len(self.raw[0].T), nms_iou=IOU)
         height, width = PICTURES[self.picture]
-        letterbox = Letterbox.fit((0, 0, width, height), (HEIGHT, WIDTH))
-        # They put the picture into the middle of the input, this project into its top left corner.
-        padding = np.array(((WIDTH - letterbox.width) // 2, (HEIGHT - letterbox.height) // 2), np.float32)
-        middle = replace(letterbox, corner=letterbox.corner - padding / letterbox.scale)
-        return decoder.decode((self.raw,), middle).within(width, height)
+        letterbox = Letterbox.fit((0, 0, width, height), (HEIGHT, WIDTH), centred=True)
+        return decoder.decode((self.raw,), letterbox).within(width, height)
 
     def apart(self, poses: Poses) -> tuple[float, float]:
         """The largest difference of a box or joint in pixels of the picture, and of a score.
@@ -113,26 +110,21 @@ def install(network: str, folder: Path, store: Store) -> None:
 
 
 def compare(folder: Path) -> float:
-    """Print each network beside predict, and return the largest difference in pixels.
-
-    Whole runs take the picture that fills the input: a letterboxed one is another input, see ``decoded``.
-    """
+    """Print each network beside predict, and return the largest difference in pixels."""
     store, worst = Store(folder / "models"), 0.0
     print("| network | picture | people | decoder: px | score | whole run: px | score |\n|---|---|---|---|---|---|---|")
-    for seen in sample(folder / "sample.npz"):
-        px, score = seen.apart(seen.decoded())
-        cells, worst = f"{px:.4f} | {score:.6f}", max(worst, px)
-        if seen.picture == "plain":
-            install(seen.network, folder, store)
-            picture = np.asarray(cv2.imread(str(folder / "plain.png")), np.uint8)
-            frame = Frame(picture, 0, datetime.now(UTC), 0.0, 0.0)
-            size = InputSize()
-            with Runner(seen.network, store, precision="FP32", device="CPU", size=size, score_min=CONF) as runner:
-                px, score = seen.apart(runner.poses(frame))
-            cells, worst = f"{cells} | {px:.4f} | {score:.6f}", max(worst, px)
-        else:
-            cells += " | - | -"
-        print(f"| {seen.network} | {seen.picture} | {len(seen.scores)} | {cells} |", flush=True)
+    for network in NETWORKS:
+        install(network, folder, store)
+        with Runner(network, store, precision="FP32", device="CPU", size=InputSize(), score_min=CONF) as runner:
+            for seen in sample(folder / "sample.npz"):
+                if seen.network != network:
+                    continue
+                picture = np.asarray(cv2.imread(str(folder / f"{seen.picture}.png")), np.uint8)
+                ours = runner.poses(Frame(picture, 0, datetime.now(UTC), 0.0, 0.0))
+                (px, score), (run_px, run_score) = seen.apart(seen.decoded()), seen.apart(ours)
+                worst = max(worst, px, run_px)
+                cells = f"{px:.4f} | {score:.6f} | {run_px:.4f} | {run_score:.6f}"
+                print(f"| {network} | {seen.picture} | {len(ours)} | {cells} |", flush=True)
     return worst
 
 
