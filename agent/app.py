@@ -102,7 +102,7 @@ class Agent:
         self._since: dict[str, datetime | None] = {}
         self._source: Source | None = None
         self._known: Known | None = None
-        self._told: tuple[object, ...] = (None,) * 5
+        self._told: tuple[object, ...] = (None,) * 6
         self._announced_s = -math.inf
         self._frozen: str | None = None
         """What was told of a picture that stands still, which is why the camera is lost."""
@@ -274,9 +274,9 @@ class Agent:
                 self._on_work(happening)
         return None
 
-    def _on_work(self, happening: EngineFailing | Over | Progress | events.Informed) -> None:
+    def _on_work(self, happening: EngineFailing | Over | Progress | events.Informed | events.SizeFound) -> None:
         match happening:
-            case events.Informed():
+            case events.Informed() | events.SizeFound():
                 self._control.happened(happening)
             case EngineFailing(reason, generation):
                 self._control.broken(reason, generation)
@@ -431,7 +431,8 @@ class Agent:
         """Announce the state when it is another one."""
         standing, state = self._standing, self._control.state
         late = self._answering is not Answering.YES
-        told = (state.record, state.phase, standing.camera, standing.camera_cause, standing.last_error)
+        fitted = self._control.fitted()
+        told = (state.record, state.phase, standing.camera, standing.camera_cause, standing.last_error, fitted)
         same = all(now is before for now, before in zip(told, self._told, strict=True))
         if same and time.monotonic() - self._announced_s < SIGN_OF_LIFE_S:
             return
@@ -443,6 +444,7 @@ class Agent:
         standing.settings = {key: made.value for key, made in state.record.overrides.items()}
         standing.changed = state.record.changed
         standing.engine = running.lane.engine if running else None
+        standing.fitted = fitted
         if not state.record.fallback and standing.status is Status.DEGRADED and not late:
             standing.last_error = None
         standing.become(self._control.status(camera_lost=standing.camera == "lost", late=late))

@@ -14,7 +14,10 @@ from agent.capture.frame import CaptureEvent, EndOfSource, Frame, Source
 from agent.config.tree import Config
 from agent.control import journal
 from agent.control.control import Running
+from agent.control.events import SizeFound
 from agent.control.fetching import Fetching
+from agent.control.fits import Fits
+from agent.control.fitting import Fitting
 from agent.control.inventory import Known, installed
 from agent.control.quantizing import Quantizing
 from agent.control.samples import Samples
@@ -71,7 +74,7 @@ class Seen:
     captured_at: datetime
 
 
-News = Known | Ready | Ended | EngineFailing | CaptureEvent | Over | Progress | Seen
+News = Known | Ready | Ended | EngineFailing | CaptureEvent | Over | Progress | Seen | SizeFound
 
 
 class Assembly:
@@ -128,8 +131,18 @@ class Assembly:
             source = FirstFrames(source, self._frames_max)
         parts.enter_context(closing(source))
         first = _first_frame(source, config.camera.open_timeout_s)
-        workshop = Workshop(config, core, store)
-        checked, record, fallen = self._first_engine(workshop, candidates, (first,) if first else ())
+        fits = Fits(config.paths.state / f"{config.device_id}-fits.json")
+        if len(candidates[0].deaths) >= journal.DEATHS_MAX - 1 and fits.suspend():
+            log.warning("input.suspended", cause="the agent kept dying with an input size that was measured to fit")
+        workshop = Workshop(config, core, store, fits)
+        frames = (first,) if first else ()
+        try:
+            checked, record, fallen = self._first_engine(workshop, candidates, frames)
+        except EdgeposeError:
+            if not fits.suspend():
+                raise
+            log.warning("input.suspended", cause="no engine could be built with an input size that was measured to fit")
+            checked, record, fallen = self._first_engine(workshop, candidates, frames)
         samples = Samples()
         pipeline = Pipeline(
             source,
@@ -164,7 +177,9 @@ class Assembly:
         works = Works(
             workshop, samples, self._telemetry, jobs, switch=config.switch, captured=captured, post=self._post
         )
-        running = Running(pipeline, checked.lane, works, samples)
+        fitting = Fitting(config, store, workshop, samples, fits, captured=captured, post=self._post)
+        parts.callback(fitting.cancel)
+        running = Running(pipeline, checked.lane, works, samples, fitting)
         parts.callback(lambda: running.lane.engine.close())  # noqa: PLW0108 - the lane in use then, not now
         self._post(Ready(running, source, record, fallen))  # before the pipeline's first word, which may be its last
         self._telemetry.take()

@@ -26,6 +26,7 @@ from agent.wire.commands import CommandError, HintName, PrecisionName, Tune
 from agent.wire.devices import DeviceString
 from agent.wire.study import Bar, Recipe
 from agent.wire.tuning import AtPace, Trial, Wish
+from models.shelf.catalogue import NetworkCard
 
 SIDES = (256, 320, 384, 512, 640)
 """Looked at unless others are named, as far as the picture is that large."""
@@ -149,9 +150,7 @@ class Tuner:
         if self._args.long_sides is not None:
             return tuple(sorted(set(self._args.long_sides)))
         clip = self._bench.footage.clip
-        longest = max(clip.width, clip.height)
-        sides = [side for side in SIDES if side <= longest and side % card.input.stride == 0]
-        return tuple(sides) or (SIDES[0],)
+        return long_sides(card, clip.width, clip.height)
 
     def _devices(self) -> tuple[str, ...]:
         """Those that were named, else each of the box; another name of one is not another device."""
@@ -335,6 +334,12 @@ class Tuner:
             raise CancelledError(f"cancelled at {self._progress.what or what}")
         low, high = PROGRESS[part]
         self._progress.step(what, max(self._progress.share, low + share * (high - low)))
+
+
+def long_sides(card: NetworkCard, width: int, height: int) -> tuple[int, ...]:
+    """Those of :data:`SIDES` that a network takes and such a picture fills, in ascending order; one at least."""
+    sides = [side for side in SIDES if side <= max(width, height) and side % card.input.stride == 0]
+    return tuple(sides) or (SIDES[0],)
 
 
 def describe(recipe: Recipe) -> str:

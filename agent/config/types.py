@@ -14,6 +14,7 @@ FourCc = Annotated[
     str, Field(pattern="^[A-Z0-9]{3,4}$", description="a pixel format as four letters, such as MJPG or YUYV")
 ]
 FramesPerSecond = Annotated[float, Field(gt=0, le=1000)]
+Milliseconds = Annotated[float, Field(gt=0, le=60_000)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=1024)]
 Pixels = Annotated[int, Field(ge=16, le=16384)]

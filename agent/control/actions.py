@@ -17,14 +17,17 @@ from agent.control.events import (
     Informed,
     Look,
     Overdue,
+    Remember,
     Restart,
     Send,
+    SizeFound,
     Started,
     StrayEnded,
     Swap,
     SwapBack,
     Work,
 )
+from agent.control.fits import Fit
 from agent.control.journal import Record
 from agent.control.turn import Turn
 from agent.wire.commands import (
@@ -154,6 +157,46 @@ def begin(turn: Turn) -> None:
         )
 
 
+def begin_fit(turn: Turn) -> None:
+    """Build an engine whose input fits the camera; what is asked for stays as it is."""
+    assert isinstance(turn.event, SizeFound)
+    event = turn.event
+    wanted = turn.state.record.settings.model_copy(update={"long_side": event.fit.long_side})
+    turn.begin(Work(turn.state.works + 1, None, wanted, fit=event.fit))
+    turn.note("switch.started", f"{wanted.model} at {event.fit.long_side} pixels instead of {event.runs}, to fit")
+
+
+def keep_size(turn: Turn) -> None:
+    """The size in use is the one that fits, or none does."""
+    assert isinstance(turn.event, SizeFound)
+    turn.effects.append(Remember(turn.event.fit))
+    _tell_fit(turn, turn.event.fit, turn.event.runs)
+
+
+def _tell_fit(turn: Turn, fit: Fit, runs: int | None) -> None:
+    model, measured = fit.place.model, fit.measured
+    if fit.long_side is None or measured is None:
+        turn.note(
+            "input.fitted",
+            f"no input size of {model} holds {fit.camera_fps:.3g} frames a second with results"
+            f" within {fit.place.age_ms_max:g} ms: its own stays",
+            Severity.WARNING,
+            model=model,
+            long_side=runs,
+            camera_fps=round(fit.camera_fps, 3),
+            age_ms_max=fit.place.age_ms_max,
+        )
+        return
+    turn.note(
+        "input.fitted",
+        f"{model} looks at {fit.long_side} pixels, the largest that was measured to hold {measured.camera_fps:.3g}"
+        f" frames a second with results within {measured.age_ms_max:g} ms",
+        model=model,
+        long_side=fit.long_side,
+        **measured.model_dump(exclude={"device", "precision"}),
+    )
+
+
 def swap(turn: Turn) -> None:
     """The new engine is good: it gets the frames."""
     assert turn.state.work is not None
@@ -169,6 +212,12 @@ def commit(turn: Turn) -> None:
     text = f"{settings.model} {settings.precision} runs on {settings.device}"
     if work.falling_back:
         turn.note("engine.degraded", f"{text}, to which the agent went back", Severity.WARNING)
+        return
+    if work.fit is not None:
+        turn.state = replace(turn.state, running=journal.running(record))
+        turn.effects.append(Remember(work.fit))
+        turn.note("switch.done", f"{text} at {settings.long_side} pixels")
+        _tell_fit(turn, work.fit, settings.long_side)
         return
     accepted = journal.accepted(record, settings)  # a pause waits its turn
     if work.command is None:

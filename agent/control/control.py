@@ -18,7 +18,9 @@ from agent.config.remote import REMOTE, with_values
 from agent.config.tree import Commands, Config
 from agent.control import events, faults, journal, overrides
 from agent.control.asking import Box
+from agent.control.classify import untouched
 from agent.control.events import Effect, Event
+from agent.control.fitting import Fitting
 from agent.control.machine import step
 from agent.control.samples import Samples
 from agent.control.settings import Settings
@@ -33,7 +35,7 @@ from agent.output.keypoints import Outlet
 from agent.pipeline import Handover, Lane, Pipeline
 from agent.wire.codec import Refused, decode, refusal
 from agent.wire.commands import Command, GetSettings, Incoming, Job, Logs, LogsResult, Pace
-from agent.wire.messages import Severity, Status
+from agent.wire.messages import Fitted, Severity, Status
 from agent.wire.topics import Topics
 from agent.wire.trust import KeyFileError, Terms, read_keys
 from agent.wire.zones import Zones
@@ -51,6 +53,8 @@ class Running:
     lane: Lane
     works: Works
     samples: Samples
+    fitting: Fitting | None = None
+    """None where the input size is nobody's to choose."""
     previous: Lane | None = None
     """The engine that was in use before, until the new one has shown what it does."""
 
@@ -244,6 +248,22 @@ class Control:
         if now >= self._tidy_s:
             self._tidy_s = now + TIDY_S
             self.happened(events.Tidied())
+        self._fit()
+
+    def fitted(self) -> Fitted | None:
+        """Why the input in use is as large as it is, where that was measured."""
+        if (running := self.running) is None or running.fitting is None:
+            return None
+        return running.fitting.told(self.state.record.settings, running.lane.engine.spec)
+
+    def _fit(self) -> None:
+        """Let the input size be measured while nothing else is to be done; whatever somebody asks for ends that."""
+        if (running := self.running) is None or running.fitting is None or self._book is None:
+            return
+        if self._flowing and untouched(self.state):
+            running.fitting.consider(self.state.record.settings, running.lane.engine.spec)
+        else:
+            running.fitting.cancel()
 
     def _perform(self, effect: Effect) -> None:
         match effect:
@@ -263,6 +283,10 @@ class Control:
                 self._around.end(reason)
             case events.Look() | events.Configure() | events.Restart():
                 self._turn_to(effect)
+            case events.Remember(fit):
+                assert self.running is not None
+                assert self.running.fitting is not None
+                self.running.fitting.keep(fit)
             case _:
                 assert self.running is not None
                 self._act(self.running, effect)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
+from agent.control.fits import Fit
 from agent.control.journal import Record
 from agent.control.settings import Settings
 from agent.wire.commands import Address, Command, CommandError, Job, ReplyStatus
@@ -28,6 +29,8 @@ class Work:
     """Id of the job it is."""
     falling_back: bool = False
     """Whether it goes back from an engine that failed."""
+    fit: Fit | None = None
+    """The size that fits the camera, where that is why. The settings name it; what is asked for does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,21 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class SizeFound:
+    """The input size that fits the camera was measured."""
+
+    settings: Settings
+    """With what."""
+    fit: Fit
+    runs: int
+    """The long side in use."""
+    switch: bool
+    """Whether another size is to be taken."""
+    known: bool = False
+    """Whether it is news to nobody."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """The agent has run long enough in what it runs in to call it good."""
 
@@ -119,7 +137,8 @@ class Stopped:
 
 
 Event = (
-    Asked | Informed | Started | Built | Done | Failed | Overdue | StrayEnded | Broken | Settled | Tidied | Stopped
+    Asked | Informed | Started | Built | Done | Failed | Overdue | StrayEnded | Broken | SizeFound | Settled | Tidied
+    | Stopped
 )  # fmt: skip
 
 
@@ -202,6 +221,13 @@ class Restart:
 
 
 @dataclass(frozen=True, slots=True)
+class Remember:
+    """Keep the input size that fits the camera for the next start."""
+
+    fit: Fit
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """Tell everybody what happened."""
 
@@ -233,6 +259,6 @@ class End:
 
 
 Effect = (
-    Save | Send | Inform | Begin | Swap | SwapBack | Abandon | Flow | Look | Configure | Restart | Note | Publish
-    | Clear | End
+    Save | Send | Inform | Begin | Swap | SwapBack | Abandon | Flow | Look | Configure | Restart | Remember | Note
+    | Publish | Clear | End
 )  # fmt: skip

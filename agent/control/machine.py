@@ -59,6 +59,8 @@ TABLE: Final[dict[Phase, Row]] = {
         Kind.JOB: (Phase.WORKING, jobs.begin_job),
         Kind.TOGGLE: (Phase.READY, actions.toggle),
         Kind.BROKEN: (Phase.SWITCHING, actions.fall_back),
+        Kind.SIZE_FOUND: (Phase.SWITCHING, actions.begin_fit),
+        Kind.SIZE_STAYS: (Phase.READY, actions.keep_size),
     },
     Phase.SWITCHING: _waits(Phase.SWITCHING)
     | {

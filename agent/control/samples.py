@@ -47,6 +47,11 @@ class Samples:
         with self._lock:
             self._kept.append((replace(small, picture=NOTHING), np.asarray(jpeg, np.uint8)))
 
+    @property
+    def people_seen(self) -> bool:
+        """Whether a frame with people is among those kept."""
+        return bool(self._kept)
+
     def frames(self) -> tuple[Frame, ...]:
         """Frames with people, or the last one when nobody has been seen yet; none before the first result."""
         with self._lock:

@@ -59,6 +59,8 @@ class Kind(StrEnum):
     LATE_NEWS = "news of what was given up"
     STRAY_ENDED = "stray ended"
     BROKEN = "engine broken"
+    SIZE_FOUND = "size found"
+    SIZE_STAYS = "size stays"
     SETTLED = "settled"
     TIDIED = "tidied"
     STOP = "stop"

@@ -152,7 +152,8 @@ class Studies:
     def _begun(self, work: Work, args: Benchmark | Sweep, footage: Footage) -> Ledger:
         parts, config = self._parts, self._parts.config
         model = work.settings.model
-        size = parts.workshop.size(work.settings, first_frame(footage))
+        first = first_frame(footage)
+        size = parts.workshop.size(parts.workshop.fitted(work.settings, (first,)), first)
         assert work.job is not None
         study = Study(
             device_id=config.device_id,

@@ -39,7 +39,9 @@ class Turn:
             self.save(journal.heard(self.state.record, proof.key, proof.sequence))
         self.event = Asked(replace(self.event.command, proof=None, key=proof.key))
 
-    def note(self, code: str, message: str, severity: Severity = Severity.INFO, **facts: str | int | None) -> None:
+    def note(
+        self, code: str, message: str, severity: Severity = Severity.INFO, **facts: str | int | float | None
+    ) -> None:
         """Tell everybody."""
         self.effects.append(Note(code, severity, message, dict(facts)))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.capture.frame import Frame
 from agent.config.tree import Config, InputSize
+from agent.control.fits import Fits, Place
 from agent.control.settings import Settings
 from agent.errors import AccuracyError, CancelledError, EngineError, TrialError
 from agent.inference.build import build
@@ -54,8 +55,9 @@ class Workshop:
     ``core`` is what :func:`agent.inference.devices.open_core` gave.
     """
 
-    def __init__(self, config: Config, core: Core, store: Store) -> None:
+    def __init__(self, config: Config, core: Core, store: Store, fits: Fits | None = None) -> None:
         self._config = config
+        self._fits = fits
         self._core = core
         self._store = store
 
@@ -83,7 +85,7 @@ class Workshop:
         ``cancelled`` is set.
         """
         card = self._store.card(settings.model)
-        size = self.size(settings, frames[-1] if frames else None)
+        size = self.size(self.fitted(settings, frames), frames[-1] if frames else None)
         engine = self.engine(settings, size, self._conduct(cancelled, tell))
         decoder = self._decoder(card, self._config.model.person_score_min)
         try:
@@ -100,7 +102,7 @@ class Workshop:
         Raises ModelError, ConfigError, EngineError, CommandError, and CancelledError once ``cancelled`` is set.
         """
         card = self._store.card(settings.model)
-        spec = self._spec(settings, self.size(settings, frames[-1] if frames else None))
+        spec = self._spec(settings, self.size(self.fitted(settings, frames), frames[-1] if frames else None))
         if card.detector is not None:
             spec = replace(spec, height=card.input.height, width=card.input.width)
         network = self._core.read_model(self._store.variant(card.name, spec.precision))
@@ -130,6 +132,17 @@ class Workshop:
     def _conduct(self, cancelled: threading.Event, tell: Tell) -> Conduct:
         until_s = time.perf_counter() + MEASURING_SHARE * self._config.switch.timeout_s
         return Conduct(self._measured(), until_s, tell, lambda: _stop_if(cancelled))
+
+    def fitted(self, settings: Settings, frames: Sequence[Frame]) -> Settings:
+        """The settings with the input size that was measured to fit the camera, where nobody asks for one."""
+        model, asked = self._config.model, settings.long_side is not None or self._config.model.input != InputSize()
+        if self._fits is None or model.fit_age_ms is None or asked or not frames:
+            return settings
+        fit = self._fits.best(Place.of(settings, frames[-1], model.fit_age_ms))
+        card = self._store.seeing(self._store.card(settings.model))
+        if fit is None or fit.long_side is None or not card.input.resizable or fit.long_side % card.input.stride:
+            return settings
+        return settings.model_copy(update={"long_side": fit.long_side})
 
     def size(self, settings: Settings, frame: Frame | None) -> tuple[int, int]:
         """Height and width of a network's input; without a frame it is square. Raises ConfigError."""

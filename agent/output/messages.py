@@ -25,6 +25,7 @@ from agent.wire.messages import (
     DeviceInfo,
     Effective,
     Event,
+    Fitted,
     Info,
     InputState,
     Metrics,
@@ -75,6 +76,8 @@ class Standing:
     camera_cause: str | None = None
     camera_since: datetime = field(default_factory=lambda: datetime.now(UTC))
     engine: Network | None = None
+    fitted: Fitted | None = None
+    """Why the input is as large as it is, where it was measured."""
     last_error: str | None = None
     last_frame_at: datetime | None = None
     zones: Zones = field(default_factory=dict)
@@ -123,7 +126,8 @@ class Standing:
         if self.engine is None:
             return None
         spec = self.engine.spec
-        return InputState(width=spec.width, height=spec.height, chosen_by=_chosen_by(self.config, self.requested))
+        chosen_by = "configuration" if self.fitted is not None else _chosen_by(self.config, self.requested)
+        return InputState(width=spec.width, height=spec.height, chosen_by=chosen_by, fitted=self.fitted)
 
 
 def _chosen_by(config: Config, requested: Requested | None) -> Literal["command", "configuration", "network"]:

@@ -138,12 +138,28 @@ class Requested(Part):
     """Device of the first of two stages; left out where it runs on that of the second."""
 
 
+class Fitted(Part):
+    """What was measured of an input size that was chosen to fit the camera, beside the engine that ran then."""
+
+    device: str
+    precision: str
+    age_ms_max: float
+    """How old a result may be, as the configuration says."""
+    camera_fps: float
+    fps: float
+    """At full speed."""
+    age_ms_p95: float
+    """At the camera's pace."""
+
+
 class InputState(Part):
     """What the network sees the picture at, and who wants it so."""
 
     width: int
     height: int
     chosen_by: Literal["command", "configuration", "network"]
+    fitted: Fitted | None = Field(default=None, exclude_if=lambda fitted: fitted is None)
+    """Why it is as large, where the configuration leaves that to a measurement and one was made."""
 
 
 class Effective(Part):
@@ -340,6 +356,7 @@ EVENT_CODES: Final = (
     "switch.progress",
     "switch.done",
     "switch.failed",
+    "input.fitted",
     "engine.failed",
     "engine.hung",
     "engine.back",

@@ -79,6 +79,10 @@ def _runs(state: State, *, online: bool) -> Iterator[Line]:
         yield "by command", ", ".join(told)
     if state.input is not None:
         yield "input", f"{state.input.width} x {state.input.height} pixels, by {state.input.chosen_by}"
+        if (fitted := state.input.fitted) is not None:
+            held = f"{_figure(fitted.camera_fps, 'frames a second')} within {_figure(fitted.age_ms_max, 'ms', 0)}"
+            was = f"{_figure(fitted.fps)} and {_figure(fitted.age_ms_p95, 'ms')}"
+            yield "fitted", f"to hold {held}: {was} measured"
 
 
 def _figures(metrics: Metrics) -> Iterator[Line]:

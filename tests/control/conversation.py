@@ -20,16 +20,24 @@ from typing import Any, Final
 from agent.control import events, journal
 from agent.control.asking import Box
 from agent.control.events import Effect, Event
+from agent.control.fits import Fit, Place
 from agent.control.journal import Record
 from agent.control.machine import step
 from agent.control.settings import Settings
 from agent.control.state import State
 from agent.wire.commands import ARGS, Address, Command, CommandError, ErrorCode, Reply, ReplyStatus
+from agent.wire.messages import Fitted
 
 NOW: Final = datetime(2026, 1, 31, 6, 30, tzinfo=UTC)
 BASE: Final = Settings(model="movenet-multipose", device="CPU", precision="FP32")
 BOX: Final = Box("hall", ("CPU", "SIMCPU"), {"movenet-multipose": ("FP32", "FP16"), "other": ("FP32",)})
 HERE: Final = Address("edgepose/hall/reply/test")
+PLACE: Final = Place(
+    model=BASE.model, device="CPU", precision="FP32", hint="latency", width=768, height=576, age_ms_max=150.0
+)
+FIGURES: Final = Fitted(device="CPU", precision="FP32", age_ms_max=150.0, camera_fps=10.0, fps=25.0, age_ms_p95=80.0)
+FIT: Final = Fit(place=PLACE, long_side=512, camera_fps=10.0, measured=FIGURES)
+NO_FIT: Final = Fit(place=PLACE, long_side=None, camera_fps=10.0)
 VALUE_OF: Final = {
     "set-device": "device",
     "set-precision": "precision",
@@ -88,6 +96,9 @@ def _event(state: State, words: list[str], now: datetime) -> Event:
         "failed": lambda: events.Failed(number, ReplyStatus.FAILED, ERROR),
         "overdue": lambda: events.Overdue(number, CommandError(ErrorCode.COMPILE_FAILED, "it takes too long")),
         "stray-ended": lambda: events.StrayEnded(number),
+        "size-found": lambda: events.SizeFound(BASE, FIT, 256, switch=True),
+        "size-stays": lambda: events.SizeFound(BASE, FIT, 512, switch=False),
+        "no-size": lambda: events.SizeFound(BASE, NO_FIT, 256, switch=False),
         "broken": lambda: events.Broken("the device is gone"),
         "settled": events.Settled,
         "tidied": events.Tidied,
@@ -132,6 +143,8 @@ def _told(effect: Effect) -> str:  # noqa: C901, PLR0911, PLR0912 - a line for e
             return f"configure {', '.join(values)}"
         case events.Restart():
             return "restart"
+        case events.Remember(fit):
+            return f"remember {fit.long_side}"
         case events.Flow(paused):
             return f"flow {'off' if paused else 'on'}"
         case events.Note(code):

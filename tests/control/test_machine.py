@@ -53,6 +53,76 @@ def test_a_switch_that_fails_leaves_everything() -> None:
 """)
 
 
+def test_a_size_that_fits_is_taken_and_is_nobody_s_wish() -> None:
+    """It is switched to and remembered; what is asked for, and its version, stay as they were."""
+    check("""
+> started
+    ready
+> size-found
+    begin 1 CPU
+    note switch.started
+    switching
+> built
+    swap 1
+    measuring
+> done
+    remember 512
+    note switch.done
+    note input.fitted
+    ready
+> size-stays
+    remember 512
+    note input.fitted
+> no-size
+    remember None
+    note input.fitted
+""")
+
+
+def test_a_size_that_does_not_keep_up_is_not_remembered() -> None:
+    """The engine it was measured beside gets the frames back, and no command waits for an answer."""
+    check("""
+> started
+    ready
+> size-found
+    begin 1 CPU
+    note switch.started
+    switching
+> built
+    swap 1
+    measuring
+> failed
+    swap back 1
+    note switch.failed
+    ready
+""")
+
+
+def test_a_size_is_found_too_late() -> None:
+    """Whatever somebody asked for meanwhile wins: another engine, a pause, or a switch that is under way."""
+    check("""
+> started
+    ready
+> set-device a SIMCPU
+    save v0 CPU attempt=a
+    begin 1 SIMCPU
+    note switch.started
+    switching
+> size-found
+> built
+    swap 1
+    measuring
+> size-found
+> done
+    save v1 SIMCPU replies=a
+    reply a succeeded v1
+    note switch.done
+    ready
+> size-found
+> size-stays
+""")
+
+
 def test_a_repeated_id_does_nothing_twice() -> None:
     """While it is done nothing is said; once it is done the same reply comes again, and nothing else happens."""
     check("""

@@ -21,7 +21,7 @@ from agent.control.settings import Settings
 from agent.control.state import WAITING_MAX, State
 from agent.wire.affinity import Affinity
 from agent.wire.commands import Command, CommandError, ErrorCode, Reply, ReplyStatus
-from tests.control.conversation import BASE, BOX, ERROR, NOW, command, first_state
+from tests.control.conversation import BASE, BOX, ERROR, FIT, NOW, command, first_state
 
 CHANGES = {
     "set-device": ("device", ("CPU", "SIMCPU", "HETERO:SIMCPU,CPU", "NPU")),
@@ -146,6 +146,11 @@ class Conversations(RuleBasedStateMachine):
     def the_engine_breaks(self) -> None:
         self.happens(events.Broken("the device is gone"))
 
+    @precondition(lambda self: self.started)
+    @rule(switch=st.booleans())
+    def a_size_is_found(self, switch: bool) -> None:
+        self.happens(events.SizeFound(self.disk.base, FIT, 256, switch=switch))
+
     @precondition(lambda self: self.quiet_since < len(self.asked))
     @rule(later=LATER)
     def time_goes_by(self, later: timedelta) -> None:
@@ -237,7 +242,7 @@ class Conversations(RuleBasedStateMachine):
             assert work.command.expires_at is None or work.command.expires_at > self.now
         else:
             assert not [thread for thread in rivals if thread.wanted], f"{work} beside {rivals}"
-            assert self.disk.fallback
+            assert self.disk.fallback or (work.fit is not None and not self.disk.settings.paused)
         self.threads[work.number] = Thread(work)
         if work.job is not None:
             self.jobs[work.job] = work.number

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from agent.wire.messages import InputState, Status, ZonePersons
+from agent.wire.messages import Fitted, InputState, Status, ZonePersons
 from controller.client.fleet import Agent
 from controller.terminal.status import page
 from tests import samples
@@ -51,6 +51,14 @@ def test_it_fits_one_screen_and_has_units() -> None:
     assert line(lines, "input") == "384 x 288 pixels, by command"
     assert "MB of memory" in line(lines, "box")
     assert not any("_" in each for each in lines if not each.startswith("camera"))
+
+
+def test_a_size_that_was_fitted_says_why() -> None:
+    """What it is to hold, and what was measured of it, in words."""
+    figures = Fitted(device="CPU", precision="FP32", age_ms_max=150, camera_fps=10, fps=25.25, age_ms_p95=80)
+    lines = shown(box(input=InputState(width=512, height=384, chosen_by="configuration", fitted=figures)))
+    assert line(lines, "input") == "512 x 384 pixels, by configuration"
+    assert line(lines, "fitted") == "to hold 10.0 frames a second within 150 ms: 25.2 and 80.0 ms measured"
 
 
 @pytest.mark.parametrize("status", [Status.CAMERA_LOST, Status.DEGRADED, Status.FAILED, Status.PAUSED])

@@ -1,0 +1,88 @@
+"""A real agent fits its input size to the camera, remembers it, and is overruled."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from agent.wire.commands import ReplyStatus
+from agent.wire.messages import Event, State, Status
+from tests.broker import Broker
+from tests.system.study_faults import TOPICS, Rig
+
+SIDES: Final = (128, 160)
+ALSO: Final = f"""
+import agent.benchmark.fit, agent.benchmark.tune, agent.control.fitting
+agent.benchmark.tune.SIDES = {SIDES}
+agent.benchmark.fit.LOOK_S, agent.benchmark.fit.PACED_MIN = 0.3, 1
+agent.control.fitting.SETTLED_S, agent.control.fitting.RATE_S = 0.1, 2.0
+"""
+SLOW: Final = {
+    "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "0",
+    "EDGEPOSE_MODEL__FIT_AGE_MS": "60000",
+    "EDGEPOSE_CAMERA__FPS_MAX": "2",
+}
+"""A camera and an age that any machine holds."""
+
+
+def last(rig: Rig, wanted: Callable[[State], bool]) -> State:
+    """Wait until the last that was said of the state is so, and the agent runs."""
+
+    def said() -> State:
+        return State.decode(rig.heard.payloads(TOPICS.state)[-1])
+
+    def so() -> bool:
+        return bool(rig.heard.payloads(TOPICS.state)) and said().status is Status.RUNNING and wanted(said())
+
+    rig.heard.wait(lambda _: so(), timeout_s=120)
+    return said()
+
+
+def codes(rig: Rig) -> list[str]:
+    return [Event.decode(payload).code for payload in rig.heard.payloads(TOPICS.event)]
+
+
+def restarted(rig: Rig) -> None:
+    assert rig.end(signal.SIGTERM, 60) == 0
+    rig.start()
+
+
+def test_a_size_that_fits(broker: Broker, tmp_path: Path) -> None:
+    """From the network's own size to one that was measured; again after a restart; not against who asks for another."""
+    with Rig(tmp_path, broker, also=ALSO, **SLOW) as rig:
+        own = last(rig, lambda state: state.input is not None).input
+        assert own is not None
+        assert (own.width, own.height, own.chosen_by, own.fitted) == (256, 256, "network", None)
+        rig.told("input.fitted")
+        state = last(rig, lambda state: state.input is not None and state.input.fitted is not None)
+        assert state.input is not None
+        assert state.input.fitted is not None
+        fitted = state.input
+        assert fitted.width in SIDES
+        assert fitted.height < fitted.width, "the short side follows the camera"
+        assert fitted.chosen_by == "configuration"
+        assert (state.input.fitted.age_ms_max, state.input.fitted.device) == (60_000.0, "CPU")
+        assert (state.version, state.requested.long_side) == (0, None), "nobody has asked for it"
+        rig.flows()
+
+        restarted(rig)
+        state = last(rig, lambda state: state.input is not None and state.input.fitted is not None)
+        assert state.input == fitted
+        assert state.effective is not None
+        assert state.effective.engine == 1, "it is the first engine"
+        rig.flows()
+
+        assert rig.heard.ask("set-input", long_side=96, timeout_s=120).status is ReplyStatus.SUCCEEDED
+        state = last(rig, lambda state: state.requested.long_side == 96)
+        assert state.input is not None
+        assert (state.input.width, state.input.chosen_by, state.input.fitted) == (96, "command", None)
+        assert "input.fitted" not in codes(rig), "it was measured again"
+        restarted(rig)
+        rig.flows()
+        state = last(rig, lambda state: state.requested.long_side == 96)
+        assert state.input is not None
+        assert state.input.width == 96
+
+        assert rig.heard.ask("set-input", long_side=None, timeout_s=120).status is ReplyStatus.SUCCEEDED
+        state = last(rig, lambda state: state.input is not None and state.input.fitted is not None)
+        assert state.input == fitted
