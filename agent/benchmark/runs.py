@@ -15,7 +15,7 @@ from agent.capture.frame import Frame
 from agent.config.tree import Config
 from agent.control.asking import Box, require_precision
 from agent.control.settings import Settings
-from agent.control.workshop import Workshop
+from agent.control.workshop import Tell, Workshop
 from agent.errors import CaptureError, ConfigError
 from agent.inference.network import Network
 from agent.pipeline import Lane, infer
@@ -26,8 +26,6 @@ from agent.wire.devices import DeviceString, require
 from agent.wire.study import Recipe
 from models.shelf.inspect import inspect
 from models.shelf.store import Store
-
-Tell = Callable[[str, float], None]
 
 FRAME_S = 10.0
 GOING_ON_S = 10.0

@@ -9,9 +9,9 @@ from agent.benchmark.baseline import Original
 from agent.benchmark.measure import Measured, agree
 from agent.benchmark.rounds import counting, next_place, with_drift, with_figures
 from agent.benchmark.rows import best, settings_of, sides_of
-from agent.benchmark.runs import Bench, Progress, Runs, Tell, gflops_per_frame
+from agent.benchmark.runs import Bench, Progress, Runs, gflops_per_frame
 from agent.control.settings import Settings
-from agent.control.workshop import exact
+from agent.control.workshop import Tell, exact
 from agent.errors import CancelledError, ConfigError, EdgeposeError, ModelError
 from agent.inference.engine import Engine
 from agent.inference.network import Network

@@ -13,9 +13,9 @@ from typing import NoReturn
 from agent.benchmark.choice import hopeless, may_hold, misses, nearest, preferred, quality
 from agent.benchmark.measure import Measured, agree
 from agent.benchmark.rows import settings_of
-from agent.benchmark.runs import Bench, Progress, Runs, Tell, gflops_per_frame
+from agent.benchmark.runs import Bench, Progress, Runs, gflops_per_frame
 from agent.benchmark.statistics import percentiles
-from agent.control.workshop import exact
+from agent.control.workshop import Tell, exact
 from agent.errors import CancelledError, ConfigError, EdgeposeError, ModelError
 from agent.inference.engine import Engine
 from agent.inference.network import Network

@@ -5,18 +5,18 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import psutil
 import structlog
 from pydantic import JsonValue
 
+from agent.control.workshop import Tell
 from agent.errors import CancelledError, EdgeposeError
 
 log = structlog.get_logger()
 
-Tell = Callable[[str, float], None]
 POLL_S: Final = 0.2
 LOWEST: Final = 19
 """Priority, as `nice` counts: the people in view come first."""

@@ -8,8 +8,9 @@ import threading
 from typing import Final
 
 from agent.config.tree import Config
-from agent.control.beside import Beside, Tell
+from agent.control.beside import Beside
 from agent.control.events import Done, Work
+from agent.control.workshop import Tell
 from agent.errors import CancelledError, EdgeposeError
 from agent.wire.commands import CommandError, ErrorCode, Fetch, Fetched
 from models.shelf.store import Store

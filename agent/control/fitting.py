@@ -47,7 +47,6 @@ class _Wanted:
     place: Place
     runs: tuple[int, int]
     """Height and width of the input in use."""
-    age_ms_max: float
 
 
 class Fitting:
@@ -92,7 +91,7 @@ class Fitting:
         place = Place.of(settings, latest.frame, age_ms_max)
         if place in self._done or (self._thread is not None and self._thread.is_alive()):
             return
-        wanted = _Wanted(settings, place, (spec.height, spec.width), age_ms_max)
+        wanted = _Wanted(settings, place, (spec.height, spec.width))
         cancelled = self._cancelled = threading.Event()
         self._thread = threading.Thread(
             target=self._run, args=(wanted, captured, cancelled), name="fitting", daemon=True
@@ -143,8 +142,8 @@ class Fitting:
         known = self._fits.known(wanted.place)
         if known is not None and (known.long_side is None or camera_fps <= RISEN * known.camera_fps):
             return self._news(wanted, known, frames[-1], known=True)
-        log.info("input.fitting", camera_fps=round(camera_fps, 1), age_ms_max=wanted.age_ms_max)
-        best = largest(self._looks(wanted, frames, camera_fps, cancelled), camera_fps, wanted.age_ms_max)
+        log.info("input.fitting", camera_fps=round(camera_fps, 1), age_ms_max=wanted.place.age_ms_max)
+        best = largest(self._looks(wanted, frames, camera_fps, cancelled), camera_fps, wanted.place.age_ms_max)
         return self._news(wanted, _fit(wanted, best, camera_fps), frames[-1], known=False)
 
     def _looks(
@@ -170,7 +169,7 @@ class Fitting:
                 log.warning("input.size_failed", long_side=side, cause=str(error))
                 break
             log.info("input.size_tried", **_facts(looks[-1]))
-            if not holds(looks[-1], camera_fps, wanted.age_ms_max):
+            if not holds(looks[-1], camera_fps, wanted.place.age_ms_max):
                 break
         return looks
 
@@ -188,7 +187,7 @@ def _fit(wanted: _Wanted, best: Look | None, camera_fps: float) -> Fit:
     if best is None or best.age_ms is None:
         return Fit(place=wanted.place, long_side=None, camera_fps=camera_fps)
     figures = rounded(
-        {"age_ms_max": wanted.age_ms_max, "camera_fps": camera_fps, "fps": best.fps, "age_ms_p95": best.age_ms}
+        {"age_ms_max": wanted.place.age_ms_max, "camera_fps": camera_fps, "fps": best.fps, "age_ms_p95": best.age_ms}
     )
     measured = Fitted(device=wanted.settings.device, precision=wanted.settings.precision, **figures)
     return Fit(place=wanted.place, long_side=best.long_side, camera_fps=camera_fps, measured=measured)

@@ -12,10 +12,11 @@ from pydantic import JsonValue
 
 from agent.capture.frame import Image
 from agent.config.tree import Config
-from agent.control.beside import Beside, Tell
+from agent.control.beside import Beside
 from agent.control.events import Done, Work
 from agent.control.recording import Choose, Recorder
 from agent.control.samples import Samples, shrunk
+from agent.control.workshop import Tell
 from agent.errors import EdgeposeError
 from agent.extras import require
 from agent.pipeline import Result

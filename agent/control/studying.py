@@ -17,7 +17,7 @@ from agent import __version__
 from agent.benchmark.clips import Clips, Footage
 from agent.benchmark.limit import Limits
 from agent.benchmark.rows import best, recipes, settings_of
-from agent.benchmark.runs import Bench, Tell, first_frame, gflops_per_frame
+from agent.benchmark.runs import Bench, first_frame, gflops_per_frame
 from agent.benchmark.sweep import Studying
 from agent.config.tree import Config
 from agent.control.asking import Box, benchmarked
@@ -26,7 +26,7 @@ from agent.control.events import Done, Work
 from agent.control.inventory import Known, installed
 from agent.control.samples import Samples
 from agent.control.settings import Settings
-from agent.control.workshop import Workshop
+from agent.control.workshop import Tell, Workshop
 from agent.errors import EdgeposeError
 from agent.inference.devices import Core
 from agent.observe.host import host_info
@@ -152,8 +152,7 @@ class Studies:
     def _begun(self, work: Work, args: Benchmark | Sweep, footage: Footage) -> Ledger:
         parts, config = self._parts, self._parts.config
         model = work.settings.model
-        first = first_frame(footage)
-        size = parts.workshop.size(parts.workshop.fitted(work.settings, (first,)), first)
+        size = parts.workshop.size_in_use(work.settings, first_frame(footage))
         assert work.job is not None
         study = Study(
             device_id=config.device_id,

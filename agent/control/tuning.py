@@ -12,10 +12,11 @@ from agent.benchmark.choice import frontier, nearest, winner
 from agent.benchmark.clips import Clips
 from agent.benchmark.limit import Limits
 from agent.benchmark.rows import settings_of
-from agent.benchmark.runs import Bench, Tell
+from agent.benchmark.runs import Bench
 from agent.benchmark.tune import Found, Tuner, describe
 from agent.control.events import Done, Work
 from agent.control.studying import Parts
+from agent.control.workshop import Tell
 from agent.observe.host import host_info
 from agent.wire.commands import Measuring, Tune
 from agent.wire.study import Bar, Clip

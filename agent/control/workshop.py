@@ -85,7 +85,7 @@ class Workshop:
         ``cancelled`` is set.
         """
         card = self._store.card(settings.model)
-        size = self.size(self.fitted(settings, frames), frames[-1] if frames else None)
+        size = self.size_in_use(settings, frames[-1] if frames else None)
         engine = self.engine(settings, size, self._conduct(cancelled, tell))
         decoder = self._decoder(card, self._config.model.person_score_min)
         try:
@@ -102,7 +102,7 @@ class Workshop:
         Raises ModelError, ConfigError, EngineError, CommandError, and CancelledError once ``cancelled`` is set.
         """
         card = self._store.card(settings.model)
-        spec = self._spec(settings, self.size(self.fitted(settings, frames), frames[-1] if frames else None))
+        spec = self._spec(settings, self.size_in_use(settings, frames[-1] if frames else None))
         if card.detector is not None:
             spec = replace(spec, height=card.input.height, width=card.input.width)
         network = self._core.read_model(self._store.variant(card.name, spec.precision))
@@ -133,12 +133,16 @@ class Workshop:
         until_s = time.perf_counter() + MEASURING_SHARE * self._config.switch.timeout_s
         return Conduct(self._measured(), until_s, tell, lambda: _stop_if(cancelled))
 
-    def fitted(self, settings: Settings, frames: Sequence[Frame]) -> Settings:
+    def size_in_use(self, settings: Settings, frame: Frame | None) -> tuple[int, int]:
+        """As :meth:`size`, but the one that was measured to fit the camera where nobody asks for one."""
+        return self.size(self.fitted(settings, frame), frame)
+
+    def fitted(self, settings: Settings, frame: Frame | None) -> Settings:
         """The settings with the input size that was measured to fit the camera, where nobody asks for one."""
         model, asked = self._config.model, settings.long_side is not None or self._config.model.input != InputSize()
-        if self._fits is None or model.fit_age_ms is None or asked or not frames:
+        if self._fits is None or model.fit_age_ms is None or asked or frame is None:
             return settings
-        fit = self._fits.best(Place.of(settings, frames[-1], model.fit_age_ms))
+        fit = self._fits.best(Place.of(settings, frame, model.fit_age_ms))
         card = self._store.seeing(self._store.card(settings.model))
         if fit is None or fit.long_side is None or not card.input.resizable or fit.long_side % card.input.stride:
             return settings

@@ -17,6 +17,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from agent.config import tree as config
 from agent.redact import HIDDEN, redact
+from agent.wire.commands import LOG_LINES_MAX
 
 SECRET_KEYS: Final = frozenset({"password", "token", "secret"})
 LEVELS: Final = {
@@ -28,10 +29,9 @@ LEVELS: Final = {
 PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 """Of a level, as syslog and the journal count."""
 SPARING_LINES: Final = 20
-KEPT_LINES: Final = 1000
 KEPT_CHARACTERS: Final = 500
 """Of a line that is kept: a traceback has more, and its end says most."""
-_kept: deque[str] = deque(maxlen=KEPT_LINES)
+_kept: deque[str] = deque(maxlen=LOG_LINES_MAX)
 
 
 def setup(log: config.Log) -> None:

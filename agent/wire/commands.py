@@ -20,9 +20,9 @@ from agent.wire.zones import Zones
 COMMAND_BYTES_MAX = 16 * 1024
 SHORT_CHARACTERS: Final = 60
 ASKING: Final = frozenset({"check", "describe", "get", "jobs", "logs", "plan-affinity", "snapshot"})
+"""Commands that change nothing: without its result the reply to them says nothing."""
 LOG_LINES_MAX: Final = 1000
 """That a box keeps, and tells."""
-"""Commands that change nothing: without its result the reply to them says nothing."""
 
 PrecisionName = Literal["FP32", "FP16", "INT8"]
 HintName = Literal["latency", "throughput"]

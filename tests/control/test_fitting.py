@@ -95,7 +95,7 @@ def test_a_size_is_found_once_and_remembered(bench: Bench, tmp_path: Path) -> No
     assert rig.idle()
     rig.fitting.keep(found.fit)
     again = Rig(bench, Fits(path), captured=count().__next__)
-    frame = seen().frames()
+    frame = seen().frames()[-1]
     fitted = again.workshop.fitted(SETTINGS, frame)
     side = found.fit.long_side
     assert fitted.long_side == side
