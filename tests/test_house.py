@@ -176,3 +176,16 @@ def test_the_repository_names_no_machine_and_no_registry() -> None:
         for match in UNWANTED.finditer(file.read_text(encoding="utf-8", errors="replace"))
     }
     assert not found
+
+
+def test_one_place_ends_a_thread_of_paho() -> None:
+    """Whoever ends it anywhere else leaves two sockets to the collector, and a later test fails for it."""
+    calls = {
+        (node.func.attr, str(path.relative_to(ROOT)))
+        for path in sources("tests")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    }
+    begun = {path for name, path in calls if name == "loop_start"}
+    assert {path for name, path in calls if name == "loop_stop"} == {"tests/broker.py"}
+    assert {path for path in begun if "hang_up(" not in (ROOT / path).read_text(encoding="utf-8")} == set()

@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
+from tests.broker import Broker, Listener
 from tests.system.process import ROOT, Born, Process
 
 TESTS = """
@@ -51,6 +53,15 @@ signal.signal(signal.SIGINT, lambda *_: print("heard"))
 handle_on_the_ordinary_stack()
 signal.raise_signal(signal.SIGINT)
 """
+
+
+def test_a_listener_leaves_no_socket_to_the_collector(tmp_path: Path) -> None:
+    """Whatever a client of paho opened is closed with it: what is left fails the test in which it is collected."""
+    with Broker(tmp_path) as broker:
+        before = psutil.Process().num_fds()
+        with Listener(broker.port) as listener:
+            assert psutil.Process().num_fds() > before
+        assert (psutil.Process().num_fds(), listener.messages) == (before, [])
 
 
 def test_a_signal_after_two_plugins_is_heard() -> None:

@@ -30,7 +30,7 @@ from models.getting.fetch import fetch
 from models.shelf import catalogue
 from models.shelf.store import Store, models_dir
 from tests.benchmarks.process import ROOT
-from tests.broker import Broker
+from tests.broker import Broker, hang_up
 
 FPS: Final = 10.0
 FIRST_S: Final = 300.0
@@ -94,8 +94,7 @@ class Ear:
 
     def close(self) -> None:
         """Stop hearing."""
-        self._client.loop_stop()
-        self._client.disconnect()
+        hang_up(self._client)
 
 
 def agent(stack: ExitStack, port: int, number: int, folder: Path, way: Way) -> psutil.Process:

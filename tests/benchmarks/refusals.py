@@ -29,7 +29,7 @@ from agent.wire.topics import Topics
 from models.getting.fetch import fetch
 from models.shelf import catalogue
 from models.shelf.store import Store, models_dir
-from tests.broker import Broker
+from tests.broker import Broker, hang_up
 from tests.system.process import agent
 
 TOPICS: Final = Topics("flooded")
@@ -77,8 +77,7 @@ class Flood:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
 
     def _hear(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         age_ms = Keypoints.decode(bytes(message.payload)).age_ms if message.topic == TOPICS.keypoints else None

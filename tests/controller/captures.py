@@ -39,7 +39,7 @@ from agent.wire.topics import Topics
 from controller.cli import COMMANDS as CONTROLLER
 from models.cli import COMMANDS as MODELS
 from tests import samples
-from tests.broker import Broker, free_port
+from tests.broker import Broker, free_port, hang_up
 from tests.controller.conftest import environment, put_agent
 from tests.controller.responder import Asked, Responder, job, plan, publish_job, rejection, reply, switched
 from tests.controller.studies import study
@@ -245,8 +245,7 @@ def life(port: int) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-        client.disconnect()
-        client.loop_stop()
+        hang_up(client)
 
 
 def captures(port: int, folder: Path) -> Iterator[Capture]:

@@ -27,7 +27,7 @@ from agent.wire.commands import (
 from agent.wire.messages import DeviceInfo, Effective, Message, ModelInfo, Requested
 from agent.wire.topics import Topics
 from tests import samples
-from tests.broker import publish_all
+from tests.broker import hang_up, publish_all
 
 TIMEOUT_S: Final = 60.0
 
@@ -81,8 +81,7 @@ class Responder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
 
     def request(self) -> Asked:
         """Return the next command."""

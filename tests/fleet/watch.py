@@ -12,6 +12,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from agent.wire.topics import group_command, group_reply
+from tests.broker import hang_up
 from tests.fleet.boxes import GROUP
 
 KEPT: Final = ("availability", "info", "state")
@@ -45,8 +46,7 @@ class Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
 
     def _on_connect(self, client: Client, *_: object) -> None:
         client.subscribe([(f"edgepose/+/{leaf}", 0) for leaf in (*KEPT, f"reply/{NAME}")])

@@ -28,7 +28,7 @@ from agent.wire.messages import ONLINE, Event, Info, Keypoints, Requested, State
 from models.getting.fetch import fetch
 from models.shelf import catalogue
 from models.shelf.store import Store, models_dir
-from tests.broker import Broker, Listener, publish
+from tests.broker import Broker, Listener, hang_up, publish
 from tests.fuzz.cases import DEVICE, GROUPS, Case, Chance, Draft, cases, draft
 from tests.fuzz.codec import TOPICS, ViolationError, say
 from tests.fuzz.oracle import AT_ONCE, Heard, Letter, Oracle
@@ -85,8 +85,7 @@ class Post:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
 
     def send(self, incoming: Incoming, properties: Properties | None) -> None:
         """Publish with QoS 1; what is retained is cleared at once. Raises ViolationError when the broker leaves us."""

@@ -20,7 +20,7 @@ from agent.link import Link
 from agent.wire.codec import decode
 from agent.wire.commands import COMMAND_BYTES_MAX, Address, Incoming
 from agent.wire.topics import group_command
-from tests.broker import Broker, Listener, free_port, publish
+from tests.broker import Broker, Listener, free_port, hang_up, publish
 from tests.link.conftest import TOPICS, Logs, States
 from tests.link.proxy import Proxy
 
@@ -69,8 +69,7 @@ class Sender:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        hang_up(self._client)
 
     def send(self, topic: str, payloads: list[bytes], *, retain: bool = False, **properties: Any) -> None:
         """Publish with QoS 1 and wait until the broker has them all."""

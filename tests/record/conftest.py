@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from agent.wire.messages import Keypoints
 from agent.wire.recording import read
 from agent.wire.topics import Topics
-from tests.broker import Broker, publish
+from tests.broker import Broker, hang_up, publish
 from tests.controller.conftest import COMMAND, environment
 
 DEVICE = "edge-1"
@@ -56,8 +56,7 @@ def send(broker: Broker, payloads: Iterable[bytes]) -> None:
     client.loop_start()
     for payload in payloads:
         client.publish(Topics(DEVICE).keypoints, payload).wait_for_publish(10)
-    client.disconnect()
-    client.loop_stop()
+    hang_up(client)
 
 
 def messages(path: Path) -> list[Keypoints]:

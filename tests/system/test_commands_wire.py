@@ -18,7 +18,7 @@ from agent.wire.commands import COMMAND_BYTES_MAX, ErrorCode, Reply, ReplyStatus
 from agent.wire.messages import Event, Keypoints, State, Status
 from agent.wire.topics import group_command, group_reply
 from tests import broken_networks
-from tests.broker import Broker
+from tests.broker import Broker, hang_up
 from tests.commander import Commander
 from tests.system.conftest import TOPICS
 from tests.system.process import agent
@@ -280,8 +280,7 @@ def test_a_client_of_mqtt_3_is_served(commander: Commander) -> None:
     body = {"id": "of-old", "reply_to": TOPICS.reply("old"), "expires_at": expires, "args": {"device": "CPU"}}
     client.publish(TOPICS.command("set-device"), json.dumps(body), 1)
     assert heard.wait(60)
-    client.disconnect()
-    client.loop_stop()
+    hang_up(client)
     (reply,) = map(Reply.decode, told)
     assert (reply.id, reply.status) == ("of-old", ReplyStatus.SUCCEEDED)
     assert last_state(commander).requested.device == "CPU"
