@@ -31,7 +31,7 @@ from tests.house import (
 
 INNER_IMPORTS_MAX = 9
 """Imports inside functions, each with its reason beside it."""
-BELOW_JUDGING = frozenset({"agent.errors", "agent.policies"})
+BELOW_JUDGING = frozenset({"agent.errors", "agent.policies", "agent.wire.wording"})
 """What the lower floors of `models`, and the package itself, know of the agent."""
 
 
@@ -67,7 +67,7 @@ def test_no_two_files_need_each_other() -> None:
 
 
 def test_the_floors_of_models() -> None:
-    """Below judging nothing of the agent is known but its errors and policies; the agent knows the shelf alone."""
+    """Below judging the agent's errors, policies and words for faults are known; the agent knows the shelf alone."""
     below = {module for module in modules() if re.match(r"models(\.(shelf|getting)\b|$)", module)}
     assert len(below) > 10
     known = {(module, needed) for module in below for needed in needs(module) if needed.split(".")[0] == "agent"}
@@ -147,12 +147,13 @@ def test_paho_has_one_door_in_each_program() -> None:
 
 
 def test_wire_needs_pydantic_alone() -> None:
-    """What describes the wire imports the standard library, pydantic and itself, so that anybody can use it."""
+    """What describes the wire imports the standard library, pydantic with its core, and itself: anybody can use it."""
     foreign = {
         f"{path.relative_to(ROOT)}: {name}"
         for path in sources("agent/wire")
         for name in imports(path)
-        if name.split(".")[0] not in {*sys.stdlib_module_names, "pydantic"} and not name.startswith("agent.wire.")
+        if name.split(".")[0] not in {*sys.stdlib_module_names, "pydantic", "pydantic_core"}
+        and not name.startswith("agent.wire.")
     }
     assert not foreign
 

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from agent.config.tree import Config
 from agent.redact import HIDDEN, redact
+from agent.wire.wording import words_of
 
 KeyPath = tuple[str, ...]
 Schema = Mapping[str, Any]
@@ -118,7 +119,11 @@ def faults_of(error: ValidationError, origins: Mapping[KeyPath, str], *, below: 
 
     ``below`` is where the table stands that was judged; nothing is the whole configuration.
     """
-    return [_fault(detail, origins, below) for detail in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    # Of a list, what is wrong is not counted either: where an entry is told, "too few" would mislead.
+    inside = {each["loc"][:steps] for each in details for steps in range(len(each["loc"]))}
+    told = [each for each in details if not (each["type"] == "too_short" and each["loc"] in inside)]
+    return [_fault(detail, origins, below) for detail in told]
 
 
 def _fault(detail: ErrorDetails, origins: Mapping[KeyPath, str], below: KeyPath) -> Fault:
@@ -127,12 +132,18 @@ def _fault(detail: ErrorDetails, origins: Mapping[KeyPath, str], below: KeyPath)
     # The value of an unknown key is never shown: "pasword" holds a password too.
     if detail["type"] == "extra_forbidden":
         return Fault(origin, dotted(steps), _unknown_key(steps))
+    if steps[-1:] == ("[key]",):  # the name of a table that may have any: where it is none
+        return Fault(origin, dotted(steps[:-2]), words_of(detail))
     schema = schema_at(steps)
     said = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else ""
     if "properties" in schema and said:
         return Fault(origin, dotted(steps), said)
     given = _shown(detail["input"], schema.get("format"))
-    return Fault(origin, dotted(steps), f"got {given}, " + (said or f"expected {expected(schema)}"))
+    return Fault(
+        origin,
+        dotted(steps),
+        f"got {given}, " + (said or (f"expected {expected(schema)}" if schema else words_of(detail))),
+    )
 
 
 def _origins_of(steps: KeyPath, origins: Mapping[KeyPath, str]) -> Sequence[str]:

@@ -40,12 +40,17 @@ def _existing(path: Path) -> Path:
             return path
     except PermissionError:  # the service may be allowed to look where whoever checks the file is not
         return path
+    except OSError as error:  # its name is too long
+        raise ValueError(error.strerror or "no such file") from None
     raise ValueError("no such file")
 
 
 def _in_existing_folder(path: Path) -> Path:
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError("it is a folder" if path.is_dir() else f"the folder {path.parent} does not exist")
+    try:
+        if path.is_dir() or not path.parent.is_dir():
+            raise ValueError("it is a folder" if path.is_dir() else f"the folder {path.parent} does not exist")
+    except OSError as error:  # its name is too long
+        raise ValueError(error.strerror or "it cannot be looked at") from None
     return path
 
 

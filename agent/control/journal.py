@@ -54,6 +54,7 @@ from agent.control.settings import Settings
 from agent.wire.commands import Address, ErrorCode, Job, JobStatus, ReplyError
 from agent.wire.messages import Changed
 from agent.wire.settings import SettingName, SettingValue
+from agent.wire.wording import in_words
 from agent.wire.zones import Zones
 
 DEATHS_MAX: Final = 3
@@ -408,5 +409,4 @@ def _decode(document: bytes) -> Record:
     try:
         return Record.model_validate_json(body, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise _DamagedError(f"{'.'.join(str(step) for step in first['loc']) or 'record'}: {first['msg']}") from None
+        raise _DamagedError(in_words(error, "record")) from None

@@ -41,7 +41,7 @@ from agent.wire.messages import rfc3339
 from agent.wire.part import Part
 from agent.wire.topics import Topics
 from agent.wire.trust import OPEN, Terms, opened
-from agent.wire.wording import nearest, shown
+from agent.wire.wording import first_fault, nearest, place_of, shown, words_of
 
 ANONYMOUS: Final = "anonymous"
 """The client that is answered when a command names no reply topic."""
@@ -225,28 +225,20 @@ def _body(name: str, payload: bytes) -> _Body:
 
 def _fault(error: ValidationError, name: str) -> CommandError:
     """One of the faults, in one line that names the place and what was expected."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    # A misspelt field is two faults, it is unknown and another is missing; the first says more.
-    first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
-    place = [str(step) for step in first["loc"]]
+    first = first_fault(error)
     example = EXAMPLES.get(name)
     hint = f"for example {example}" if example else 'it takes no arguments: send nothing, or {"id": "..."}'
     match first["type"]:
-        case "json_invalid":
-            message = f"payload: not JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
         case "extra_forbidden":
-            *parents, key = place
+            *parents, key = map(str, first["loc"])
             message = f"{'.'.join(parents) or 'payload'}: unknown field {shown(key)}"
             if not parents and key == "signed":
                 return CommandError(ErrorCode.UNTRUSTED, "no well-formed signed command, or this box has no key", _KEYS)
             known = ARGS[name].model_fields if parents else _Body.model_fields
             if len(parents) < 2 and (meant := nearest(key, known)):
                 hint = f"did you mean {meant}? {hint}"
-        case "missing":
-            message = f"{'.'.join(place)}: missing"
         case _:
-            told = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-            message = f"{'.'.join(place) or 'payload'}: {told}"
+            message = f"{place_of(first) or 'payload'}: {words_of(first)}"
     return CommandError(ErrorCode.INVALID_PAYLOAD, message, hint)
 
 

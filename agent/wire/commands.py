@@ -15,6 +15,7 @@ from agent.wire.affinity import Affinity, Preset
 from agent.wire.messages import Effective, Message, Requested, Timestamp
 from agent.wire.part import Part
 from agent.wire.settings import SETTINGS_MAX, SettingName, SettingValue
+from agent.wire.wording import Worded
 from agent.wire.zones import Zones
 
 COMMAND_BYTES_MAX = 16 * 1024
@@ -29,8 +30,15 @@ HintName = Literal["latency", "throughput"]
 Aim = Literal["best", "best-throughput", "best-latency"]
 DeviceText = Annotated[str, Field(min_length=1, max_length=256)]
 LongSide = Annotated[int, Field(ge=32, le=4096)]
-ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-ClipName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+_NAME: Final = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+ModelName = Annotated[
+    str,
+    _NAME,
+    Worded("a network's name as `models list` shows them, such as movenet-multipose: no address, no file"),
+]
+ClipName = Annotated[
+    str, _NAME, Worded("a clip's name as `models list` shows them, such as vtest: no address, no file")
+]
 
 
 class ErrorCode(StrEnum):

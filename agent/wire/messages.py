@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AwareDatetime, Field, JsonValue, PlainSerializer, ValidationError
 
 from agent.wire.part import Part
+from agent.wire.wording import in_words
 from agent.wire.zones import Zones
 
 CONTRACT_VERSION = 1
@@ -54,9 +55,7 @@ class Message(Part):
         try:
             return cls.model_validate_json(payload, extra="ignore")
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(step) for step in first["loc"]) or "body"
-            raise MessageError(f"{place}: {first['msg']}") from None
+            raise MessageError(in_words(error, "body")) from None
 
 
 class DeviceInfo(Part):

@@ -5,22 +5,22 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from agent.wire.part import Part
+from agent.wire.wording import Worded
 
 SETTINGS_MAX: Final = 64
 
 SettingName = Annotated[
     str,
-    Field(
-        pattern=r"^[a-z][a-z0-9_]{0,31}(\.[a-z][a-z0-9_]{0,31}){1,3}$",
-        description="a key of the configuration as the file's tables spell it, such as camera.fps_max",
-    ),
+    Field(pattern=r"^[a-z][a-z0-9_]{0,31}(\.[a-z][a-z0-9_]{0,31}){1,3}$"),
+    Worded("a key of the configuration as the file's tables spell it, such as camera.fps_max"),
 ]
-SettingValue = (
+SettingValue = Annotated[
     StrictBool
     | Annotated[StrictInt, Field(ge=-(2**53), le=2**53)]
     | StrictFloat
-    | Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-]{0,32}$")]
-)
+    | Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_-]{0,32}$")],
+    Worded("a number, true, false, or a word of at most 32 letters, digits, dashes and underscores: no path, no list"),
+]
 """A text is a word: no path and no address is one. 0 and an empty text leave open what may be left open."""
 
 

@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError
 
 from agent.wire.commands import CommandError, ErrorCode, Incoming, Proof
 from agent.wire.part import Part
+from agent.wire.wording import Worded
 
 KEY_CHARS_MIN: Final = 32
 KEY_FILE_BYTES_MAX: Final = 64 * 1024
@@ -73,7 +74,7 @@ class _Envelope(Part):
 
     signed: str
     sequence: Annotated[int, Field(ge=1, le=SEQUENCE_MAX)]
-    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$"), Worded("64 hexadecimal digits in lower case")]
 
 
 def read_keys(file: Path) -> tuple[Key, ...]:

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from agent.wire.part import Part
+from agent.wire.wording import Worded
 
 ZONES_MAX: Final = 32
 CORNERS_MAX: Final = 64
@@ -15,10 +16,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Point = tuple[Fraction, Fraction]
 ZoneName = Annotated[
     str,
-    Field(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$",
-        description="1 to 31 lower-case letters, digits, dashes and underscores, starting with a letter or digit",
-    ),
+    Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$"),
+    Worded("1 to 31 lower-case letters, digits, dashes and underscores, starting with a letter or digit"),
 ]
 
 

@@ -15,6 +15,7 @@ from agent.wire.commands import ARGS, COMMAND_BYTES_MAX, ErrorCode, Reply, Reply
 from agent.wire.messages import Event, MessageError, rfc3339
 from agent.wire.topics import Topics, every_device, group_command, group_reply, parse
 from agent.wire.trust import sign
+from agent.wire.wording import in_words
 from controller.client.connection import Received
 from controller.client.fleet import printable
 from controller.client.session import Session
@@ -59,8 +60,7 @@ class Order:
         try:
             ARGS[self.command].model_validate(self.args)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise UsageError(f"{'.'.join(map(str, first['loc'])) or self.command}: {first['msg']}") from None
+            raise UsageError(in_words(error, self.command)) from None
         self.body("", "")
 
     def body(self, id_: str, reply_to: str, expires_at: datetime | None = None) -> bytes:

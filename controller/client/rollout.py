@@ -20,6 +20,7 @@ from agent.wire.commands import Reply, ReplyStatus
 from agent.wire.messages import MessageError, Metrics, Status
 from agent.wire.topics import Topics, every_device, parse
 from agent.wire.trust import sign
+from agent.wire.wording import in_words
 from controller.client.fleet import Agent
 from controller.client.request import SIGNED_FOR_MIN_S, Order, bounded
 from controller.client.session import Session
@@ -227,9 +228,7 @@ def read(path: Path) -> Rollout:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = "".join(f"{each}: " for each in (".".join(map(str, first["loc"])),) if each)
-        raise UsageError(f"{path} is no roll-out: {where}{first['msg']}") from None
+        raise UsageError(f"{path} is no roll-out: {in_words(error)}") from None
 
 
 class Runner:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from agent.wire.affinity import Affinity, Match, Preset, Rule
 from agent.wire.devices import DeviceString, DeviceStringError
+from agent.wire.wording import first_fault, in_words, words_of
 from controller.errors import UsageError
 
 KEYS: Final = tuple(Match.model_fields)
@@ -30,7 +31,7 @@ def parse_rule(text: str) -> Rule:
     try:
         return Rule.model_validate({"match": {key: value}, "device": device_name(device)})
     except ValidationError as error:
-        raise UsageError(f"{text!r} is no rule: {key}: {_first(error)}") from None
+        raise UsageError(f"{text!r} is no rule: {key}: {words_of(first_fault(error))}") from None
 
 
 def format_rule(rule: Rule) -> str:
@@ -67,7 +68,7 @@ def affinity(preset: str | None, rules: Sequence[str], default: str | None, file
             }
         )
     except ValidationError as error:
-        raise UsageError(_first(error)) from None
+        raise UsageError(in_words(error)) from None
 
 
 def _from_file(file: Path) -> Affinity:
@@ -76,12 +77,5 @@ def _from_file(file: Path) -> Affinity:
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        place = ".".join(map(str, error.errors()[0]["loc"]))
         example = '{"rules": [{"match": {"type": "Convolution"}, "device": "GPU"}], "default": "CPU"}'
-        raise UsageError(
-            f"{file}: {place + ': ' if place else ''}{_first(error)}", hint=f"for example {example}"
-        ) from None
-
-
-def _first(error: ValidationError) -> str:
-    return error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{file}: {in_words(error)}", hint=f"for example {example}") from None

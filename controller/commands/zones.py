@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 from pydantic import TypeAdapter, ValidationError
 
+from agent.wire.wording import first_fault, place_of, words_of
 from agent.wire.zones import Zones
 from controller.commands.execute import carry_out
 from controller.commands.options import FILE, Given
@@ -48,9 +49,9 @@ def zones_of(file: Path) -> dict[str, Any]:
     try:
         zones = TypeAdapter(Zones).validate_python(tables.get("zones", {}))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(("zones", *map(str, first["loc"])))
-        raise UsageError(f"{file}: {place}: {first['msg'].removeprefix('Value error, ')}", hint=EXAMPLE) from None
+        first = first_fault(error)
+        place = ".".join(filter(None, ("zones", place_of(first))))
+        raise UsageError(f"{file}: {place}: {words_of(first)}", hint=EXAMPLE) from None
     return {name: zone.model_dump(mode="json") for name, zone in zones.items()}
 
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from agent.wire.affinity import Preset
 from agent.wire.commands import Job, JobStatus
 from agent.wire.messages import Status
+from agent.wire.wording import in_words
 from agent.wire.zones import Zones
 from controller.dashboard import answer, charts
 from controller.dashboard.frame import framed
@@ -251,8 +252,7 @@ class BoxPage:
         try:
             TypeAdapter(Zones).validate_python(zones)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            ui.notify(first["msg"].removeprefix("Value error, "), type="warning")
+            ui.notify(in_words(error), type="warning")
             return
         await self._send("set-zones", {"zones": zones})
 

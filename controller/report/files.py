@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from agent.wire.commands import Job
 from agent.wire.study import Row, Study
 from agent.wire.tuning import Tuning
+from agent.wire.wording import in_words
 from controller.errors import ControllerError
 from controller.report.charts import charts
 from controller.report.facts import facts, reasons, title
@@ -58,10 +59,8 @@ def read(path: Path) -> Study:
     except OSError as error:
         raise ControllerError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
         raise ControllerError(
-            f"{path} is no study: {place}: {first['msg']}",
+            f"{path} is no study: {in_words(error, 'the file')}",
             hint="give the file that --out of `controller sweep` has written",
         ) from error
 

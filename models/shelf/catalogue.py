@@ -20,18 +20,28 @@ from pydantic import (
 )
 
 from agent.errors import ModelError
+from agent.wire.wording import Worded, in_words
 
 Precision = Literal["FP32", "FP16", "INT8"]
 PRECISIONS: tuple[Precision, ...] = ("FP32", "FP16", "INT8")
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Name = Annotated[
+    str,
+    Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$"),
+    Worded("a name of 1 to 63 lower-case letters, digits and dashes, such as movenet-multipose"),
+]
 # A file's name becomes a path below the cache: no step of it may lead out of there.
-RelativePath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$")]
+RelativePath = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$"),
+    Worded("a path below the cache, of letters, digits, dots, dashes and underscores, no step beginning with a dot"),
+]
 Source = Annotated[
     str,
     Field(
         pattern=r"^(https?://[^/#]+/[^#]+(#.+)?|npm:(@[^/]+/)?[^/@]+@[^/]+/.+|pypi:[A-Za-z0-9._-]+@[^/]+/.+|deb:[^/]+/.+)$"
     ),
+    Worded("an address (https://HOST/FILE), or npm:PACKAGE@VERSION/FILE, pypi:PACKAGE@VERSION/FILE, deb:PACKAGE/FILE"),
 ]
 """An address, whose fragment names a file inside the archive there; or a package and a file inside it."""
 
@@ -47,8 +57,12 @@ class Pin(Part):
 
     size: int | None = Field(default=None, gt=0)
     """Bytes."""
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    sha384: str | None = Field(default=None, pattern=r"^[0-9a-f]{96}$")
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$"), Worded("64 hexadecimal digits in lower case")] | None = (
+        None
+    )
+    sha384: Annotated[str, Field(pattern=r"^[0-9a-f]{96}$"), Worded("96 hexadecimal digits in lower case")] | None = (
+        None
+    )
 
     @property
     def algorithm(self) -> str:
@@ -275,9 +289,7 @@ def parse(text: str, origin: str) -> Card:
     except tomllib.TOMLDecodeError as error:
         raise ModelError(f"{origin}: {error}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(step) for step in first["loc"])
-        raise ModelError(f"{origin}: {place}: {first['msg']}") from error
+        raise ModelError(f"{origin}: {in_words(error)}") from error
 
 
 @functools.cache

@@ -22,6 +22,7 @@ from platformdirs import PlatformDirs
 from pydantic import ValidationError
 
 from agent.errors import ModelError
+from agent.wire.wording import in_words
 from models.shelf import catalogue
 from models.shelf.catalogue import PRECISIONS, Card, NetworkCard, Precision
 from models.shelf.manifest import Certificate, FileDigest, Manifest
@@ -328,6 +329,5 @@ def sync(path: Path) -> None:
 
 def _first_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors(include_url=False)[0]
-        return f"{'.'.join(str(step) for step in first['loc']) or 'body'}: {first['msg']}"
+        return in_words(error, "body")
     return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

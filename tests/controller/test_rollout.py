@@ -148,7 +148,7 @@ def test_the_file_is_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [each.name for each in tmp_path.iterdir()] == ["rollout.json"]
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     assert read(path) == rollout(phase="undoing"), "an editor has put a mark before it, and ends lines in its own way"
-    for text, why in (("{}", "no roll-out: id: Field required"), ("x", "no roll-out: Invalid JSON")):
+    for text, why in (("{}", "no roll-out: id: missing"), ("x", "no roll-out: not JSON")):
         path.write_text(text)
         with pytest.raises(UsageError, match=why):
             read(path)

@@ -59,7 +59,7 @@ def test_one_way_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words
     [
         ("[zones.a", "is no TOML"),
         ("[mqtt]\nport = 1\n", "only [zones.NAME] is expected"),
-        ("[zones.A]\npolygon = [[0, 0], [1, 0], [1, 1]]\n", "zones.A"),
+        ("[zones.A]\npolygon = [[0, 0], [1, 0], [1, 1]]\n", "zones: the name 'A'"),
         ("[zones.a]\npolygon = [[0, 0], [1, 0]]\n", "zones.a.polygon"),
         ("[zones.a]\npolygon = [[0, 0], [1, 0], [1, 2]]\n", "zones.a.polygon.2.1"),
         ("[zones.a]\npolygon = [[0, 0], [1, 1], [1, 0], [0, 1]]\n", "crosses itself"),

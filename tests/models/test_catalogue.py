@@ -60,7 +60,7 @@ def test_networks_and_clips_are_not_mixed_up() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "place"),
     [
-        ('licence = "Apache-2.0"', 'license = "Apache-2.0"', "licence"),
+        ('licence = "Apache-2.0"', 'license = "Apache-2.0"', "license"),
         ('layout = "NHWC"', 'layout = "NWHC"', "input.layout"),
         ("height = 256", "height = 250", "multiples of the stride 32"),
         ('sha256 = "19', 'sha256 = "x9', "files.1.sha256"),
