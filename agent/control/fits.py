@@ -10,8 +10,8 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.capture.frame import Frame
-from agent.control.durable import replace_file
 from agent.control.settings import Settings
+from agent.durable import replace_file
 from agent.wire.messages import Fitted
 
 KEPT_MAX = 32
@@ -93,7 +93,7 @@ class Fits:
         """Remember one; a file that cannot be written is told in the log, and the size measured at the next start."""
         self._kept = (*(known for known in self._kept if known.place != fit.place), fit)[-KEPT_MAX:]
         try:
-            replace_file(self._path, _Document(fits=self._kept).model_dump_json().encode())
+            replace_file(self._path, _Document(fits=self._kept).model_dump_json().encode(), private=True)
         except OSError as error:
             log.warning("input.not_saved", file=str(self._path), cause=error.strerror or str(error))
 

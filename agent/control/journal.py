@@ -49,8 +49,8 @@ from typing import Final
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from agent.control.durable import aside, replace_file
 from agent.control.settings import Settings
+from agent.durable import aside, replace_file
 from agent.wire.commands import Address, ErrorCode, Job, JobStatus, ReplyError
 from agent.wire.messages import Changed
 from agent.wire.settings import SettingName, SettingValue
@@ -369,7 +369,7 @@ class Journal:
         """
         document = _encode(record)
         _decode(document)
-        replace_file(self.path, document)
+        replace_file(self.path, document, private=True)
 
     def _move_aside(self) -> str | None:
         name = f"{self.path.name}.damaged-"

@@ -21,12 +21,12 @@ from agent.benchmark.runs import Bench, first_frame, gflops_per_frame
 from agent.benchmark.sweep import Studying
 from agent.config.tree import Config
 from agent.control.asking import Box, benchmarked
-from agent.control.durable import replace_file
 from agent.control.events import Done, Work
 from agent.control.inventory import Known, installed
 from agent.control.samples import Samples
 from agent.control.settings import Settings
 from agent.control.workshop import Tell, Workshop
+from agent.durable import replace_file
 from agent.errors import EdgeposeError
 from agent.inference.devices import Core
 from agent.observe.host import host_info
@@ -211,7 +211,7 @@ class Studies:
 
     def _write(self, ledger: Ledger) -> None:
         try:
-            replace_file(self._path, ledger.model_dump_json(by_alias=True).encode())
+            replace_file(self._path, ledger.model_dump_json(by_alias=True).encode(), private=True)
         except OSError as error:
             why = error.strerror or error
             raise EdgeposeError(f"{self._path} cannot be written: {why}", hint="is the disk full?") from error

@@ -15,7 +15,7 @@ import structlog
 
 from agent import __version__
 from agent.config.tree import Config
-from agent.control.durable import replace_file
+from agent.durable import replace_file
 from agent.output.keypoints import Outlet
 from agent.wire.commands import ARGS
 from agent.wire.messages import EVENT_CODES, OFFLINE, ONLINE, Info, Requested
@@ -334,7 +334,7 @@ class Discovery:
         self._kept = topics
         try:
             if topics:
-                replace_file(self._book, json.dumps(sorted(topics)).encode())
+                replace_file(self._book, json.dumps(sorted(topics)).encode(), private=True)
             else:
                 self._book.unlink(missing_ok=True)
         except OSError as error:

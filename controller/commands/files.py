@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from controller.client.durable import replace_file
+from agent.durable import replace_file
 from controller.errors import ControllerError, UsageError
 
 

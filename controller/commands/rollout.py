@@ -9,10 +9,10 @@ from uuid import uuid4
 import click
 from pydantic import JsonValue
 
+from agent.durable import replace_file
 from agent.wire.messages import rfc3339
 from agent.wire.topics import every_device
 from agent.wire.tuning import Tuning
-from controller.client.durable import replace_file
 from controller.client.fleet import Agent
 from controller.client.request import Order
 from controller.client.rollout import (

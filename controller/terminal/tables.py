@@ -13,6 +13,7 @@ from rich.style import Style
 from rich.table import Column, Table
 from rich.text import Text
 
+from agent.sheet import sheet
 from controller.client.fleet import Agent, printable
 
 WIDE: Final = 200
@@ -67,7 +68,9 @@ def print_fitting(table: Table, spared: Sequence[str]) -> None:
         out.print(table)
     else:
         missing = []
-        out.print(_sheet(whole))
+        out.print(
+            sheet([str(column.header) for column in whole.columns], zip(*map(_texts, whole.columns), strict=True))
+        )
     if missing:
         out.print(Text(f"Not shown, for want of width: {', '.join(missing)}; --json has everything.", style="dim"))
 
@@ -159,17 +162,6 @@ def _breaks(table: Table, out: Console) -> bool:
 
 def _words(text: str) -> list[str]:
     return text.split() or [""]
-
-
-def _sheet(table: Table) -> Table:
-    """All of a table, a line for each value."""
-    sheet = Table(box=None, show_header=False, pad_edge=False)
-    for number, row in enumerate(zip(*map(_texts, table.columns), strict=True)):
-        if number:
-            sheet.add_row()
-        for column, text in zip(table.columns, row, strict=True):
-            sheet.add_row(Text(str(column.header), style="dim"), Text(text.plain, text.style, overflow="fold"))
-    return sheet
 
 
 def _without(table: Table, heading: str) -> Table:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.config.tree import InputSize
+from agent.sheet import sheet
 from models.shelf import catalogue
 from models.shelf.store import models_dir
 
@@ -72,10 +73,5 @@ def print_table(header: tuple[str, ...], rows: Iterable[list[str]]) -> None:
         cell_len(w) for t in last for w in t.split()
     )
     if out.is_terminal and least > out.width:
-        table = Table(box=None, pad_edge=False, show_header=False)
-        for number, row in enumerate(told):
-            if number:
-                table.add_row()
-            for name, value in zip(header, row, strict=True):
-                table.add_row(name, Text(value, overflow="fold"))
+        table = sheet(header, (list(map(Text, row)) for row in told))
     out.print(table)

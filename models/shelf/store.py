@@ -21,6 +21,7 @@ from pathlib import Path
 from platformdirs import PlatformDirs
 from pydantic import ValidationError
 
+from agent.durable import sync
 from agent.errors import ModelError
 from agent.wire.wording import in_words
 from models.shelf import catalogue
@@ -316,15 +317,6 @@ def digest(path: Path) -> FileDigest:
     """Size and SHA-256 of a file."""
     with path.open("rb") as handle:
         return FileDigest(size=path.stat().st_size, sha256=hashlib.file_digest(handle, "sha256").hexdigest())
-
-
-def sync(path: Path) -> None:
-    """Force a file or folder onto the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _first_line(error: Exception) -> str:

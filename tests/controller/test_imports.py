@@ -27,7 +27,9 @@ def test_nothing_of_the_agent_but_the_wire() -> None:
     assert "agent.wire.commands" in ours
     assert {name for name in ours if not f"{name}.".startswith("agent.wire.")} == {
         "agent",
+        "agent.durable",
         "agent.lazy",
+        "agent.sheet",
         "agent.stdout",
     }
     tops = {name.split(".")[0] for name in names}

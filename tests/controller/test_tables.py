@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.segment import Segment
 from rich.table import Table
 
-from agent.wire.commands import ReplyStatus
+from agent.wire.commands import CheckResult, Finding, ReplyStatus
 from controller.client.fleet import Agent
 from controller.client.request import Outcome
 from controller.client.rollout import Box
 from controller.commands import events
-from controller.terminal import jobs, rollout, tables, tuning
+from controller.terminal import jobs, look_into, rollout, tables, tuning
 from tests import samples
 from tests.controller.responder import Asked, job, reply
 from tests.controller.test_rollout import rollout as rolled_out
@@ -150,6 +150,21 @@ def test_a_roll_out_that_stopped(screen: Console) -> None:
     if screen.width >= 60:
         assert any(LONG in line for line in lines)
         assert all(word in shown.split() for word in why.split())
+
+
+def test_what_is_wrong_with_a_box(screen: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is a line for each value, a check that needs no cure has none for it."""
+    monkeypatch.setattr(look_into, "console", lambda: screen)
+    found = (
+        Finding(name="camera", level="ok", finding="rtsp://camera.lan/stream/number/one/of/the/hall is live"),
+        Finding(name="clock", level="fail", finding="1970-01-01 is in the past", cure="timedatectl set-ntp true"),
+    )
+    look_into.show_checks({LONG: CheckResult(checks=found)}, single=True)
+    lines, shown = printed(screen)
+    complete(shown, ["check", "finding", "cure"])
+    if screen.width == 40:
+        words = [line.split()[:1] for line in lines]
+        assert [words.count([name]) for name in ("check", "finding", "cure")] == [2, 2, 1]
 
 
 def test_an_event(screen: Console) -> None:

@@ -82,9 +82,11 @@ def test_a_table_fits(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal too narrow for the columns has a line for each figure: none is cut, and no word broken."""
     screen = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
     monkeypatch.setattr(options, "Console", lambda **_settings: screen)
-    options.print_table(HEADER, [ROW, ROW])
+    options.print_table(HEADER, [ROW, ROW, [*ROW[:-1], ""]])
     assert isinstance(screen.file, io.StringIO)
     shown = screen.file.getvalue()
+    if width == 60:
+        assert [line.split()[:1] for line in shown.splitlines()].count(["what"]) == 2, "what is empty has no line"
     assert all(len(line) <= width for line in shown.splitlines())
     assert all(shown.count(value) >= 2 for value in ROW[:-1])
     assert "\N{HORIZONTAL ELLIPSIS}" not in shown
