@@ -54,8 +54,8 @@ class Beside:
             raise CancelledError(f"cancelled during {self._name}")
         if process.returncode:
             killed = ": it hung, or memory ran out" if process.returncode == -signal.SIGKILL else ""
-            what = said.get("error", f"{self._name} ended with {process.returncode}{killed}")
-            raise EdgeposeError(what, hint=said.get("hint", hint))
+            what = said.get("Error", f"{self._name} ended with {process.returncode}{killed}")
+            raise EdgeposeError(what, hint=said.get("Hint", hint))
         report: JsonValue = json.loads(told)
         return report
 
@@ -95,6 +95,6 @@ def _follow(lines: Iterable[str], tell: Tell) -> dict[str, str]:
             tell(str(news["step"]), float(news["progress"]))
         except (ValueError, KeyError, TypeError):
             what, _colon, text = line.partition(":")
-            if what in {"error", "hint"}:
+            if what in {"Error", "Hint"}:
                 said[what] = text.strip()
     return said
