@@ -8,6 +8,7 @@ from agent.control import journal
 from agent.control.events import Abandon, Done, Failed, Flow, Publish, Started, Work
 from agent.control.turn import Turn
 from agent.wire.commands import CommandError, ErrorCode, Job, JobStatus, ReplyError, ReplyStatus
+from agent.wire.messages import Severity
 
 
 def begin_job(turn: Turn) -> None:
@@ -28,6 +29,7 @@ def begin_job(turn: Turn) -> None:
     )
     turn.state = replace(turn.state, record=journal.with_job(turn.state.record, first))
     turn.answer(command, ReplyStatus.ACCEPTED, {"job": job}, keep=True)
+    turn.note("job.started", job, id=command.id, by=command.by)
     turn.effects.append(Publish(first))
 
 
@@ -100,6 +102,16 @@ def _end(
         }
     )
     turn.save(journal.with_job(record, job))
+    _note_end(turn, job)
     turn.effects.append(Publish(job))
     if job.command in journal.HOLDING:  # it held the frames back
         turn.effects.append(Flow(record.settings.paused))
+
+
+def _note_end(turn: Turn, job: Job) -> None:
+    if (error := job.error) is None:
+        turn.note("job.done", job.id)
+    elif job.status is JobStatus.CANCELLED:
+        turn.note("job.cancelled", f"{job.id}: {error.message}")
+    else:
+        turn.note("job.failed", f"{job.id}: {error.message}", Severity.WARNING, error=error.code.value, hint=error.hint)

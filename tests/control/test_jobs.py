@@ -102,6 +102,7 @@ def test_what_came_while_it_started_waits_for_the_end_of_the_job() -> None:
     inform c
 > done
     save v0 CPU
+    note job.done
     publish succeeded 1
     flow on
     save v0 CPU attempt=a
@@ -204,7 +205,7 @@ def applying() -> State:
     assert state.phase is Phase.SWITCHING
     (begun,) = of(events.Begin, effects)
     assert (begun.work.settings, begun.work.command, begun.work.job) == (WINNER, None, None)
-    assert [note.code for note in of(events.Note, effects)] == ["switch.started"]
+    assert [note.code for note in of(events.Note, effects)] == ["job.done", "switch.started"]
     return state
 
 

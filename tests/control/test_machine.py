@@ -275,6 +275,7 @@ def test_a_job_keeps_others_off() -> None:
     begin 1 quantize-20260131-063000
     save v0 CPU replies=a
     reply a accepted v0
+    note job.started
     publish running 0
     working
 > set-device b SIMCPU
@@ -288,6 +289,7 @@ def test_a_job_keeps_others_off() -> None:
 > broken
 > done
     save v0 CPU replies=a
+    note job.done
     publish succeeded 1
     ready
 > set-device b SIMCPU
@@ -311,6 +313,7 @@ def test_a_job_is_cancelled() -> None:
     begin 1 quantize-20260131-063000
     save v0 CPU replies=a
     reply a accepted v0
+    note job.started
     publish running 0
     working
 > cancel b quantize-20260131-063000-1
@@ -321,6 +324,7 @@ def test_a_job_is_cancelled() -> None:
     reply c rejected busy v0
 > failed
     save v0 CPU replies=a,b
+    note job.failed
     publish failed 0
     ready
 > cancel d quantize-20260131-063000-1
@@ -715,11 +719,13 @@ def test_the_stop_ends_a_job() -> None:
     begin 1 quantize-20260131-063000
     save v0 CPU replies=a
     reply a accepted v0
+    note job.started
     publish running 0
     working
 > stop
     abandon 1
     save v0 CPU replies=a
+    note job.cancelled
     publish cancelled 0
     save v0 CPU replies=a ended
     stopping
