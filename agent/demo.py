@@ -35,6 +35,7 @@ from agent.extras import require
 from agent.observe import logs
 from agent.wire.messages import Keypoints, MessageError, Metrics, State
 from agent.wire.topics import Topics
+from agent.wire.wording import many
 from controller.client.address import Address
 from controller.client.connection import Client, Received
 from controller.errors import ControllerError
@@ -326,7 +327,7 @@ def _conclude(seen: Seen, console: Console) -> int:
         console.print("No people were found: that is not what the clip shows. Run `agent doctor`.")
         return 1
     console.print(
-        f"{seen.frames} frames came over the broker, {seen.frames_with_people} of them with people, "
+        f"{many(seen.frames, 'frame')} came over the broker, {seen.frames_with_people} of them with people, "
         f"up to {seen.persons_max} at once."
     )
     return 0

@@ -9,6 +9,7 @@ from agent.wire.apart import Figure, difference, disturbed, fps, latency_ms
 from agent.wire.commands import Aim, CommandError, ErrorCode, Sweep
 from agent.wire.devices import DeviceString
 from agent.wire.study import Recipe, Row
+from agent.wire.wording import many
 
 RUNS_MAX = 1600
 """A run takes half a kilobyte of the study, and a message of the wire holds a megabyte."""
@@ -32,7 +33,7 @@ def recipes(sweep: Sweep, model: str) -> tuple[Recipe, ...]:
     if len(wanted) * sweep.runs > RUNS_MAX:
         raise CommandError(
             ErrorCode.INVALID_PAYLOAD,
-            f"{len(wanted)} rows of {sweep.runs} runs: at most {RUNS_MAX} runs in all",
+            f"{len(wanted)} rows of {many(sweep.runs, 'run')}: at most {RUNS_MAX} runs in all",
             "sweep in parts, or with fewer --runs",
         )
     return wanted

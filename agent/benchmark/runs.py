@@ -24,6 +24,7 @@ from agent.poses.decoders import Decoder, decoder_for
 from agent.tracking import Track, track_stage
 from agent.wire.devices import DeviceString, require
 from agent.wire.study import Recipe
+from agent.wire.wording import many
 from models.shelf.inspect import inspect
 from models.shelf.store import Store
 
@@ -62,7 +63,7 @@ class Progress:
     def goes_on(self, frames: int) -> None:
         """So many frames of the step are done."""
         if time.monotonic() - self._told_s > GOING_ON_S:
-            self._say(f"{self.what}, {frames} frames")
+            self._say(f"{self.what}, {many(frames, 'frame')}")
 
     def _say(self, what: str) -> None:
         self._told_s = time.monotonic()

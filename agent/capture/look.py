@@ -39,7 +39,7 @@ class Findings:
             words.append(f"a key frame every {self.key_every_s:.1f} s")
         words.append(f"held back at most {self.held_ms:.0f} ms")
         if self.damaged:
-            words.append(f"{self.damaged} pictures damaged")
+            words.append(f"pictures damaged: {self.damaged}")
         return ", ".join(words)
 
 

@@ -58,7 +58,7 @@ class Presence:
             return
         with self._lock:
             more, self._damaged, self._damage_told_s = total - self._damaged, total, now_s
-            self._tell("camera.damaged", f"{more} pictures are damaged or missing", damaged=more, total=total)
+            self._tell("camera.damaged", f"pictures damaged or missing: {more}", damaged=more, total=total)
 
     def software(self, why: str) -> None:
         """Tell, once, that software decodes where hardware was asked for."""

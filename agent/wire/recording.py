@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Self
 
 from agent.wire.messages import MAX_MESSAGE_BYTES, Keypoints, MessageError
+from agent.wire.wording import many
 
 LINES: Final = ".jsonl"
 COCO_RESULTS: Final = ".json"
@@ -50,8 +51,11 @@ class Tally:
         return {name: count for name, count in asdict(self).items() if not name.startswith("_")}
 
     def __str__(self) -> str:
-        text = f"{self.frames} frames, {self.persons} persons, {self.missing} frames missing in {self.gaps} gaps"
-        return f"{text}, started over {self.restarts} times" if self.restarts else text
+        text = (
+            f"{many(self.frames, 'frame')}, {many(self.persons, 'person')}, "
+            f"{many(self.missing, 'frame')} missing in {many(self.gaps, 'gap')}"
+        )
+        return f"{text}, started over {many(self.restarts, 'time')}" if self.restarts else text
 
 
 class Recording:

@@ -141,3 +141,8 @@ def _parts(word: str) -> frozenset[str]:
     """Each letter, each with the next, and the ends: who begins or ends alike is more alike."""
     padded = f" {word} "
     return frozenset(word) | {padded[place : place + 2] for place in range(len(padded) - 1)}
+
+
+def many(count: int, one: str, more: str | None = None) -> str:
+    """``1 frame``, ``2 frames``; ``more`` is the word for several where an s does not make it."""
+    return f"{count} {one}" if count == 1 else f"{count} {more or one + 's'}"

@@ -20,7 +20,7 @@ from agent.wire.commands import Reply, ReplyStatus
 from agent.wire.messages import MessageError, Metrics, Status
 from agent.wire.topics import Topics, every_device, parse
 from agent.wire.trust import sign
-from agent.wire.wording import in_words
+from agent.wire.wording import in_words, many
 from controller.client.fleet import Agent
 from controller.client.request import SIGNED_FOR_MIN_S, Order, bounded
 from controller.client.session import Session
@@ -467,16 +467,16 @@ class Runner:
 def lines(rollout: Rollout) -> Iterator[str]:
     """The plan for people: what is done to whom, and when it stops."""
     told = json.dumps(rollout.args, ensure_ascii=False)
-    yield f"{rollout.command} {told} on {len(rollout.boxes)} boxes, roll-out {rollout.id}"
+    yield f"{rollout.command} {told} on {many(len(rollout.boxes), 'box', 'boxes')}, roll-out {rollout.id}"
     for number, batch in enumerate(rollout.batches):
         name = "canaries" if rollout.canaries and not number else f"batch {number}"
         shown = ", ".join(batch[:6]) + (f" and {len(batch) - 6} more" if len(batch) > 6 else "")
         yield f"  {name}: {shown}"
     ratio = f", or finishes less than {rollout.min_fps_ratio:g} of its frames before" if rollout.min_fps_ratio else ""
     yield f"Each is judged by its answer and for {rollout.soak_s:g} s by its state and figures."
-    yield f"A box that fails, vanishes, breaks{ratio} counts as a failure; the changed ones of them are taken back."
+    yield f"A box that fails, vanishes or breaks{ratio} counts as a failure; the changed ones of them are taken back."
     canary = "one canary or " if rollout.canaries else ""
-    yield f"It stops, and takes all back, after {canary}more than {rollout.max_failures} failures."
+    yield f"It stops, and takes all back, after {canary}more than {many(rollout.max_failures, 'failure')}."
 
 
 def _told(box: Box) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import click
 from agent.wire.messages import OFFLINE, ONLINE, CameraState, Keypoints, Requested, State, Status, rfc3339
 from agent.wire.recording import LINES, RecordingError, read
 from agent.wire.topics import Topics
+from agent.wire.wording import many
 from controller.client.connection import Client
 from controller.commands.access import address_of, open_session
 from controller.commands.options import FILE, Given, connection
@@ -83,7 +84,7 @@ def play_as(given: Given, path: Path, *, device: str | None, speed: float, loop:
         )
     will = None if online else (played.topics.availability, OFFLINE)
     with Client(address_of(given), timeout_s=given.timeout_s, will=will) as client:
-        tell(f"Playing {played.frames} frames as {played.topics.device_id}. Ctrl-C ends it.")
+        tell(f"Playing {many(played.frames, 'frame')} as {played.topics.device_id}. Ctrl-C ends it.")
         if online:
             _play(client, played, speed=speed, loop=loop)
         else:

@@ -11,6 +11,7 @@ import click
 from rich.live import Live
 
 from agent.wire.topics import every_device
+from agent.wire.wording import many
 from controller.client.columns import INVENTORY, KNOWN, Condition, View
 from controller.client.fleet import Agent
 from controller.client.session import LISTED
@@ -87,7 +88,7 @@ def _show(given: Given, view: View, *, as_csv: bool = False) -> None:
     elif not agents:
         tell(f"No agent below {given.prefix!r} on this broker.")
     elif not rows:
-        tell(f"None of {len(agents)} agents is so.")
+        tell(f"None of {many(len(agents), 'agent')} is so.")
     else:
         table = tables.rows(rows)
         tables.print_fitting(table, tables.spared(table))

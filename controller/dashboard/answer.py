@@ -8,6 +8,7 @@ from pydantic import JsonValue, ValidationError
 
 from agent.wire.affinity import Plan
 from agent.wire.commands import ReplyStatus, SwitchResult
+from agent.wire.wording import many
 from controller.client.request import Outcome
 from controller.dashboard.words import number
 
@@ -73,7 +74,7 @@ def _show_switch(switch: SwitchResult) -> None:
         ("runs on", ", ".join(now.execution_devices)),
         ("precision", f"{now.model_precision}, computed in {now.inference_precision}"),
         ("compiled in", number(switch.compile_ms, "ms", 0) + (" (from the cache)" if now.from_cache else "")),
-        ("gap", f"{number(switch.gap_ms, 'ms', 0)}, {switch.frames_lost} frames lost"),
+        ("gap", f"{number(switch.gap_ms, 'ms', 0)}, {many(switch.frames_lost, 'frame')} lost"),
     ]
     if switch.verdict:
         rows.append(("verdict", switch.verdict))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.wire.study import Run, Study
+from agent.wire.wording import many
 from controller.client.fleet import printable
 from controller.report.rows import Entry, entries, number, percent
 
@@ -52,7 +53,11 @@ def _quiet(study: Study) -> str:
     runs = [run for row in study.rows for run in row.runs]
     others = sorted(run.others_percent for run in runs if run.others_percent is not None)
     disturbed = sum(row.disturbed_runs for row in study.rows)
-    told = f"{disturbed} runs were disturbed; {len(runs)} count" if disturbed else f"all {len(runs)} runs were quiet"
+    told = (
+        f"{many(disturbed, 'run was', 'runs were')} disturbed; {many(len(runs), 'counts', 'count')}"
+        if disturbed
+        else f"all {len(runs)} runs were quiet"
+    )
     if not others:
         return told
     middle, most = number(others[len(others) // 2]), number(others[-1])

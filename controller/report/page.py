@@ -6,6 +6,7 @@ from html import escape
 from typing import Final
 
 from agent.wire.study import Study
+from agent.wire.wording import many
 from controller.report.charts import charts
 from controller.report.compare import Finding
 from controller.report.facts import RUN_HEADINGS, RUN_MEANING, facts, reasons, run_cells, title
@@ -117,7 +118,7 @@ def _runs(study: Study) -> Iterator[str]:
         every = table(RUN_HEADINGS, lines, [False, *[True] * (len(RUN_HEADINGS) - 2), False])
         # Open: what is folded is not printed.
         yield f"<p>{escape(RUN_MEANING)}</p>"
-        yield f'<details open="open"><summary>{len(lines)} runs</summary>\n{every}\n</details>'
+        yield f'<details open="open"><summary>{many(len(lines), "run")}</summary>\n{every}\n</details>'
 
 
 def table(headings: Sequence[str], lines: Iterable[tuple[str, list[str]]], figures: Sequence[bool]) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 
 from agent.wire.study import Recipe
 from agent.wire.tuning import Trial, Tuning
+from agent.wire.wording import many
 from controller.client.fleet import printable
 from controller.report.page import pairs, section, table, whole
 from controller.report.rows import number, percent, share
@@ -56,7 +57,9 @@ def wished(tuning: Tuning) -> str:
 def looked_at(tuning: Tuning) -> str:
     """On what, and who says what is right."""
     clip, seen_by = tuning.clip, name_of(tuning.reference)
-    return f"{clip.frames} frames of {clip.name}, {number(tuning.people)} people in each, as {seen_by} sees them"
+    return (
+        f"{many(clip.frames, 'frame')} of {clip.name}, {number(tuning.people)} people in each, as {seen_by} sees them"
+    )
 
 
 def name_of(recipe: Recipe) -> str:

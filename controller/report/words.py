@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from agent.wire.study import Study
+from agent.wire.wording import many
 from controller.report.compare import UNSURE, Finding, answers, original, reference, sound, times
 from controller.report.rows import Entry, entries, missed, number, percent, share
 
@@ -65,7 +66,7 @@ def best_of(study: Study, index: int | None, found: tuple[Entry, ...]) -> Entry 
 
 def _state(study: Study, found: tuple[Entry, ...]) -> Iterator[Finding]:
     if study.finished_at is None:
-        yield Finding("Unfinished", (f"The study has not ended; it has {len(found)} rows so far.",))
+        yield Finding("Unfinished", (f"The study has not ended; it has {many(len(found), 'row')} so far.",))
     if not any(entry.measured for entry in found):
         yield Finding("Nothing measured", ("Nothing can be compared and nothing chosen.",))
 
@@ -94,8 +95,8 @@ def _recommended(study: Study, found: tuple[Entry, ...]) -> Iterator[Finding]:
 def _unquiet(entry: Entry) -> str:
     """What is said of the best where its runs were not quiet."""
     return (
-        f"Nothing is claimed: {entry.name} came out best, and {entry.disturbed} of its {len(entry.row.runs)} runs were "
-        "disturbed. Measure again while the box is quiet."
+        f"Nothing is claimed: {entry.name} came out best, and {entry.disturbed} of its "
+        f"{many(len(entry.row.runs), 'run was', 'runs were')} disturbed. Measure again while the box is quiet."
     )
 
 

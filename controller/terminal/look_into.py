@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.wire.commands import CheckResult, Finding, LogsResult
+from agent.wire.wording import many
 from controller.client.fleet import printable
 from controller.terminal.tables import cell, console, print_fitting
 
@@ -25,7 +26,7 @@ def show_checks(found: Mapping[str, CheckResult], *, single: bool) -> None:
         if shown:
             print_fitting(_table(shown), ())
     if not single and found:
-        out.print(Text(f"{len(found) - ill} of {len(found)} boxes are well.", style="dim"))
+        out.print(Text(f"{len(found) - ill} of {many(len(found), 'box is', 'boxes are')} well.", style="dim"))
 
 
 def _table(checks: Sequence[Finding]) -> Table:

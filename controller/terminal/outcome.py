@@ -10,6 +10,7 @@ from rich.text import Text
 
 from agent.wire.affinity import Plan
 from agent.wire.commands import KEEPS_UP, Agreement, ReplyError, SwitchResult
+from agent.wire.wording import many
 from controller.client.fleet import printable
 from controller.client.request import Outcome
 from controller.terminal.surroundings import tell
@@ -220,7 +221,7 @@ def agreement_facts(agreement: Agreement) -> list[tuple[str, str]]:
     share = f" ({agreement.missed / agreement.people:.1%})" if agreement.people else ""
     oks = "unknown" if agreement.mean_oks is None else f"{agreement.mean_oks:.3f}"
     return [
-        ("people of FP32", f"{agreement.people} on {agreement.frames} frames"),
+        ("people of FP32", f"{agreement.people} on {many(agreement.frames, 'frame')}"),
         ("missed", f"{agreement.missed}{share}"),
         ("invented", str(agreement.invented)),
         ("mean OKS", oks),

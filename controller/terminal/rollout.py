@@ -6,6 +6,7 @@ from typing import Final
 from pydantic import JsonValue
 from rich.text import Text
 
+from agent.wire.wording import many
 from controller.client.fleet import printable
 from controller.client.rollout import Rollout
 from controller.terminal.outcome import table_of
@@ -20,16 +21,16 @@ def step(event: str, facts: Mapping[str, JsonValue]) -> str | None:
     match event:
         case "batch":
             boxes = facts["boxes"]
-            return f"batch {facts['batch']}: {len(boxes) if isinstance(boxes, list) else 0} boxes"
+            return f"batch {facts['batch']}: {many(len(boxes) if isinstance(boxes, list) else 0, 'box', 'boxes')}"
         case "soak":
-            return f"watching {facts['boxes']} boxes for {facts['seconds']:g} s"
+            return f"watching {many(int(str(facts['boxes'])), 'box', 'boxes')} for {facts['seconds']:g} s"
         case "box":
             why = f": {facts['reason']}" if facts["reason"] else ""
             return printable(f"{facts['device_id']}: {facts['verdict']}{why}")
         case "undone":
             return printable(f"{facts['device_id']}: taken back, {facts['undo']}")
         case "stopping":
-            return f"{facts['failures']} failures: it stops, and all is taken back"
+            return f"{many(int(str(facts['failures'])), 'failure')}: it stops, and all is taken back"
     return None
 
 

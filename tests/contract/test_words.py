@@ -16,7 +16,7 @@ from agent.wire.codec import EXAMPLES, Refused, decode
 from agent.wire.commands import ARGS, Incoming
 from agent.wire.topics import Topics
 from agent.wire.trust import _Envelope
-from agent.wire.wording import in_words
+from agent.wire.wording import in_words, many
 from agent.wire.zones import Zones
 from controller.client.request import Order
 from controller.errors import UsageError
@@ -168,3 +168,18 @@ def test_a_wrong_zone_of_the_configuration_is_told_once() -> None:
         ),
         ("zones.x.polygon.2.1", "got 1.7, should be at most 1"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "said"),
+    [
+        (0, ("frame",), "0 frames"),
+        (1, ("frame",), "1 frame"),
+        (2, ("frame",), "2 frames"),
+        (1, ("box", "boxes"), "1 box"),
+        (21, ("box", "boxes"), "21 boxes"),
+    ],
+)
+def test_one_is_not_many(count: int, words: tuple[str, ...], said: str) -> None:
+    """One box, two boxes; none are many."""
+    assert many(count, *words) == said

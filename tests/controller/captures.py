@@ -71,6 +71,7 @@ FRAME: Final = re.compile(r"(?:\r?(?:\x1b\[[0-9]*[AK])+)+|\r+(?!\n)")
 """What is drawn over: it stays in what was captured, a line below the other."""
 ESCAPES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\r")
 ALONE: Final = re.compile(r"\s*(?:[^\s`]|`[^`]*`)+\s*")
+ONE_OF_MANY: Final = re.compile(r"(?<![\w.,:-])1 (?!is\b|was\b|has\b|ms\b|fps\b)[a-z]+s\b")
 WORD: Final = re.compile(r"(?<![\w/.-])[A-Za-z]{4,16}(?![\w/.-])")
 WORLDS: Final[Mapping[str, Mapping[str, str]]] = {
     "utf8": {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TERM": "xterm-256color"},
@@ -125,6 +126,7 @@ class Capture:
         yield from (f"{each} is cut" for each in self.ids if each not in together)
         if "…" in text:
             yield "something is cut"
+        yield from (f"{each!r}" for each in dict.fromkeys(ONE_OF_MANY.findall(text)))
         if self.table and whole.strip() and not (self.moves and "not shown" in text):
             columns = re.split(r"\s{2,}", whole.splitlines()[0].strip())
             yield from (f"no column {each!r}, unsaid" for each in columns if each.replace(" ", "") not in together)

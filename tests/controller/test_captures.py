@@ -54,6 +54,8 @@ TABLE = "name      what it does\nthe-box-1  everything"
         ("name what it does\nthe-box-1 every\nthing", "'everything' is broken"),
         ("name what it does\nthe-box-1 everything Traceback", "a traceback"),
         ("name what it does the-box-1 everything and more", "a line of 47"),
+        ("name      what it does\nthe-box-1  everything to 1 boxes", "'1 boxes'"),
+        ("name      what it does\nthe-box-1  everything is 1 s at 1 fps", None),
     ],
 )
 def test_what_is_a_fault(text: str, fault: str | None) -> None:

@@ -94,7 +94,7 @@ def test_a_recording_goes_on(broker: Broker, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
         assert process.stderr is not None
-        assert "12 frames missing in 1 gaps" in process.stderr.read()
+        assert "12 frames missing in 1 gap" in process.stderr.read()
 
 
 def test_time_is_up_while_the_broker_is_away(tmp_path: Path) -> None:

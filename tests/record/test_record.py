@@ -34,7 +34,7 @@ def test_it_keeps_what_came(broker: Broker, tmp_path: Path) -> None:
         printed, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     assert out.read_bytes().splitlines() == payloads(3, 4, 7, 8, 9)
-    assert errors == f"{out}: 5 frames, 10 persons, 2 frames missing in 1 gaps\n"
+    assert errors == f"{out}: 5 frames, 10 persons, 2 frames missing in 1 gap\n"
     counts = {"frames": 5, "persons": 10, "gaps": 1, "missing": 2, "restarts": 0}
     assert json.loads(printed) == {"schema": "edgepose.recording/1", "device_id": DEVICE} | counts
 
