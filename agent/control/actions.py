@@ -95,10 +95,13 @@ def toggle(turn: Turn) -> None:
         return
     if isinstance(command.args, SetZones):
         zones = record.base.zones if command.args.zones is None else command.args.zones
-        turn.state = replace(turn.state, record=_changed(turn, journal.with_zones(record, zones), command))
+        changes = zones != record.settings.zones
+        if changes:
+            turn.state = replace(turn.state, record=_changed(turn, journal.with_zones(record, zones), command))
         turn.effects.append(Look(zones))
         turn.answer(command, ReplyStatus.SUCCEEDED, {"zones": list(zones)}, keep=True)
-        turn.note("zones.changed", f"people are counted in {', '.join(zones) or 'no zone'}", by=command.by)
+        if changes:
+            turn.note("zones.changed", f"people are counted in {', '.join(zones) or 'no zone'}", by=command.by)
         return
     paused = command.args.paused if isinstance(command.args, SetPaused) else command.name == "pause"
     changes = paused != record.settings.paused

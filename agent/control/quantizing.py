@@ -16,6 +16,7 @@ from agent.control.beside import Beside
 from agent.control.events import Done, Work
 from agent.control.recording import Choose, Recorder
 from agent.control.samples import Samples, shrunk
+from agent.control.settings import Settings
 from agent.control.workshop import Tell
 from agent.errors import EdgeposeError
 from agent.extras import require
@@ -57,7 +58,7 @@ class Quantizing:
                     f"{recorded} frames with people in {args.seconds:g} s, at least {FRAMES_MIN} are needed",
                     hint="ask for more seconds, at an hour when people are in view",
                 )
-            return Done(work.number, self._quantize(args.model or work.settings.model, _later(tell), cancelled))
+            return Done(work.number, self._quantize(args.model, work.settings, _later(tell), cancelled))
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -76,23 +77,27 @@ class Quantizing:
         recorder.record(self._samples, args.seconds, taken, cancelled)
         return recorder.taken
 
-    def _quantize(self, name: str, tell: Tell, cancelled: threading.Event) -> dict[str, JsonValue]:
-        bar = self._config.switch
+    def _quantize(
+        self, model: str | None, settings: Settings, tell: Tell, cancelled: threading.Event
+    ) -> dict[str, JsonValue]:
+        bar, name = self._config.switch, model or settings.model
+        # A size that somebody has set is that of the network that runs.
+        long_side = settings.long_side if name == settings.model else None
         command = [sys.executable, "-m", "models.cli", "quantize", name, "--clip", str(self._folder), "--json"]
-        command += ["--progress", "json", "--models-dir", str(self._config.paths.models), *self._size(name)]
+        command += ["--progress", "json", "--models-dir", str(self._config.paths.models), *self._size(name, long_side)]
         command += ["--missed-max", str(bar.missed_max), "--oks-min", str(bar.oks_min)]
         report = self._beside.run(command, tell, cancelled, hint="record more frames, with people in view")
         assert isinstance(report, dict)
         return report
 
-    def _size(self, name: str) -> list[str]:
+    def _size(self, name: str, long_side: int | None) -> list[str]:
         """The input size as the agent would run the network."""
         store = Store(self._config.paths.models)
         size, card = self._config.model.input, store.seeing(store.card(name))
         if not card.input.resizable:
             return []
-        if size.long_side is not None:
-            return ["--long-side", str(size.long_side)]
+        if (asked := long_side or size.long_side) is not None:
+            return ["--long-side", str(asked)]
         if card.decoder.detects and size.height is None:
             return []  # its short side follows the camera
         return ["--height", str(size.height or card.input.height), "--width", str(size.width or card.input.width)]

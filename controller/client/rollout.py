@@ -58,8 +58,8 @@ class Box(_Kept):
     """Why it is no good one, or could not be taken back."""
     doing: list[tuple[str, dict[str, JsonValue]]] | None = None
     """Commands that make the change, one after the other; None before its turn."""
-    undoing: list[tuple[str, dict[str, JsonValue]]] = Field(default_factory=list)
-    """Commands that lead back to what ran before."""
+    undoing: list[list[tuple[str, dict[str, JsonValue]]]] = Field(default_factory=list)
+    """Of each of those that were done, commands that lead back to what ran before; the last is gone back over first."""
     status_before: str | None = None
     """A box that was lost before is not broken by the change."""
     fps_before: float | None = None
@@ -297,7 +297,7 @@ class Runner:
         agent = self._session.fleet.agents.get(box.device_id)
         if box.verdict == "waiting" and agent is not None and agent.state is not None:
             box.doing = doing(agent, self._rollout.command, self._rollout.args)
-            box.undoing = [step for each in reversed(box.doing) for step in undoing(agent, *each)]
+            box.undoing = [undoing(agent, *each) for each in box.doing]
             box.status_before = agent.state.status.value
             box.fps_before = agent.metrics.fps_mean if agent.metrics else None
         box.verdict = "asked"
@@ -382,8 +382,8 @@ class Runner:
             return
         else:
             error = reply.error
-            # Of several commands those before it were done: that has to be taken back.
-            box.verdict = "broken" if done else "failed"
+            # Of several commands those before it were done: they have to be taken back, and no other.
+            box.verdict, box.undoing = ("broken" if done else "failed"), box.undoing[:done]
             box.reason = f"{error.code.value}: {error.message}" if error else reply.status.value
         self._judged(box)
 
@@ -448,7 +448,10 @@ class Runner:
             return
         self._tell("undoing", {"boxes": [box.device_id for box in todo]})
         steps: dict[str, list[tuple[str, str, Mapping[str, JsonValue]]]] = {
-            box.device_id: [(self._id(box, f"-undo{step}"), *each) for step, each in enumerate(box.undoing)]
+            box.device_id: [
+                (self._id(box, f"-undo{number}"), *step)
+                for number, step in enumerate(step for steps in reversed(box.undoing) for step in steps)
+            ]
             for box in todo
         }
         self._ask(steps)

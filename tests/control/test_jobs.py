@@ -10,7 +10,7 @@ from agent.control.events import Effect
 from agent.control.journal import Record
 from agent.control.machine import step
 from agent.control.state import Phase, State
-from agent.wire.commands import CommandError, ErrorCode, Job, JobStatus, ReplyStatus
+from agent.wire.commands import CommandError, ErrorCode, Job, JobStatus, ReplyStatus, SetZones
 from agent.wire.zones import Zone
 from tests.control.conversation import BASE, BOX, NOW, command, first_state, replay
 
@@ -254,6 +254,22 @@ def test_a_paused_agent_stays_paused_under_its_winner() -> None:
         state, effects = hears(state, event)
         assert events.Flow(paused=False) not in effects
     assert state.record.settings == WINNER.model_copy(update={"paused": True})
+
+
+def test_the_same_zones_change_nothing() -> None:
+    """Who sends the zones that are there is answered; the version, who changed it last, and the log stay."""
+    first = first_state()
+    state, _effects = hears(first, events.Started(first.record))
+    corners = [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]
+    versions, told = [state.record.version], []
+    for number, zones in enumerate(({"door": {"polygon": corners}}, {"door": {"polygon": corners}}, {}, {})):
+        asked = replace(command("set-zones", f"z{number}"), args=SetZones.model_validate({"zones": zones}))
+        state, effects = hears(state, events.Asked(asked))
+        versions.append(state.record.version)
+        told += [each.code for each in effects if isinstance(each, events.Note)]
+        assert [each for each in effects if isinstance(each, events.Send)], "each is answered"
+    assert versions == [0, 1, 1, 2, 2]
+    assert told == ["zones.changed", "zones.changed"]
 
 
 def test_zones_outlast_the_winner() -> None:

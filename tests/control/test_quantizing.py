@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import JsonValue
 
 from agent.config.tree import Config
-from agent.control.beside import end_when
+from agent.control.beside import Beside, end_when
 from agent.control.events import Work
 from agent.control.quantizing import EVERY_S, Quantizing
 from agent.control.samples import Samples
@@ -64,6 +65,33 @@ def test_a_box_without_the_quantiser_says_so_at_once(tmp_path: Path, monkeypatch
         quantizing(tmp_path, Samples()).run(work(60.0), lambda _step, _share: None, threading.Event())
     assert told.value.hint.startswith(f"{sys.executable} -m pip install 'nncf")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [(None, ["--long-side", "512"]), ("movenet-multipose", ["--long-side", "512"]), ("yolox-tiny", None)],
+)
+def test_it_is_made_at_the_size_that_was_set(
+    model: str | None, size: list[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `set-input` in force is the size of the variant of the network that runs, and of no other."""
+    asked: list[str] = []
+
+    def run(_beside: Beside, words: list[str], *_rest: object, **_more: object) -> dict[str, JsonValue]:
+        asked.extend(words)
+        return {}
+
+    monkeypatch.setattr(Beside, "run", run)
+    monkeypatch.setattr(Quantizing, "_record", lambda *_: 60)
+    running = SETTINGS.model_copy(update={"model": "movenet-multipose", "long_side": 512})
+    command = Command("quantize", "1", Quantize(model=model), Address("reply", b"1"))
+    job = quantizing(tmp_path, Samples())
+    job.run(Work(1, command, running, "job-1"), lambda _step, _share: None, threading.Event())
+    assert asked[4] == (model or "movenet-multipose")
+    if size is not None:
+        assert asked[asked.index("--long-side") :][:2] == size
+    else:
+        assert "512" not in asked
 
 
 def test_recording_is_cancelled(tmp_path: Path) -> None:
