@@ -37,15 +37,11 @@ class Planes:
         """uint8, of any size: Cb and Cr as two planes (h, w), or as one (h, w, 2)."""
         self.full_range = full_range
         """Whether black is 0 and white 255, and not 16 and 235."""
+        self.shape = (*luma.shape, 3)
+        """That of the picture: (H, W, 3)."""
         self._convert = convert
         self._lock = threading.Lock()
         self._image: Bytes | None = None
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """That of the picture: (H, W, 3)."""
-        rows, columns = self.luma.shape
-        return rows, columns, 3
 
     def image(self) -> Bytes:
         """uint8 (H, W, 3) BGR, the same array every time."""

@@ -86,6 +86,7 @@ class Link:
         self._mqtt = mqtt
         self._configured_keepalive_s = mqtt.keepalive_s
         self._topics = topics
+        self._keypoints_topic = topics.keypoints
         self._on_command = on_command
         self._on_state = on_state
         self._on_trouble = on_trouble
@@ -162,8 +163,8 @@ class Link:
             if session.client.want_write():
                 self._outbox.keypoints(payload)
                 return
-            if self._outbox.keypoints_fit(self._topics.keypoints, payload):
-                session.keypoints(self._topics.keypoints, payload)
+            if self._outbox.keypoints_fit(self._keypoints_topic, payload):
+                session.keypoints(self._keypoints_topic, payload)
             finished = session.alive and not session.client.want_write()
         if not finished:
             self._wake()
@@ -357,7 +358,7 @@ class Link:
             while self._fill(session) and not session.limits.qos:  # what nobody acknowledges is gone as it leaves
                 self._settle(session)
             if not session.client.want_write() and (newest := self._outbox.take_keypoints()) is not None:
-                topic = self._topics.keypoints
+                topic = self._keypoints_topic
                 if self._outbox.keypoints_fit(topic, newest):
                     session.keypoints(topic, newest)
             self._settle(session)

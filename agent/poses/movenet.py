@@ -10,6 +10,7 @@ from the graph itself, without its limit of six people:
 - the person's score is the centre's, times the mean of the joints that are seen.
 """
 
+import functools
 from typing import NamedTuple
 
 import cv2
@@ -30,6 +31,9 @@ VARIANCE = 0.300048828125
 """Of the Gaussian around the guess, per cell of the input's short side; the constant of the original graph."""
 PEAK = np.ones((5, 5), np.uint8)
 JOINT = np.arange(17)
+NOTHING = np.float32(0)
+LIFT = np.float32(2**60)
+"""Far from a guess the weights are so small that processors take a hundred times as long to multiply them."""
 CELL, HALF, ONE = np.float32(STRIDE), np.float32(0.5), np.float32(1)
 PADDED_CELLS = 4096
 """People are searched together while their windows, padded to the largest, stay this small; found by measuring."""
@@ -52,6 +56,33 @@ class Heads(NamedTuple):
     """(1, H, W, 2): y, x of the box's centre inside its cell."""
 
 
+class Grid(NamedTuple):
+    """What of the arithmetic hangs on the size of the heads alone, H x W cells."""
+
+    places: Floats
+    """(H * W, 2): y, x of each cell."""
+    size: Floats
+    """(2,): H and W."""
+    last: NDArray[np.float64]
+    """(2,): the last row and column."""
+    lines: NDArray[np.float64]
+    """(max(H, W), 1): 0, 1, 2 and so on."""
+    spread: np.float32
+    """By which the square of a distance in cells counts in a joint's Gaussian."""
+
+    @classmethod
+    @functools.lru_cache(maxsize=8)
+    def of(cls, height: int, width: int) -> "Grid":
+        """Of heads of this size; made once."""
+        return cls(
+            places=np.indices((height, width), np.float32).reshape(2, -1).T.copy(),
+            size=np.array((height, width), np.float32),
+            last=np.array((height - 1, width - 1), np.float64),
+            lines=np.arange(max(height, width), dtype=np.float64)[:, None],
+            spread=np.float32(-1 / (VARIANCE * min(height, width))),
+        )
+
+
 class MoveNetDecoder:
     """Heads to poses. ``person_score_min`` 0..1 and ``persons_max`` bound what is reported.
 
@@ -70,82 +101,100 @@ class MoveNetDecoder:
     def decode(self, raw: tuple[Floats, ...], letterbox: Letterbox) -> Poses:
         """Poses in pixels of the original frame, best first."""
         height, width = raw[0].shape[1:3]
-        heads = Heads(*(head.reshape(height * width, -1) for head in raw))
+        heads = Heads(*[head.reshape(height * width, -1) for head in raw])
         centers = self._centers(heads.center.reshape(height, width))
         if not len(centers):
             return Poses.nobody()
-        places = np.stack((centers // width, centers % width), axis=1).astype(np.float32)
-        corners = _boxes(heads, centers, places, (height, width))
+        grid = Grid.of(height, width)
+        places = grid.places.take(centers, axis=0)
+        corners = _boxes(heads, centers, places, grid)
         guesses = heads.keypoint_regress.take(centers, axis=0).reshape(-1, 17, 2) + places[:, None]
-        joints, joint_scores = _joints(heads, guesses, np.ceil(corners).astype(np.intp), (height, width))
+        joints, joint_scores = _joints(heads, guesses, np.ceil(corners, dtype=np.float64), grid)
 
         seen = joint_scores > JOINT_SEEN
-        mean_seen = (joint_scores * seen).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+        mean_seen = np.add.reduce(joint_scores * seen, axis=1) / np.maximum(np.add.reduce(seen, axis=1), 1)
         scores = sigmoid(heads.center.take(centers)) * mean_seen.astype(np.float32)
         order = (-scores).argsort(kind="stable")[: self._persons_max]
         order = order[scores.take(order) >= self._score_min]
-        return _in_frame(joints[order], joint_scores[order], corners[order], scores[order], letterbox)
+        points = np.concatenate((joints, corners), axis=1).take(order, axis=0)
+        return _in_frame(points, joint_scores.take(order, axis=0), scores.take(order), letterbox)
 
     def _centers(self, logits: Floats) -> Indices:
         """Flat indices of the local maxima that can still reach the threshold."""
         highest = cv2.dilate(logits, PEAK)
-        return np.flatnonzero(logits.ravel() >= np.maximum(highest, self._logit_min).ravel())
+        return (logits >= np.maximum(highest, self._logit_min)).ravel().nonzero()[0]
 
 
 def sigmoid(logits: Floats) -> Floats:
     """1 / (1 + exp(-x))."""
-    return np.reciprocal(np.exp(-logits) + ONE)
+    worked = np.negative(logits)
+    np.exp(worked, out=worked)
+    worked += ONE
+    return np.reciprocal(worked, out=worked)
 
 
-def _boxes(heads: Heads, centers: Indices, places: Floats, size: tuple[int, int]) -> Floats:
-    """(N, 4): top, left, bottom, right in cells, inside the picture."""
-    half = np.maximum(heads.box_scale.take(centers, axis=0), 0) * HALF
+def _boxes(heads: Heads, centers: Indices, places: Floats, grid: Grid) -> Floats:
+    """(N, 2, 2): top left and bottom right corner of each, y, x in cells, inside the picture."""
+    half = np.maximum(heads.box_scale.take(centers, axis=0), NOTHING) * HALF
     middle = places + heads.box_offset.take(centers, axis=0)
-    corners: Floats = np.concatenate((middle - half, middle + half), axis=1)
-    return corners.clip(0, np.array(size * 2, np.float32), out=corners)
+    corners = np.empty((len(centers), 2, 2), np.float32)
+    np.subtract(middle, half, out=corners[:, 0])
+    np.add(middle, half, out=corners[:, 1])
+    np.maximum(corners, NOTHING, out=corners)
+    return np.minimum(corners, grid.size, out=corners)
 
 
-def _joints(heads: Heads, guesses: Floats, corners: Indices, size: tuple[int, int]) -> tuple[Floats, Floats]:
-    """The joints of each person: (N, 17, 2) y, x in cells, and (N, 17) scores."""
-    spans = corners[:, 2:] - corners[:, :2]
-    padded = len(spans) * int(spans.max()) ** 2
-    if len(spans) == 1 or padded <= PADDED_CELLS:
-        return _joints_of_similar(heads, guesses, corners, size)
+def _joints(heads: Heads, guesses: Floats, corners: NDArray[np.float64], grid: Grid) -> tuple[Floats, Floats]:
+    """The joints of each person: (N, 17, 2) y, x in cells, and (N, 17) scores.
+
+    ``corners``, (N, 2, 2) in whole cells: a joint is at or behind the first, before the second.
+    """
+    spans = corners[:, 1] - corners[:, 0]
+    longest = np.maximum.reduce(spans, axis=0).tolist()
+    tall, wide = max(int(longest[0]), 1), max(int(longest[1]), 1)
+    if len(spans) == 1 or len(spans) * tall * wide <= PADDED_CELLS:
+        return _joints_of_similar(heads, guesses, corners, (tall, wide), grid)
     # One person near the camera would make everybody's window as large as theirs.
-    each = [_joints_of_similar(heads, guesses[n : n + 1], corners[n : n + 1], size) for n in range(len(spans))]
+    each = [_joints(heads, guesses[n : n + 1], corners[n : n + 1], grid) for n in range(len(spans))]
     return np.concatenate([joints for joints, _ in each]), np.concatenate([scores for _, scores in each])
 
 
-def _joints_of_similar(heads: Heads, guesses: Floats, corners: Indices, size: tuple[int, int]) -> tuple[Floats, Floats]:
-    """The joints of people whose boxes, (N, 4) top, left, bottom, right, are searched as one array."""
-    people, (height, width) = len(guesses), size
-    spread = np.float32(-1 / (VARIANCE * min(height, width)))
-    tall, wide = np.maximum((corners[:, 2:] - corners[:, :2]).max(axis=0), 1).tolist()
-    # (N, cells, y or x): the Gaussian is separable. A cell is inside when top <= row < bottom, and weighs nothing else.
-    lines = corners[:, None, :2] + np.arange(max(tall, wide))[:, None]
-    weight = np.exp(np.square(lines[:, :, None] - guesses[:, None]) * spread, dtype=np.float32)
-    weight *= (lines < corners[:, None, 2:])[:, :, None]
-    lines = np.minimum(lines, (height - 1, width - 1))
-    inside = (lines[:, :tall, 0, None] * width + lines[:, None, :wide, 1]).reshape(people, -1)
+def _joints_of_similar(
+    heads: Heads, guesses: Floats, corners: NDArray[np.float64], window: tuple[int, int], grid: Grid
+) -> tuple[Floats, Floats]:
+    """The joints of people who are searched as one array, each in a window of so many rows and columns."""
+    people, (tall, wide) = len(guesses), window
+    # The Gaussian is separable: (N, cells, y or x). A cell is inside when top <= row < bottom; others weigh nothing.
+    lines = corners[:, :1] + grid.lines[: max(window)]
+    near = np.minimum(lines, grid.last).astype(np.intp)
+    lines[lines >= corners[:, 1:]] = np.inf
+    square = lines[..., None] - guesses.transpose(0, 2, 1).astype(np.float64, order="C")[:, None]
+    square *= square
+    square *= grid.spread
+    weight = np.exp(square.astype(np.float32))
+    inside = (near[:, :tall, 0, None] * int(grid.size[1]) + near[:, None, :wide, 1]).reshape(people, -1)
 
     weighted = sigmoid(heads.keypoint_heatmap.take(inside, axis=0)).reshape(people, tall, wide, 17)
-    weighted *= weight[:, :tall, None, :, 0]
-    weighted *= weight[:, None, :wide, :, 1]
-    flat = weighted.reshape(people, -1, 17)
-    best = flat.argmax(axis=1)
-    person = np.arange(people)[:, None]
-    cells = inside[person, best]
-    joints = heads.keypoint_offset.reshape(-1, 17, 2)[cells, JOINT]
-    joints[..., 0] += cells // width
-    joints[..., 1] += cells % width
-    return joints, flat[person, best, JOINT]
+    weight[:, :, 0] *= LIFT
+    weighted *= weight[:, :tall, None, 0]
+    weighted *= weight[:, None, :wide, 1]
+    best = weighted.reshape(people, -1, 17).argmax(axis=1)
+    best += np.arange(0, inside.size, tall * wide)[:, None]
+    cells = inside.ravel().take(best)
+    joints = heads.keypoint_offset.reshape(-1, 2).take(cells * 17 + JOINT, axis=0)
+    joints += grid.places.take(cells, axis=0)
+    return joints, weighted.ravel().take(best * 17 + JOINT) / LIFT
 
 
-def _in_frame(joints: Floats, joint_scores: Floats, corners: Floats, scores: Floats, letterbox: Letterbox) -> Poses:
-    """From cells of the heads, y before x, to pixels of the original frame."""
+def _in_frame(points: Floats, joint_scores: Floats, scores: Floats, letterbox: Letterbox) -> Poses:
+    """From cells of the heads, y before x, to pixels of the original frame.
+
+    ``points``, (N, 19, 2): seventeen joints and the two corners of the box.
+    """
+    mapped = letterbox.to_frame(points[..., ::-1] * CELL)
     keypoints = np.empty((len(scores), 17, 3), np.float32)
-    keypoints[..., :2] = letterbox.to_frame(joints[..., ::-1] * CELL)
+    keypoints[..., :2] = mapped[:, :17]
     keypoints[..., 2] = joint_scores
-    boxes = letterbox.to_frame(corners.reshape(-1, 2, 2)[..., ::-1] * CELL).reshape(-1, 4)
+    boxes = mapped[:, 17:].reshape(-1, 4)
     boxes[:, 2:] -= boxes[:, :2]
     return Poses(keypoints, boxes, scores)

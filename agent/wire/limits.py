@@ -128,4 +128,4 @@ def subscribe_bytes(*filters: str) -> int:
 
 def _varint(number: int) -> int:
     """Bytes of a variable byte integer (section 1.5.5)."""
-    return next(size for size, end in enumerate((1 << 7, 1 << 14, 1 << 21, 1 << 28), 1) if number < end)
+    return max(1, (number.bit_length() + 6) // 7)

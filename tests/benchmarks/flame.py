@@ -1,7 +1,8 @@
 """Where the processor time of a frame goes: ``make flame``.
 
 The pipeline of ``make bench``. First a table: the processor time of the thread that does it, part by part, which counts
-no waiting and hardly depends on what else the machine does. Then a flame graph by py-spy, which is installed for it
+no waiting and hardly depends on what else the machine does. Then what does not depend on it at all: how many functions
+each thread calls for a frame. Then a flame graph by py-spy, which is installed for it
 once and is no dependency; it samples, and takes a thread that waits for a processor for one that has it.
 """
 
@@ -10,15 +11,20 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import venv
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from agent.capture.inline import InlineSource
 from agent.inference.devices import open_core
 from agent.inference.engine import Engine, Slot
 from agent.link import Link
+from agent.pipeline import Pipeline
 from agent.poses.movenet import MoveNetDecoder
 from agent.poses.skeleton import Poses
 from models.shelf.store import Store, models_dir
@@ -43,18 +49,44 @@ PARTS: Final = (
 """The way of a frame; nothing of it is inside another part."""
 
 
-def table(clip: Path, seconds: float) -> None:
-    """Print what each part takes, and what no part does."""
-    costs: defaultdict[str, list[float]] = defaultdict(list)
-    for owner, name in PARTS:
-        known = f"{getattr(owner, '__name__', '').rpartition('.')[2]}.{name}"
-        setattr(owner, name, runs.watched(getattr(owner, name), costs[known]))
+@contextmanager
+def bench(clip: Path) -> Iterator[Callable[[float], runs.Run]]:
+    """How to run the pipeline for so many seconds, as often as wanted."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Broker(Path(folder)) as broker,
         engine_of(open_core({}), Store(models_dir()), "FP32", "throughput") as engine,
     ):
-        found = runs.pipeline_run(engine, clip, broker.port, seconds)
+        yield lambda seconds: runs.pipeline_run(engine, clip, broker.port, seconds)
+
+
+def calls(run_for: Callable[[float], runs.Run], seconds: float) -> None:
+    """Print how many functions each thread calls for a frame: of Python, and of what is written in C."""
+    counts: Counter[tuple[str, str]] = Counter()
+    frames = 0
+
+    def count(frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal frames
+        frames += event == "call" and frame.f_code is Pipeline._finish_one.__code__
+        counts[threading.current_thread().name, event] += 1
+
+    threading.setprofile(count)
+    try:
+        run_for(seconds)
+    finally:
+        threading.setprofile(None)
+    for thread in ("feeder", "finisher", "link"):
+        python, compiled = (counts[thread, event] / frames for event in ("call", "c_call"))
+        print(f"{thread:28} {python:7.1f} functions of Python a frame, {compiled:.1f} of C")
+
+
+def table(run_for: Callable[[float], runs.Run], seconds: float) -> None:
+    """Print what each part takes, and what no part does."""
+    costs: defaultdict[str, list[float]] = defaultdict(list)
+    for owner, name in PARTS:
+        known = f"{getattr(owner, '__name__', '').rpartition('.')[2]}.{name}"
+        setattr(owner, name, runs.watched(getattr(owner, name), costs[known]))
+    found = run_for(seconds)
     frames = len(costs["MoveNetDecoder.decode"])
     told = 0.0
     for name, costs_s in costs.items():
@@ -86,7 +118,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("flame.svg"), help="where the flame graph goes")
     parser.add_argument("--table", action="store_true", help="no flame graph")
     arguments = parser.parse_args()
-    table(arguments.clip, arguments.seconds)
+    with bench(arguments.clip) as run_for:
+        calls(run_for, arguments.seconds / 4)
+        table(run_for, arguments.seconds)
     if arguments.table:
         return 0
     child = [sys.executable, "-m", "tests.benchmarks.flame", "--table", "--seconds", str(arguments.seconds)]
