@@ -133,7 +133,7 @@ class Assembly:
         first = _first_frame(source, config.camera.open_timeout_s)
         fits = Fits(config.paths.state / f"{config.device_id}-fits.json")
         if len(candidates[0].deaths) >= journal.DEATHS_MAX - 1 and fits.suspend():
-            log.warning("input.suspended", cause="the agent kept dying with an input size that was measured to fit")
+            log.warning("input.suspended", cause="the agent kept dying with what was measured to fit")
         workshop = Workshop(config, core, store, fits)
         frames = (first,) if first else ()
         try:
@@ -141,7 +141,7 @@ class Assembly:
         except EdgeposeError:
             if not fits.suspend():
                 raise
-            log.warning("input.suspended", cause="no engine could be built with an input size that was measured to fit")
+            log.warning("input.suspended", cause="no engine could be built with what was measured to fit")
             checked, record, fallen = self._first_engine(workshop, candidates, frames)
         samples = Samples()
         pipeline = Pipeline(
@@ -177,7 +177,7 @@ class Assembly:
         works = Works(
             workshop, samples, self._telemetry, jobs, switch=config.switch, captured=captured, post=self._post
         )
-        fitting = Fitting(config, store, workshop, samples, fits, captured=captured, post=self._post)
+        fitting = Fitting(bench, fits, captured=captured, post=self._post)
         parts.callback(fitting.cancel)
         running = Running(pipeline, checked.lane, works, samples, fitting)
         parts.callback(lambda: running.lane.engine.close())  # noqa: PLW0108 - the lane in use then, not now

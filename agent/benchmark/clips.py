@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from agent.capture import open_source
 from agent.capture.first import FirstFrames, FirstSeconds
@@ -30,9 +31,23 @@ FPS = "fps"
 """File beside the pictures of a recorded clip, written last."""
 
 
+class Footage(Protocol):
+    """What is looked at, to be opened anew for every run."""
+
+    @property
+    def clip(self) -> Clip:
+        """What it is."""
+
+    def at_pace(self, fps_max: float | None, seconds: float) -> "Footage":
+        """So many seconds of it at its own pace, frames dropped as a camera's are, at most ``fps_max`` a second."""
+
+    def open(self) -> Source:
+        """Open it at its start; it ends after a run's frames, or its seconds. Raises CaptureError and ModelError."""
+
+
 @dataclass(frozen=True, slots=True)
-class Footage:
-    """A clip, to be opened anew for every run."""
+class Reel:
+    """A clip."""
 
     clip: Clip
     camera: Camera
@@ -42,13 +57,13 @@ class Footage:
     seconds: float | None = None
     """How long it lasts where it is not as many frames as a run has."""
 
-    def at_pace(self, fps_max: float | None, seconds: float) -> "Footage":
-        """So many seconds of it at its own pace, frames dropped as a camera's are, at most ``fps_max`` a second."""
+    def at_pace(self, fps_max: float | None, seconds: float) -> "Reel":
+        """As :meth:`Footage.at_pace`."""
         camera = self.camera.model_copy(update={"pace": "native", "lossless": False, "fps_max": fps_max})
         return replace(self, camera=camera, seconds=seconds)
 
     def open(self) -> Source:
-        """Open it at its start; it ends after a run's frames, or its seconds. Raises CaptureError and ModelError."""
+        """As :meth:`Footage.open`."""
         source = open_source(self.camera, resolve_clip=self.resolve, notify=_quiet)
         return FirstFrames(source, self.clip.frames) if self.seconds is None else FirstSeconds(source, self.seconds)
 
@@ -67,7 +82,7 @@ class Clips:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @contextmanager
-    def footage(self, args: Measuring, tell: Tell, cancelled: threading.Event) -> Iterator[Footage]:
+    def footage(self, args: Measuring, tell: Tell, cancelled: threading.Event) -> Iterator[Reel]:
         """Lend the clip of a benchmark; one recorded for it is deleted at the end.
 
         Recording needs results of the running pipeline for a while. A clip that was recorded before the agent was
@@ -91,7 +106,7 @@ class Clips:
             finally:
                 self.forget()
 
-    def _recorded(self, args: Measuring, tell: Tell, cancelled: threading.Event) -> Footage:
+    def _recorded(self, args: Measuring, tell: Tell, cancelled: threading.Event) -> Reel:
         if not (self._folder / FPS).is_file():
             self.forget()
             self._record(args, tell, cancelled)
@@ -118,7 +133,7 @@ class Clips:
         written.write_text(str(min(fps, 1000.0)), encoding="ascii")
         written.replace(self._folder / FPS)
 
-    def _described(self, name: str, camera: Camera, args: Measuring) -> Footage:
+    def _described(self, name: str, camera: Camera, args: Measuring) -> Reel:
         camera = camera.model_copy(update={"pace": "fast", "lossless": True, "loop": True, "fps_max": None})
         with closing(open_source(camera, resolve_clip=self._store.clip, notify=_quiet)) as source:
             first, second = (source.read(READ_S) for _ in range(2))
@@ -130,7 +145,7 @@ class Clips:
         fps = 1 / (second.media_s - first.media_s)
         frames = args.frames or max(RECORDED_MIN, round(args.seconds * fps))
         clip = Clip(name=name, frames=frames, width=width, height=height, fps=fps)
-        return Footage(clip, camera, self._store.clip)
+        return Reel(clip, camera, self._store.clip)
 
 
 def _shown(source: str) -> str:

@@ -1,6 +1,8 @@
-"""Which input size fits a camera: each is tried for a moment on the camera's own last frames, and one is chosen.
+"""What fits a camera: the search of `tune` in small, on the camera's own last frames, beside the engine in use.
 
-It is measured beside the engine in use, which goes on: what holds there holds alone all the more.
+Size of the input, precision and hint, as far as nobody has named them. The wish is the camera's rate within an age; a
+larger input comes before a cheaper one, since nobody says who is in the picture, and a precision that loses people is
+refused as a switch would refuse it. The engine in use goes on: what holds beside it holds alone all the more.
 """
 
 import threading
@@ -8,63 +10,191 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Final
 
-from agent.benchmark.choice import SPARE
-from agent.benchmark.load import LoadMeter
-from agent.benchmark.measure import Measured, run_once
-from agent.benchmark.statistics import percentiles
-from agent.capture.first import FirstSeconds
-from agent.capture.frame import CaptureCounts, Frame
-from agent.pipeline import Lane
+import structlog
 
+from agent.benchmark.choice import SPARE, may_hold, winner
+from agent.benchmark.runs import Bench
+from agent.benchmark.tune import SIDES, Tuner
+from agent.capture.first import FirstFrames, FirstSeconds
+from agent.capture.frame import CaptureCounts, Frame, Source
+from agent.control.courtesy import behind
+from agent.control.fits import Place
+from agent.control.settings import SAID, Settings
+from agent.inference.network import Network
+from agent.output.messages import rounded
+from agent.poses.skeleton import Poses
+from agent.wire.commands import Agreement, HintName, Tune
+from agent.wire.study import Bar, Clip, Recipe
+from agent.wire.tuning import Trial, Wish
+from models.shelf.catalogue import Precision
+
+FIT_S: Final = 45.0
+"""After so many seconds what was found until then decides."""
+FRAMES: Final = 20
+"""That each configuration looks at, as fast as it goes."""
 LOOK_S = 2.0
-"""How long a size is tried at full speed, and then at the camera's pace."""
+"""How long one is tried at the camera's pace."""
 PACED_MIN = 5
 """Frames of a slow camera that it is tried on at least."""
 
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What a size did."""
+class Chosen:
+    """What a search has come to."""
 
-    long_side: int
-    fps: float
-    """Frames a second at full speed."""
-    age_ms: float | None
-    """Of a result at the camera's pace, 95th percentile; None where full speed was too slow to be worth the look."""
-
-
-def holds(look: Look, camera_fps: float, age_ms_max: float) -> bool:
-    """Whether a size finishes every frame of the camera with a tenth to spare, and soon enough."""
-    return fast_enough(look.fps, camera_fps) and look.age_ms is not None and look.age_ms <= age_ms_max
+    best: Trial | None
+    """None where nothing holds."""
+    tried: int
+    left_out: int
+    """Configurations for which there was no time."""
 
 
-def fast_enough(fps: float, camera_fps: float) -> bool:
-    """Whether an engine that makes ``fps`` has a tenth to spare over the camera's."""
-    return (1 - SPARE) * fps >= camera_fps
+class Fitter(Tuner):
+    """One search; :meth:`best` blocks, and belongs in a thread of its own.
 
-
-def largest(looks: Sequence[Look], camera_fps: float, age_ms_max: float) -> Look | None:
-    """The largest that holds; None where none does."""
-    able = [look for look in looks if holds(look, camera_fps, age_ms_max)]
-    return max(able, key=lambda look: look.long_side, default=None)
-
-
-def look(long_side: int, lane: Lane, frames: Sequence[Frame], camera_fps: float, cancelled: threading.Event) -> Look:
-    """Try a lane on frames at full speed, and where that is enough at the camera's pace.
-
-    Raises EngineError when inference fails, and CancelledError soon after ``cancelled`` is set.
+    ``settings`` are what is asked for at ``place``, where the engine in use takes ``besides_percent`` of a core. The
+    frames of the bench are a :class:`Shown`.
     """
-    fps = _run(lane, Again(frames), LOOK_S, cancelled).fps_between
-    if not fast_enough(fps, camera_fps):
-        return Look(long_side, fps, None)
-    paced = _run(lane, Again(frames, 1 / camera_fps), max(LOOK_S, PACED_MIN / camera_fps), cancelled)
-    _p50, p95, _p99 = percentiles(paced.ages_ms)
-    return Look(long_side, fps, p95)
+
+    def __init__(
+        self,
+        bench: Bench,
+        settings: Settings,
+        place: Place,
+        *,
+        frames: Sequence[Frame],
+        besides_percent: float,
+        cancelled: threading.Event,
+    ) -> None:
+        camera_fps = bench.footage.clip.fps or 0.0
+        wish = Wish(fps=camera_fps, pace=camera_fps, age_ms=place.age_ms_max)
+        args = Tune(models=(settings.model,), devices=(settings.device,), hints=_hints(settings, place), frames=FRAMES)
+        switch = bench.config.switch
+        bar = Bar(missed_max=switch.missed_max, oks_min=switch.oks_min)
+        super().__init__(bench, args, wish, bar, tell=_nobody_hears, cancelled=cancelled)
+        self._asked = settings
+        self._place = place
+        self._frames = frames
+        self._besides_percent = besides_percent
+        self._same: set[str] = set()
+        """Precisions that are computed as the one that is asked for."""
+
+    def best(self) -> Chosen:
+        """What to take. Raises EdgeposeError, and CancelledError when cancelled."""
+        left_out = self._search(time.perf_counter(), FIT_S)
+        index = winner(self._trials, self._wish)
+        return Chosen(None if index is None else self._trials[index], len(self._trials), left_out)
+
+    def _precisions(self, model: str) -> tuple[Precision, ...]:
+        asked = self._asked.precision
+        return (asked, *(each for each in self._place.precisions if each != asked))
+
+    def _sides(self, model: str) -> tuple[int | None, ...]:
+        return (None,) if self._place.input is not None else super()._sides(model)
+
+    def _settings(self, recipe: Recipe) -> Settings:
+        changes = {"precision": recipe.precision, "hint": recipe.hint, "said": SAID}
+        side = {"long_side": recipe.long_side} if recipe.long_side is not None else {}
+        return self._asked.model_copy(update=changes | side)
+
+    def _gives_up(self, trial: Trial) -> bool:
+        return trial.status == "failed" or (trial.status == "measured" and bool(trial.fails))
+
+    def _compared(self, recipe: Recipe, _poses: Sequence[Poses]) -> tuple[Agreement | None, float | None]:
+        # Nobody may be in view: how large the input is stands for how many would be found.
+        return None, (recipe.long_side or SIDES[-1]) / SIDES[-1]
+
+    def _engine(self, recipe: Recipe) -> tuple[Network, tuple[int, int]]:
+        with behind():
+            return super()._engine(recipe)
+
+    def _as_taken(self, recipe: Recipe) -> Network:
+        with behind():  # with the guard of a switch: what is refused there is no choice
+            return self._bench.workshop.build(self._settings(recipe), self._frames, self._until).lane.engine
+
+    def _trial(self, recipe: Recipe) -> Trial:
+        plain = self._plain_trial(recipe)
+        if plain is not None and recipe.precision in self._same:
+            return _skipped(recipe, f"it is computed as {plain.recipe.precision} is")
+        trial = super()._trial(recipe)
+        if plain is not None and trial.effective is not None and plain.effective is not None:
+            if recipe.precision not in {"INT8", plain.recipe.precision} and (
+                trial.effective.inference_precision == plain.effective.inference_precision
+            ):
+                self._same.add(recipe.precision)
+                trial = _skipped(recipe, f"it is computed as {plain.recipe.precision} is")
+            elif may_hold(plain, self._wish) and (trial.cpu_ms or 0.0) > (1 - SPARE) * (plain.cpu_ms or 0.0):
+                trial = _skipped(recipe, "it saves less than a tenth of the processor time")
+        return _told(trial)
+
+    def _plain_trial(self, recipe: Recipe) -> Trial | None:
+        """What is asked for, at the size of a recipe that differs from it, where that was measured."""
+        plain = recipe.model_copy(update={"precision": self._asked.precision, "hint": self._asked.hint})
+        if plain == recipe:
+            return None
+        return next((trial for trial in self._trials if trial.recipe == plain and trial.status == "measured"), None)
+
+    def _at_pace(self, trial: Trial) -> Trial:
+        return _told(super()._at_pace(trial))
 
 
-def _run(lane: Lane, frames: "Again", seconds: float, cancelled: threading.Event) -> Measured:
-    return run_once(lane, FirstSeconds(frames, seconds), track=None, meter=LoadMeter(), cancelled=cancelled)
+def _hints(settings: Settings, place: Place) -> tuple[HintName, ...]:
+    other: HintName = "throughput" if settings.hint == "latency" else "latency"
+    return (settings.hint, other) if place.any_hint else (settings.hint,)
+
+
+def _skipped(recipe: Recipe, reason: str) -> Trial:
+    return Trial(recipe=recipe, status="skipped", reason=reason)
+
+
+def _told(trial: Trial) -> Trial:
+    recipe, seen = trial.recipe, trial.at_pace
+    what = {"long_side": recipe.long_side, "precision": recipe.precision, "hint": recipe.hint}
+    if trial.status == "measured":
+        age = None if seen is None else seen.age_ms_p95
+        log.info("input.tried", **what, **rounded({"fps": trial.fps, "cpu_ms": trial.cpu_ms, "age_ms_p95": age}))
+    elif trial.status == "skipped":
+        log.info("input.skipped", **what, cause=trial.reason)
+    else:
+        log.warning("input.size_failed", **what, cause=trial.reason)
+    return trial
+
+
+def _nobody_hears(_what: str, _share: float) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A camera's last frames as footage: again and again, a run's worth of them, or at its pace for a moment."""
+
+    clip: Clip
+    frames: Sequence[Frame]
+    seconds: float | None = None
+
+    @classmethod
+    def of(cls, frames: Sequence[Frame], place: Place, fps: float) -> "Shown":
+        """Frames of a camera that gives so many a second."""
+        return cls(Clip(name="camera", frames=FRAMES, width=place.width, height=place.height, fps=fps), frames)
+
+    def at_pace(self, _fps_max: float | None, _seconds: float) -> "Shown":
+        """For :data:`LOOK_S`, or :data:`PACED_MIN` frames of a slow camera."""
+        return replace(self, seconds=max(LOOK_S, PACED_MIN / self._fps))
+
+    def open(self) -> Source:
+        """From the first on."""
+        if self.seconds is None:
+            return FirstFrames(Again(self.frames), self.clip.frames)
+        return FirstSeconds(Again(self.frames, 1 / self._fps), self.seconds)
+
+    @property
+    def _fps(self) -> float:
+        assert self.clip.fps is not None
+        return self.clip.fps
 
 
 class Again:

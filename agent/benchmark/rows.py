@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 
-from agent.control.settings import Settings
+from agent.control.settings import SAID, Settings
 from agent.wire.affinity import Affinity
 from agent.wire.apart import Figure, difference, disturbed, fps, latency_ms
 from agent.wire.commands import Aim, CommandError, ErrorCode, Sweep
@@ -53,6 +53,7 @@ def settings_of(recipe: Recipe) -> Settings:
         affinity=Affinity(preset=recipe.affinity) if recipe.affinity else None,
         hint=recipe.hint or "latency",
         long_side=recipe.long_side,
+        said=SAID,
     )
 
 

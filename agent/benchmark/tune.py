@@ -15,6 +15,7 @@ from agent.benchmark.measure import Measured, agree
 from agent.benchmark.rows import settings_of
 from agent.benchmark.runs import Bench, Progress, Runs, gflops_per_frame
 from agent.benchmark.statistics import percentiles
+from agent.control.settings import Settings
 from agent.control.workshop import Tell, exact
 from agent.errors import CancelledError, ConfigError, EdgeposeError, ModelError
 from agent.inference.engine import Engine
@@ -22,7 +23,7 @@ from agent.inference.network import Network
 from agent.output.messages import effective
 from agent.poses.agreement import CERTAIN, POSSIBLE, Outcome, verdict
 from agent.poses.skeleton import Poses
-from agent.wire.commands import CommandError, HintName, PrecisionName, Tune
+from agent.wire.commands import Agreement, CommandError, HintName, PrecisionName, Tune
 from agent.wire.devices import DeviceString
 from agent.wire.study import Bar, Recipe
 from agent.wire.tuning import AtPace, Trial, Wish
@@ -80,6 +81,9 @@ class Tuner:
     ``bar`` is that of a switch; ``tell`` hears what is being done and how far it is.
     """
 
+    _besides_percent = 0.0
+    """Of a core, what else the process does meanwhile."""
+
     def __init__(
         self, bench: Bench, args: Tune, wish: Wish, bar: Bar, *, tell: Tell, cancelled: threading.Event
     ) -> None:
@@ -112,12 +116,17 @@ class Tuner:
                 f"{seconds:g} s are too few to look at {frames} frames with {describe(reference)}",
                 hint="give more seconds or fewer frames, or name another network to compare with",
             ) from None
-        self._until.until_s = began_s + LOOKS_SHARE * self._args.seconds
-        left_out = self._look() + self._look_with_other_hints()
-        self._until.until_s = began_s + self._args.seconds
-        self._try()
+        left_out = self._search(began_s, self._args.seconds)
         certain = [int((poses.scores >= CERTAIN).sum()) for poses in self._found]
         return Found(reference, sum(certain) / max(1, len(certain)), tuple(self._trials), left_out)
+
+    def _search(self, began_s: float, seconds: float) -> int:
+        """Look, then try; returns how many configurations there was no time for. Raises CancelledError."""
+        self._until.until_s = began_s + LOOKS_SHARE * seconds
+        left_out = self._look() + self._look_with_other_hints()
+        self._until.until_s = began_s + seconds
+        self._try()
+        return left_out
 
     def models(self) -> tuple[str, ...]:
         """The networks that are looked at."""
@@ -188,9 +197,13 @@ class Tuner:
             except _Over:
                 return sum((each.model, each.device, each.precision) not in given_up for each in plan[place:])
             self._trials.append(trial)
-            if trial.status == "measured" and hopeless(trial, self._wish):
+            if self._gives_up(trial):
                 given_up.add(way)
         return 0
+
+    def _gives_up(self, trial: Trial) -> bool:
+        """Whether no larger input need be looked at in the same way."""
+        return trial.status == "measured" and hopeless(trial, self._wish)
 
     def _look_with_other_hints(self) -> int:
         """A hint changes what a frame costs, not whom it shows: only where more might be found it is worth a look."""
@@ -239,8 +252,11 @@ class Tuner:
         with self._engine(recipe)[0] as engine:
             return self._look_at_footage(engine, recipe).poses
 
+    def _settings(self, recipe: Recipe) -> Settings:
+        return settings_of(recipe)
+
     def _engine(self, recipe: Recipe) -> tuple[Network, tuple[int, int]]:
-        settings = settings_of(recipe)
+        settings = self._settings(recipe)
         size = self._runs.size(settings)
         return self._runs.engine(settings, size), size
 
@@ -272,7 +288,7 @@ class Tuner:
         raise _Over from None
 
     def _figures(self, recipe: Recipe, engine: Network, size: tuple[int, int], seen: Measured) -> Trial:
-        run, agreement = seen.run, agree(self._found, seen.poses)
+        run, (agreement, value) = seen.run, self._compared(recipe, seen.poses)
         key = (recipe.model, recipe.long_side)
         plain = exact(engine)
         if plain:
@@ -284,13 +300,22 @@ class Tuner:
             effective=effective(engine),
             fps=run.fps,
             latency_ms=run.latency_ms_mean,
-            cpu_ms=run.cpu_percent / 100 * run.seconds / run.frames * 1e3,
+            cpu_ms=self._own(run.cpu_percent) / 100 * run.seconds / run.frames * 1e3,
             agreement=agreement,
-            quality=quality(agreement),
+            quality=value,
             accurate=True if plain else self._accurate(key, seen.poses),
             disturbed=run.disturbed,
         )
         return trial.model_copy(update={"fails": misses(trial, self._wish)})
+
+    def _compared(self, _recipe: Recipe, poses: Sequence[Poses]) -> tuple[Agreement | None, float | None]:
+        """How a configuration compares with the reference: in full, and what of it is to be chosen by."""
+        agreement = agree(self._found, poses)
+        return agreement, quality(agreement)
+
+    def _own(self, cpu_percent: float) -> float:
+        """Of the process's time that of the configuration."""
+        return max(0.0, cpu_percent - self._besides_percent)
 
     def _accurate(self, key: tuple[str, int | None], poses: Sequence[Poses]) -> bool | None:
         """Whether a switch would take it, as far as FP32 of the same network and size was seen."""
@@ -308,8 +333,7 @@ class Tuner:
         paced = Runs(replace(self._bench, footage=at_pace), self._until, self._progress.goes_on)
         score_min = self._bench.config.model.person_score_min
         try:
-            engine, _size = self._engine(trial.recipe)
-            with engine:
+            with self._as_taken(trial.recipe) as engine:
                 if not isinstance(engine, Engine):  # two stages: how often the detector looks has to settle first
                     paced.run(engine, trial.recipe.model, score_min)
                 seen = paced.run(engine, trial.recipe.model, score_min)
@@ -323,11 +347,15 @@ class Tuner:
             fps=seen.fps_between,
             age_ms_p50=p50,
             age_ms_p95=p95,
-            cpu_percent=seen.run.cpu_percent,
+            cpu_percent=self._own(seen.run.cpu_percent),
             disturbed=seen.run.disturbed,
         )
         tried = trial.model_copy(update={"at_pace": figures})
         return tried.model_copy(update={"fails": misses(tried, self._wish)})
+
+    def _as_taken(self, recipe: Recipe) -> Network:
+        """The engine of a configuration that may be the choice."""
+        return self._engine(recipe)[0]
 
     def _step(self, part: str, share: float, what: str) -> None:
         if self._cancelled.is_set():

@@ -104,7 +104,7 @@ def with_values(config: Config, values: Mapping[str, SettingValue | None]) -> Co
     found, faults = {}, []
     for name, inside in tables.items():
         table: Table = getattr(config, name)
-        said = table.model_dump(mode="json")
+        said = table.model_dump(mode="json", exclude_unset=True)  # what nobody has said stays unsaid
         for steps, value in inside.items():
             _put(said, steps, value)
         try:
@@ -118,5 +118,5 @@ def with_values(config: Config, values: Mapping[str, SettingValue | None]) -> Co
 
 def _put(said: dict[str, Any], steps: KeyPath, value: SettingValue | None) -> None:
     for step in steps[:-1]:
-        said = said[step]
+        said = said.setdefault(step, {})
     said[steps[-1]] = value

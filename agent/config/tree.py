@@ -231,7 +231,8 @@ class Model(Table):
     person_score_min: float = Field(default=0.2, ge=0, le=1)
     persons_max: int = Field(default=20, ge=1, le=200)
     fit_age_ms: Annotated[Milliseconds | None, ZeroIsNone] = None
-    """Where ``input`` is unset: take the largest that holds the camera's rate with results no older than this."""
+    """Take what holds the camera's rate with results no older than this: of input, precision and hint those that nobody
+    has named."""
     detect_every: Annotated[Count | None, ZeroIsNone] = None
     """Networks of two stages: the detector looks at every so many frames; unset follows what the box can do."""
 

@@ -29,6 +29,7 @@ from agent.control.events import (
 )
 from agent.control.fits import Fit
 from agent.control.journal import Record
+from agent.control.settings import Settings
 from agent.control.turn import Turn
 from agent.wire.commands import (
     Cancel,
@@ -161,28 +162,33 @@ def begin(turn: Turn) -> None:
 
 
 def begin_fit(turn: Turn) -> None:
-    """Build an engine whose input fits the camera; what is asked for stays as it is."""
+    """Build an engine that fits the camera; what is asked for stays as it is."""
     assert isinstance(turn.event, SizeFound)
     event = turn.event
-    wanted = turn.state.record.settings.model_copy(update={"long_side": event.fit.long_side})
+    wanted = event.fit.applied(turn.state.record.settings)
     turn.begin(Work(turn.state.works + 1, None, wanted, fit=event.fit))
-    turn.note("switch.started", f"{wanted.model} at {event.fit.long_side} pixels instead of {event.runs}, to fit")
+    turn.note("switch.started", f"{_described(event.fit, wanted)} instead of {event.runs} pixels, to fit")
 
 
 def keep_size(turn: Turn) -> None:
-    """The size in use is the one that fits, or none does."""
+    """What is in use fits, or nothing does."""
     assert isinstance(turn.event, SizeFound)
     turn.effects.append(Remember(turn.event.fit))
     _tell_fit(turn, turn.event.fit, turn.event.runs)
 
 
+def _described(fit: Fit, settings: Settings) -> str:
+    side = f" at {fit.long_side} pixels" if fit.long_side is not None else ""
+    return f"{settings.model}{side}, {settings.precision}, {settings.hint} hint"
+
+
 def _tell_fit(turn: Turn, fit: Fit, runs: int | None) -> None:
     model, measured = fit.place.model, fit.measured
-    if fit.long_side is None or measured is None:
+    if measured is None:
         turn.note(
             "input.fitted",
-            f"no input size of {model} holds {fit.camera_fps:.3g} frames a second with results"
-            f" within {fit.place.age_ms_max:g} ms: its own stays",
+            f"nothing that {model} may run as holds {fit.camera_fps:.3g} frames a second with results"
+            f" within {fit.place.age_ms_max:g} ms: what the configuration says stays",
             Severity.WARNING,
             model=model,
             long_side=runs,
@@ -192,11 +198,11 @@ def _tell_fit(turn: Turn, fit: Fit, runs: int | None) -> None:
         return
     turn.note(
         "input.fitted",
-        f"{model} looks at {fit.long_side} pixels, the largest that was measured to hold {measured.camera_fps:.3g}"
-        f" frames a second with results within {measured.age_ms_max:g} ms",
+        f"{_described(fit, fit.applied(turn.state.record.settings))}: the largest, then the cheapest of those that were"
+        f" measured to hold {measured.camera_fps:.3g} frames a second with results within {measured.age_ms_max:g} ms",
         model=model,
-        long_side=fit.long_side,
-        **measured.model_dump(exclude={"device", "precision"}),
+        long_side=runs if fit.long_side is None else fit.long_side,
+        **measured.model_dump(exclude={"device", "chosen"}),
     )
 
 
@@ -219,7 +225,7 @@ def commit(turn: Turn) -> None:
     if work.fit is not None:
         turn.state = replace(turn.state, running=journal.running(record))
         turn.effects.append(Remember(work.fit))
-        turn.note("switch.done", f"{text} at {settings.long_side} pixels")
+        turn.note("switch.done", f"{text}: {_described(work.fit, settings)}")
         _tell_fit(turn, work.fit, settings.long_side)
         return
     accepted = journal.accepted(record, settings)  # a pause waits its turn

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.config.tree import Config
-from agent.control.settings import Settings
+from agent.control.settings import Open, Settings
 from agent.errors import ModelError
 from agent.wire.affinity import Affinity, Rule
 from agent.wire.commands import (
@@ -55,14 +55,15 @@ def asked(settings: Settings, args: AnyArgs, box: Box) -> Settings:
             return settings.model_copy(update={**changes, "affinity": _kept(settings.affinity, parsed)})
         case SetPrecision(precision=precision):
             require_precision(settings.model, precision, box)
-            return settings.model_copy(update={"precision": precision})
+            return settings.model_copy(update={"precision": precision, "said": _with(settings, "precision")})
         case SetModel(model=model):
             require_model(model, box)
             require_precision(model, settings.precision, box)
             # What was chosen for one network, or for its first stage, says nothing of another.
             return settings.model_copy(update={"model": model, "long_side": None, "detector": None})
         case SetHint(hint=hint, streams=streams, requests=requests):
-            return settings.model_copy(update={"hint": hint, "streams": streams, "requests": requests})
+            said = _with(settings, "hint")
+            return settings.model_copy(update={"hint": hint, "streams": streams, "requests": requests, "said": said})
         case SetInput(long_side=long_side):
             return settings.model_copy(update={"long_side": long_side})
         case SetAffinity():
@@ -127,6 +128,10 @@ def _kept(affinity: Affinity | None, device: DeviceString) -> Affinity | None:
     """An affinity stays where it still means something."""
     fits = affinity is not None and device.mode == "HETERO" and set(affinity.devices()) <= set(device.members)
     return affinity if fits else None
+
+
+def _with(settings: Settings, part: Open) -> tuple[Open, ...]:
+    return tuple(dict.fromkeys((*settings.said, part)))
 
 
 def require_model(model: str, box: Box) -> None:

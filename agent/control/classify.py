@@ -80,7 +80,7 @@ def classify(state: State, event: Event, box: Box, now: datetime) -> tuple[Kind,
 def untouched(state: State) -> bool:
     """Whether nothing is to be done, and what the engine is asked for is what the configuration says."""
     record = state.record
-    asked = record.settings.requested() != record.base.requested()
+    asked = record.settings.said or record.settings.requested() != record.base.requested()
     idle = state.phase is Phase.READY and not state.waiting and not state.strays
     return idle and not (asked or record.settings.paused or record.fallback)
 

@@ -54,7 +54,7 @@ class Running:
     works: Works
     samples: Samples
     fitting: Fitting | None = None
-    """None where the input size is nobody's to choose."""
+    """None where there is nothing to choose."""
     previous: Lane | None = None
     """The engine that was in use before, until the new one has shown what it does."""
 
@@ -251,13 +251,13 @@ class Control:
         self._fit()
 
     def fitted(self) -> Fitted | None:
-        """Why the input in use is as large as it is, where that was measured."""
+        """Why input, precision and hint in use are what they are, where that was measured."""
         if (running := self.running) is None or running.fitting is None:
             return None
         return running.fitting.told(self.state.record.settings, running.lane.engine.spec)
 
     def _fit(self) -> None:
-        """Let the input size be measured while nothing else is to be done; whatever somebody asks for ends that."""
+        """Let what fits be measured while nothing else is to be done; whatever somebody asks for ends that."""
         if (running := self.running) is None or running.fitting is None or self._book is None:
             return
         if self._flowing and untouched(self.state):

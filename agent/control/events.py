@@ -30,7 +30,7 @@ class Work:
     falling_back: bool = False
     """Whether it goes back from an engine that failed."""
     fit: Fit | None = None
-    """The size that fits the camera, where that is why. The settings name it; what is asked for does not."""
+    """What fits the camera, where that is why. The settings name it; what is asked for does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class SizeFound:
-    """The input size that fits the camera was measured."""
+    """What fits the camera was measured."""
 
     settings: Settings
     """With what."""
@@ -116,7 +116,7 @@ class SizeFound:
     runs: int
     """The long side in use."""
     switch: bool
-    """Whether another size is to be taken."""
+    """Whether another engine is to be taken."""
     known: bool = False
     """Whether it is news to nobody."""
 
@@ -222,7 +222,7 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Keep the input size that fits the camera for the next start."""
+    """Keep what fits the camera for the next start."""
 
     fit: Fit
 

@@ -1,6 +1,6 @@
-"""Input sizes that were measured to fit the camera, remembered over restarts.
+"""What was measured to fit the camera, remembered over restarts: size of the input, precision and hint.
 
-They are no settings: whoever asks for a size overrules them, and they count for what they were measured with alone.
+They are no settings: whoever asks for one of them overrules it, and they count for what they were measured with alone.
 """
 
 from pathlib import Path
@@ -9,10 +9,10 @@ from typing import Literal
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agent.capture.frame import Frame
-from agent.control.settings import Settings
+from agent.control.settings import SAID, Settings
 from agent.durable import replace_file
 from agent.wire.messages import Fitted
+from models.shelf.catalogue import Precision
 
 KEPT_MAX = 32
 
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 class Place(BaseModel):
-    """What a size was measured for."""
+    """What was measured for: what is asked for, before which camera, and what there was to choose from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -32,19 +32,17 @@ class Place(BaseModel):
     """Pixels of what the network looks at in the camera's picture."""
     height: int
     age_ms_max: float
+    precisions: tuple[Precision, ...] = ()
+    """To choose from; none where one is asked for."""
+    any_hint: bool = False
+    """Whether none is asked for."""
+    input: tuple[int, int] | None = None
+    """Height and width, where they are asked for."""
 
-    @classmethod
-    def of(cls, settings: Settings, frame: Frame, age_ms_max: float) -> "Place":
-        """What these settings are, before this camera."""
-        return cls(
-            model=settings.model,
-            device=settings.device,
-            precision=settings.precision,
-            hint=settings.hint,
-            width=frame.area.width,
-            height=frame.area.height,
-            age_ms_max=age_ms_max,
-        )
+    @property
+    def open(self) -> bool:
+        """Whether there is anything to choose."""
+        return self.input is None or self.any_hint or len(self.precisions) > 1
 
     def resembles(self, other: "Place") -> bool:
         """Whether it is the same network before the same camera, be it on another device."""
@@ -52,17 +50,35 @@ class Place(BaseModel):
 
 
 class Fit(BaseModel):
-    """The size that was chosen for a place."""
+    """What was chosen for a place; of each part None where it was not to choose, and of all where nothing holds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     place: Place
     long_side: int | None = Field(ge=1)
-    """Pixels; None where none holds, and the network's own stays."""
+    """Pixels."""
+    precision: Precision | None = None
+    hint: Literal["latency", "throughput"] | None = None
     camera_fps: float
     """Of the camera then."""
     measured: Fitted | None = None
-    """Its figures; none where none holds."""
+    """Its figures; none where nothing holds."""
+    whole: bool = True
+    """Whether there was time for all that might have been better; else it is measured again at the next start."""
+
+    def applied(self, settings: Settings) -> Settings:
+        """The settings with what was chosen, which nothing chooses anew."""
+        chosen = {"long_side": self.long_side, "precision": self.precision, "hint": self.hint}
+        return settings.model_copy(
+            update={part: value for part, value in chosen.items() if value is not None} | {"said": SAID}
+        )
+
+    def at(self, place: Place) -> "Fit":
+        """What of it counts for a place: the size alone where it is another one that resembles its own."""
+        if place == self.place:
+            return self
+        side = self.long_side if place.input is None else None
+        return self.model_copy(update={"long_side": side, "precision": None, "hint": None})
 
 
 class _Document(BaseModel):
@@ -73,7 +89,7 @@ class _Document(BaseModel):
 
 
 class Fits:
-    """The sizes of a box in their file; what cannot be read is measured again."""
+    """What fits a box, in its file; what cannot be read is measured again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -87,10 +103,11 @@ class Fits:
 
     def best(self, place: Place) -> Fit | None:
         """What was measured for it, or last for the same network and camera: a size outlives a change of device."""
-        return self.known(place) or next((fit for fit in reversed(self._kept) if fit.place.resembles(place)), None)
+        near = self.known(place) or next((fit for fit in reversed(self._kept) if fit.place.resembles(place)), None)
+        return None if near is None else near.at(place)
 
     def keep(self, fit: Fit) -> None:
-        """Remember one; a file that cannot be written is told in the log, and the size measured at the next start."""
+        """Remember one; a file that cannot be written is told in the log, and it is measured at the next start."""
         self._kept = (*(known for known in self._kept if known.place != fit.place), fit)[-KEPT_MAX:]
         try:
             replace_file(self._path, _Document(fits=self._kept).model_dump_json().encode(), private=True)
@@ -98,9 +115,9 @@ class Fits:
             log.warning("input.not_saved", file=str(self._path), cause=error.strerror or str(error))
 
     def suspend(self) -> bool:
-        """Do without until the next start: what runs now is the networks' own size; whether there was another."""
+        """Do without until the next start: what runs now is what is asked for; whether there was anything else."""
         self.suspended = True
-        had_some = any(fit.long_side is not None for fit in self._kept)
+        had_some = any(fit.measured is not None for fit in self._kept)
         self._kept = ()
         return had_some
 

@@ -1,40 +1,38 @@
-"""Finds the largest input size that fits the camera, beside the engine in use, and tells it as news.
+"""Finds what fits the camera, beside the engine in use, and tells it as news.
 
-The size is tried as `tune` tries one, on the camera's last frames. It begins once poses flow, and whatever somebody
-asks for ends it; it then begins again when nothing is asked for. What is done about it is decided by the machine.
+It begins once poses flow, and whatever somebody asks for ends it; it then begins again when nothing is asked for. What
+is done about it is decided by the machine.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
 
-from agent.benchmark.fit import Look, holds, largest, look
-from agent.benchmark.tune import long_sides
-from agent.capture.frame import Frame
-from agent.config.tree import Config, InputSize
-from agent.control.courtesy import behind
+from agent.benchmark.fit import Chosen, Fitter, Shown
+from agent.benchmark.limit import Limits
+from agent.benchmark.load import LoadMeter
+from agent.benchmark.runs import Bench
 from agent.control.events import SizeFound
 from agent.control.fits import Fit, Fits, Place
-from agent.control.samples import Samples
 from agent.control.settings import Settings
+from agent.control.studying import Parts
 from agent.control.works import CameraMeter
-from agent.control.workshop import Workshop
 from agent.errors import CancelledError, EdgeposeError
 from agent.inference.spec import EngineSpec
 from agent.output.messages import rounded
-from agent.pipeline import Lane
-from agent.poses.decoders import decoder_for
 from agent.wire.messages import Fitted
-from models.shelf.store import Store
 
 SETTLED_S = 5.0
 """From the first poses to the moment the camera's rate is counted."""
 RATE_S = 5.0
 """Over which it is counted."""
 RISEN = 1.25
-"""Times the rate a size was chosen for: from there on it is chosen anew."""
+"""Times the rate something was chosen for: from there on it is chosen anew."""
+PLACED_S = 1.0
+"""So long it is not looked anew what there is to choose from: networks' files say it."""
 
 log = structlog.get_logger()
 
@@ -45,8 +43,8 @@ class _Wanted:
 
     settings: Settings
     place: Place
-    runs: tuple[int, int]
-    """Height and width of the input in use."""
+    runs: EngineSpec
+    """The engine in use."""
 
 
 class Fitting:
@@ -57,41 +55,29 @@ class Fitting:
     """
 
     def __init__(
-        self,
-        config: Config,
-        store: Store,
-        workshop: Workshop,
-        samples: Samples,
-        fits: Fits,
-        *,
-        captured: Callable[[], int] | None,
-        post: Callable[[SizeFound], None],
+        self, parts: Parts, fits: Fits, *, captured: Callable[[], int] | None, post: Callable[[SizeFound], None]
     ) -> None:
-        self._config = config
-        self._store = store
-        self._workshop = workshop
-        self._samples = samples
+        self._parts = parts
         self._fits = fits
         self._captured = captured
         self._post = post
         self._done: set[Place] = set()
         self._cancelled = threading.Event()
         self._thread: threading.Thread | None = None
+        self._placed: tuple[Settings, int, int, float] | None = None
+        self._here: Place | None = None
 
     def consider(self, settings: Settings, spec: EngineSpec) -> None:
         """Nothing else is to be done: measure what has not been measured since the start."""
-        age_ms_max, captured = self._config.model.fit_age_ms, self._captured
-        if age_ms_max is None or captured is None or self._fits.suspended or self._config.model.input != InputSize():
+        captured, samples, store = self._captured, self._parts.samples, self._parts.store
+        if captured is None or self._fits.suspended or (self._thread is not None and self._thread.is_alive()):
             return
-        card, latest = self._store.card(settings.model), self._samples.latest
-        if latest is None or not self._store.seeing(card).input.resizable:
+        place = self._place(settings)
+        if place is None or not place.open or place in self._done:
             return
-        if card.detector is not None and not self._samples.people_seen:
+        if store.card(settings.model).detector is not None and not samples.people_seen:
             return  # what two stages cost depends on whom they see
-        place = Place.of(settings, latest.frame, age_ms_max)
-        if place in self._done or (self._thread is not None and self._thread.is_alive()):
-            return
-        wanted = _Wanted(settings, place, (spec.height, spec.width))
+        wanted = _Wanted(settings, place, spec)
         cancelled = self._cancelled = threading.Event()
         self._thread = threading.Thread(
             target=self._run, args=(wanted, captured, cancelled), name="fitting", daemon=True
@@ -107,12 +93,25 @@ class Fitting:
         self._fits.keep(fit)
 
     def told(self, settings: Settings, spec: EngineSpec) -> Fitted | None:
-        """Why the input in use is as large as it is; None where it was not fitted. The same object each time."""
-        age_ms_max, latest = self._config.model.fit_age_ms, self._samples.latest
-        if age_ms_max is None or latest is None or settings.long_side is not None:
+        """Why the engine in use is as it is; None where nothing of it was fitted. The same object each time."""
+        place = self._place(settings)
+        fit = None if place is None else self._fits.best(place)
+        return fit.measured if fit is not None and _runs(fit, spec) else None
+
+    def _place(self, settings: Settings) -> Place | None:
+        """Where it runs; None before the first picture, and where nobody wants anything measured."""
+        latest = self._parts.samples.latest
+        if latest is None:
             return None
-        fit = self._fits.best(Place.of(settings, latest.frame, age_ms_max))
-        return fit.measured if fit is not None and fit.long_side == max(spec.height, spec.width) else None
+        area, now_s = latest.frame.area, time.monotonic()
+        key = (settings, area.width, area.height)
+        if self._placed is None or self._placed[:3] != key or now_s - self._placed[3] > PLACED_S:
+            self._placed = (*key, now_s)
+            try:
+                self._here = self._parts.workshop.place(settings, latest.frame)
+            except EdgeposeError:  # the network is being replaced, or was removed under the engine in use
+                self._here = None
+        return self._here
 
     def _run(self, wanted: _Wanted, captured: Callable[[], int], cancelled: threading.Event) -> None:
         try:
@@ -132,66 +131,72 @@ class Fitting:
     def _find(self, wanted: _Wanted, captured: Callable[[], int], cancelled: threading.Event) -> SizeFound | None:
         if cancelled.wait(SETTLED_S):
             return None
-        meter = CameraMeter(captured)
+        rate, load = CameraMeter(captured), LoadMeter()
         if cancelled.wait(RATE_S):
             return None
-        camera_fps, _took_s = meter.read()
-        frames = self._samples.frames()
+        camera_fps, _took_s = rate.read()
+        frames = self._parts.samples.frames()
         if camera_fps is None or not frames:
             return None
         known = self._fits.known(wanted.place)
-        if known is not None and (known.long_side is None or camera_fps <= RISEN * known.camera_fps):
-            return self._news(wanted, known, frames[-1], known=True)
-        log.info("input.fitting", camera_fps=round(camera_fps, 1), age_ms_max=wanted.place.age_ms_max)
-        best = largest(self._looks(wanted, frames, camera_fps, cancelled), camera_fps, wanted.place.age_ms_max)
-        return self._news(wanted, _fit(wanted, best, camera_fps), frames[-1], known=False)
-
-    def _looks(
-        self, wanted: _Wanted, frames: tuple[Frame, ...], camera_fps: float, cancelled: threading.Event
-    ) -> list[Look]:
-        """From the smallest on, until one does not hold: none larger will."""
-        card = self._store.card(wanted.settings.model)
-        limits = self._config.model
-        decoder = decoder_for(card, person_score_min=limits.person_score_min, persons_max=limits.persons_max)
-        looks: list[Look] = []
-        for side in long_sides(self._store.seeing(card), wanted.place.width, wanted.place.height):
-            settings = wanted.settings.model_copy(update={"long_side": side})
-            try:
-                with behind():
-                    engine = self._workshop.engine(settings, self._workshop.size(settings, frames[-1]))
-                with engine:
-                    if cancelled.is_set():
-                        raise CancelledError("something else is asked for")
-                    looks.append(look(side, Lane(engine, decoder), frames, camera_fps, cancelled))
-            except CancelledError:
-                raise
-            except EdgeposeError as error:
-                log.warning("input.size_failed", long_side=side, cause=str(error))
-                break
-            log.info("input.size_tried", **_facts(looks[-1]))
-            if not holds(looks[-1], camera_fps, wanted.place.age_ms_max):
-                break
-        return looks
-
-    def _news(self, wanted: _Wanted, fit: Fit, frame: Frame, *, known: bool) -> SizeFound:
-        """What is to be told; of what is known already only that it does not run."""
-        settings = wanted.settings
-        if fit.long_side is None:
-            return SizeFound(settings, fit, max(wanted.runs), switch=False, known=known)
-        size = self._workshop.size(settings.model_copy(update={"long_side": fit.long_side}), frame)
-        switch = size != wanted.runs
-        return SizeFound(settings, fit, max(wanted.runs), switch=switch, known=known and not switch)
+        if known is not None and known.whole and (known.measured is None or camera_fps <= RISEN * known.camera_fps):
+            return _news(wanted, known, known=True)
+        parts, place = self._parts, wanted.place
+        log.info("input.fitting", camera_fps=round(camera_fps, 1), age_ms_max=place.age_ms_max)
+        footage = Shown.of(frames, place, camera_fps)
+        bench = Bench(parts.config, parts.store, parts.workshop, Limits(parts.core), parts.box(), footage)
+        besides = load.stop().cpu_percent
+        fitter = Fitter(bench, wanted.settings, place, frames=frames, besides_percent=besides, cancelled=cancelled)
+        return _news(wanted, _fit(wanted, fitter.best(), camera_fps), known=False)
 
 
-def _fit(wanted: _Wanted, best: Look | None, camera_fps: float) -> Fit:
-    if best is None or best.age_ms is None:
-        return Fit(place=wanted.place, long_side=None, camera_fps=camera_fps)
+def _news(wanted: _Wanted, fit: Fit, *, known: bool) -> SizeFound:
+    """What is to be told; of what is known already only that it does not run."""
+    switch = fit.measured is not None and not _runs(fit, wanted.runs)
+    side = max(wanted.runs.height, wanted.runs.width)
+    return SizeFound(wanted.settings, fit, side, switch=switch, known=known and not switch)
+
+
+def _runs(fit: Fit, spec: EngineSpec) -> bool:
+    """Whether what was chosen is what runs; not so where nothing was."""
+    chosen = (fit.long_side, fit.precision, fit.hint)
+    there = (max(spec.height, spec.width), spec.precision, spec.hint)
+    pairs = [(wanted, runs) for wanted, runs in zip(chosen, there, strict=True) if wanted is not None]
+    return bool(pairs) and all(wanted == runs for wanted, runs in pairs)
+
+
+def _fit(wanted: _Wanted, found: Chosen, camera_fps: float) -> Fit:
+    place, best, whole = wanted.place, found.best, not found.left_out
+    if best is None or best.at_pace is None:
+        return Fit(place=place, long_side=None, camera_fps=camera_fps, whole=whole)
+    recipe, seen = best.recipe, best.at_pace
+    long_side = recipe.long_side if place.input is None else None
+    precision = recipe.precision if len(place.precisions) > 1 else None
+    hint = recipe.hint if place.any_hint else None
+    chosen = {"input": long_side, "precision": precision, "hint": hint}
     figures = rounded(
-        {"age_ms_max": wanted.place.age_ms_max, "camera_fps": camera_fps, "fps": best.fps, "age_ms_p95": best.age_ms}
+        {
+            "age_ms_max": place.age_ms_max,
+            "camera_fps": camera_fps,
+            "fps": best.fps,
+            "age_ms_p95": seen.age_ms_p95,
+            "cpu_ms": 10 * seen.cpu_percent / seen.fps,
+        }
     )
-    measured = Fitted(device=wanted.settings.device, precision=wanted.settings.precision, **figures)
-    return Fit(place=wanted.place, long_side=best.long_side, camera_fps=camera_fps, measured=measured)
-
-
-def _facts(tried: Look) -> dict[str, float | None]:
-    return rounded({"long_side": tried.long_side, "fps": tried.fps, "age_ms_p95": tried.age_ms})
+    measured = Fitted(
+        device=recipe.device,
+        precision=recipe.precision,
+        hint=recipe.hint,
+        chosen=tuple(part for part, value in chosen.items() if value is not None),
+        tried=found.tried,
+        **figures,
+    )
+    return Fit(
+        place=place,
+        long_side=long_side,
+        precision=precision,
+        hint=hint,
+        camera_fps=camera_fps,
+        measured=measured,
+        whole=whole,
+    )

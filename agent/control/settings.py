@@ -1,6 +1,6 @@
 """What is asked of the agent: the part of it that commands change."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +9,10 @@ from agent.wire.affinity import Affinity
 from agent.wire.messages import Requested
 from agent.wire.zones import Zones
 from models.shelf.catalogue import Precision
+
+Open = Literal["precision", "hint"]
+"""What a measurement may choose, with the size of the input, where nobody says it."""
+SAID: Final[tuple[Open, ...]] = ("precision", "hint")
 
 
 class Settings(BaseModel):
@@ -27,6 +31,9 @@ class Settings(BaseModel):
     """Pixels of the network's input, by command; None is the configuration's. Left out of the file as the zones are."""
     detector: str | None = Field(default=None, exclude_if=lambda device: device is None)
     """Where the detector of a network of two stages runs; None is ``device``. Left out of the file as the size is."""
+    said: tuple[Open, ...] = Field(default=(), exclude_if=lambda said: not said)
+    """What a command, or a recipe, has named, be it what the configuration says: no measurement chooses another. Left
+    out of the file as the size is."""
     paused: bool = False
     zones: Zones = Field(default_factory=dict, exclude_if=lambda zones: not zones)
     """Left out of the file where there are none, so that a version before zones reads it."""

@@ -151,9 +151,9 @@ class Studies:
         return Done(work.number, result, _applied(work, study.rows[winner].recipe) if winner is not None else None)
 
     def _begun(self, work: Work, args: Benchmark | Sweep, footage: Footage) -> Ledger:
-        parts, config = self._parts, self._parts.config
-        model = work.settings.model
-        size = parts.workshop.size_in_use(work.settings, first_frame(footage))
+        parts, config, first = self._parts, self._parts.config, first_frame(footage)
+        runs = parts.workshop.fitted(work.settings, first)
+        model, size = runs.model, parts.workshop.size(runs, first)
         assert work.job is not None
         study = Study(
             device_id=config.device_id,
@@ -170,7 +170,7 @@ class Studies:
             bar=Bar(missed_max=config.switch.missed_max, oks_min=config.switch.oks_min),
             asked=args.model_dump(mode="json"),
         )
-        wanted = recipes(args, model) if isinstance(args, Sweep) else (self._one(work.settings, args),)
+        wanted = recipes(args, model) if isinstance(args, Sweep) else (self._one(runs, args),)
         return Ledger(job=work.job, recipes=wanted, args=args, study=study)
 
     def _one(self, settings: Settings, args: Benchmark) -> Recipe:

@@ -84,9 +84,9 @@ class Workshop:
         ModelError, ConfigError, EngineError, TrialError, AccuracyError, and CancelledError between two steps once
         ``cancelled`` is set.
         """
-        card = self._store.card(settings.model)
-        size = self.size_in_use(settings, frames[-1] if frames else None)
-        engine = self.engine(settings, size, self._conduct(cancelled, tell))
+        card, frame = self._store.card(settings.model), frames[-1] if frames else None
+        settings = self.fitted(settings, frame)
+        engine = self.engine(settings, self.size(settings, frame), self._conduct(cancelled, tell))
         decoder = self._decoder(card, self._config.model.person_score_min)
         try:
             _stop_if(cancelled)
@@ -102,7 +102,9 @@ class Workshop:
         Raises ModelError, ConfigError, EngineError, CommandError, and CancelledError once ``cancelled`` is set.
         """
         card = self._store.card(settings.model)
-        spec = self._spec(settings, self.size_in_use(settings, frames[-1] if frames else None))
+        frame = frames[-1] if frames else None
+        settings = self.fitted(settings, frame)
+        spec = self._spec(settings, self.size(settings, frame))
         if card.detector is not None:
             spec = replace(spec, height=card.input.height, width=card.input.width)
         network = self._core.read_model(self._store.variant(card.name, spec.precision))
@@ -133,20 +135,32 @@ class Workshop:
         until_s = time.perf_counter() + MEASURING_SHARE * self._config.switch.timeout_s
         return Conduct(self._measured(), until_s, tell, lambda: _stop_if(cancelled))
 
-    def size_in_use(self, settings: Settings, frame: Frame | None) -> tuple[int, int]:
-        """As :meth:`size`, but the one that was measured to fit the camera where nobody asks for one."""
-        return self.size(self.fitted(settings, frame), frame)
-
     def fitted(self, settings: Settings, frame: Frame | None) -> Settings:
-        """The settings with the input size that was measured to fit the camera, where nobody asks for one."""
-        model, asked = self._config.model, settings.long_side is not None or self._config.model.input != InputSize()
-        if self._fits is None or model.fit_age_ms is None or asked or frame is None:
-            return settings
-        fit = self._fits.best(Place.of(settings, frame, model.fit_age_ms))
-        card = self._store.seeing(self._store.card(settings.model))
-        if fit is None or fit.long_side is None or not card.input.resizable or fit.long_side % card.input.stride:
-            return settings
-        return settings.model_copy(update={"long_side": fit.long_side})
+        """The settings with what was measured to fit the camera, where nobody asks for it."""
+        place = self.place(settings, frame)
+        fit = self._fits.best(place) if self._fits is not None and place is not None else None
+        return settings if fit is None else fit.applied(settings)
+
+    def place(self, settings: Settings, frame: Frame | None) -> Place | None:
+        """What there is to measure for these settings before this camera; None where nobody wants it measured."""
+        age_ms_max, inference = self._config.model.fit_age_ms, self._config.inference
+        said = {*inference.model_fields_set, *settings.said}
+        if age_ms_max is None or frame is None:
+            return None
+        resizable = self._store.seeing(self._store.card(settings.model)).input.resizable
+        sized = settings.long_side is not None or self._config.model.input != InputSize() or not resizable
+        return Place(
+            model=settings.model,
+            device=settings.device,
+            precision=settings.precision,
+            hint=settings.hint,
+            width=frame.area.width,
+            height=frame.area.height,
+            age_ms_max=age_ms_max,
+            precisions=() if "precision" in said else self._store.precisions(settings.model),
+            any_hint="hint" not in said and inference.streams is None and inference.requests is None,
+            input=self.size(settings, frame) if sized else None,
+        )
 
     def size(self, settings: Settings, frame: Frame | None) -> tuple[int, int]:
         """Height and width of a network's input; without a frame it is square. Raises ConfigError."""

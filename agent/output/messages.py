@@ -77,7 +77,7 @@ class Standing:
     camera_since: datetime = field(default_factory=lambda: datetime.now(UTC))
     engine: Network | None = None
     fitted: Fitted | None = None
-    """Why the input is as large as it is, where it was measured."""
+    """Why input, precision and hint are what they are, where that was measured."""
     last_error: str | None = None
     last_frame_at: datetime | None = None
     zones: Zones = field(default_factory=dict)
@@ -126,7 +126,8 @@ class Standing:
         if self.engine is None:
             return None
         spec = self.engine.spec
-        chosen_by = "configuration" if self.fitted is not None else _chosen_by(self.config, self.requested)
+        fitted = self.fitted is not None and "input" in self.fitted.chosen
+        chosen_by = "configuration" if fitted else _chosen_by(self.config, self.requested)
         return InputState(width=spec.width, height=spec.height, chosen_by=chosen_by, fitted=self.fitted)
 
 

@@ -138,10 +138,15 @@ class Requested(Part):
 
 
 class Fitted(Part):
-    """What was measured of an input size that was chosen to fit the camera, beside the engine that ran then."""
+    """What was measured of what was chosen to fit the camera, beside the engine that ran then."""
 
     device: str
     precision: str
+    hint: str | None = Field(default=None, exclude_if=lambda hint: hint is None)
+    chosen: tuple[str, ...] = ("input",)
+    """What was chosen: of `input`, its size, `precision` and `hint` those that nobody had named."""
+    tried: int | None = Field(default=None, exclude_if=lambda tried: tried is None)
+    """Of how many configurations."""
     age_ms_max: float
     """How old a result may be, as the configuration says."""
     camera_fps: float
@@ -149,6 +154,8 @@ class Fitted(Part):
     """At full speed."""
     age_ms_p95: float
     """At the camera's pace."""
+    cpu_ms: float | None = Field(default=None, exclude_if=lambda cpu_ms: cpu_ms is None)
+    """Processor time of a frame, at the camera's pace."""
 
 
 class InputState(Part):
@@ -158,7 +165,7 @@ class InputState(Part):
     height: int
     chosen_by: Literal["command", "configuration", "network"]
     fitted: Fitted | None = Field(default=None, exclude_if=lambda fitted: fitted is None)
-    """Why it is as large, where the configuration leaves that to a measurement and one was made."""
+    """Why it is as large, and what else was chosen, where the configuration leaves that to a measurement."""
 
 
 class Effective(Part):

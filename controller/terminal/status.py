@@ -82,7 +82,10 @@ def _runs(state: State, *, online: bool) -> Iterator[Line]:
         if (fitted := state.input.fitted) is not None:
             held = f"{_figure(fitted.camera_fps, 'frames a second')} within {_figure(fitted.age_ms_max, 'ms', 0)}"
             was = f"{_figure(fitted.fps)} and {_figure(fitted.age_ms_p95, 'ms')}"
-            yield "fitted", f"to hold {held}: {was} measured"
+            yield "fitted", f"{', '.join(fitted.chosen)} to hold {held}: {was} measured"
+            if fitted.cpu_ms is not None:
+                way = f"{fitted.precision} with the {fitted.hint} hint, the best of {fitted.tried}"
+                yield "chosen", f"{way}: {_figure(fitted.cpu_ms, 'ms')} of the processor a frame"
 
 
 def _figures(metrics: Metrics) -> Iterator[Line]:

@@ -43,9 +43,10 @@ def refused(settings: Settings, args: AnyArgs, box: Box = BOX) -> CommandError:
     [
         (SetDevice(device=" hetero: gpu.1 , cpu "), {"device": "HETERO:GPU.1,CPU"}),
         (SetDevice(device="auto"), {"device": "AUTO"}),
-        (SetPrecision(precision="INT8"), {"precision": "INT8"}),
+        (SetPrecision(precision="INT8"), {"precision": "INT8", "said": ("precision",)}),
+        (SetPrecision(precision="FP32"), {"said": ("precision",)}),
         (SetModel(model="human-pose-estimation-0001"), {"model": "human-pose-estimation-0001"}),
-        (SetHint(hint="throughput", streams=2), {"hint": "throughput", "streams": 2}),
+        (SetHint(hint="throughput", streams=2), {"hint": "throughput", "streams": 2, "said": ("hint",)}),
         (SetInput(long_side=512), {"long_side": 512}),
     ],
 )
@@ -80,7 +81,7 @@ def test_a_size_is_of_one_network() -> None:
 def test_a_hint_is_given_whole() -> None:
     """Streams and requests that a hint leaves out are left to OpenVINO again."""
     tuned = asked(CPU, SetHint(hint="throughput", streams=4, requests=8), BOX)
-    assert asked(tuned, SetHint(hint="latency"), BOX) == CPU
+    assert asked(tuned, SetHint(hint="latency"), BOX) == CPU.model_copy(update={"said": ("hint",)})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Promises of the search for the input size that fits, and of what is remembered of it."""
+"""Promises of the search for what fits the camera, and of what is remembered of it."""
 
 import queue
 import threading
@@ -10,18 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.benchmark import fit, tune
+from agent.benchmark import choice, fit, tune
 from agent.benchmark.runs import Bench
 from agent.capture.frame import Frame
-from agent.config.tree import Config
+from agent.config.tree import Config, Inference, InputSize
 from agent.control import fitting
 from agent.control.events import SizeFound
 from agent.control.fits import Fit, Fits, Place
 from agent.control.fitting import Fitting
 from agent.control.samples import Samples
-from agent.control.settings import Settings
+from agent.control.settings import SAID, Settings
+from agent.control.studying import Parts
 from agent.control.workshop import Workshop
-from agent.inference.devices import open_core
+from agent.inference.devices import list_devices, open_core
 from agent.inference.spec import EngineSpec
 from agent.pipeline import Result
 from agent.poses.skeleton import Poses
@@ -48,6 +49,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "RATE_S", 0.5)
     monkeypatch.setattr(fit, "LOOK_S", 0.2)
     monkeypatch.setattr(fit, "PACED_MIN", 1)
+    monkeypatch.setattr(choice, "KEPT", 0.0)  # a busy machine finishes fewer frames
 
 
 def seen() -> Samples:
@@ -59,18 +61,32 @@ def seen() -> Samples:
 
 
 class Rig:
-    """A search on a box of tiny networks, and what it has told."""
+    """A search on a box of tiny networks, and what it has told; ``said`` is what the configuration names."""
 
     def __init__(
-        self, bench: Bench, fits: Fits, *, age_ms: float | None = 60_000.0, captured: Callable[[], int] | None = None
+        self,
+        bench: Bench,
+        fits: Fits,
+        *,
+        age_ms: float | None = 60_000.0,
+        captured: Callable[[], int] | None = None,
+        size: InputSize | None = None,
+        said: Inference | None = None,
     ) -> None:
-        model = bench.config.model.model_copy(update={"fit_age_ms": age_ms})
-        self.config = bench.config.model_copy(update={"model": model})
-        self.workshop = Workshop(self.config, open_core({}), bench.store, fits)
+        model = bench.config.model.model_copy(update={"fit_age_ms": age_ms, "input": size or InputSize()})
+        inference = said or Inference(precision="FP32", hint="latency")
+        self.config = bench.config.model_copy(update={"model": model, "inference": inference})
+        core = open_core({})
+        self.workshop = Workshop(self.config, core, bench.store, fits)
         self.told: queue.SimpleQueue[SizeFound] = queue.SimpleQueue()
-        self.fitting = Fitting(
-            self.config, bench.store, self.workshop, seen(), fits, captured=captured, post=self.told.put
-        )
+        parts = Parts(self.config, core, bench.store, self.workshop, seen(), list_devices(core), hold=lambda: None)
+        self.fitting = Fitting(parts, fits, captured=captured, post=self.told.put)
+
+    def place(self, settings: Settings = SETTINGS) -> Place:
+        """Where it measures."""
+        place = self.workshop.place(settings, seen().frames()[0])
+        assert place is not None
+        return place
 
     def idle(self) -> bool:
         """Whether nothing is told, nor will be, once all that runs has ended."""
@@ -91,6 +107,7 @@ def test_a_size_is_found_once_and_remembered(bench: Bench, tmp_path: Path) -> No
     assert found.fit.measured is not None
     assert found.fit.measured.age_ms_max == 60_000.0
     assert found.fit.measured.fps > found.fit.measured.camera_fps
+    assert (found.fit.measured.chosen, found.fit.precision, found.fit.hint) == (("input",), None, None)
     rig.fitting.consider(SETTINGS, RUNS)
     assert rig.idle()
     rig.fitting.keep(found.fit)
@@ -112,13 +129,83 @@ def test_where_it_is_known_and_does_not_run(bench: Bench, tmp_path: Path) -> Non
     """A camera that was down at the start told no size: what is known is taken once it is back."""
     fits = Fits(tmp_path / "fits.json")
     rig = Rig(bench, fits, captured=count().__next__)
-    place = Place.of(SETTINGS, seen().frames()[0], 60_000.0)
-    known = FIT.model_copy(update={"place": place, "long_side": 64, "camera_fps": 1e6})
+    known = FIT.model_copy(update={"place": rig.place(), "long_side": 64, "camera_fps": 1e6})
     fits.keep(known)
     rig.fitting.consider(SETTINGS, RUNS)
     found = rig.told.get(timeout=WAIT_S)
     assert found.fit == known
     assert found.switch
+
+
+def test_for_which_there_was_no_time(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found until then is taken, and the next start looks again."""
+    fits = Fits(tmp_path / "fits.json")
+    rig = Rig(bench, fits, captured=count().__next__)
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "FIT_S", 0.0)
+        rig.fitting.consider(SETTINGS, RUNS)
+        found = rig.told.get(timeout=WAIT_S)
+    assert (found.fit.measured, found.fit.whole) == (None, False)
+    rig.fitting.keep(found.fit)
+    again = Rig(bench, Fits(tmp_path / "fits.json"), captured=count().__next__)
+    again.fitting.consider(SETTINGS, RUNS)
+    assert again.told.get(timeout=WAIT_S).fit.whole
+
+
+def test_whatever_nobody_has_named_is_chosen(bench: Bench, tmp_path: Path) -> None:
+    """Precision and hint as well as the size; what was chosen runs from the next start on, and nothing is measured."""
+    path = tmp_path / "fits.json"
+    rig = Rig(bench, Fits(path), captured=count().__next__, said=Inference(device="CPU"))
+    place = rig.place()
+    assert (place.precisions, place.any_hint, place.input) == (("FP32", "FP16"), True, None)
+    rig.fitting.consider(SETTINGS, RUNS)
+    found = rig.told.get(timeout=WAIT_S)
+    measured = found.fit.measured
+    assert measured is not None
+    assert measured.chosen == ("input", "precision", "hint")
+    assert (measured.precision, measured.hint) == (found.fit.precision, found.fit.hint)
+    assert measured.cpu_ms is not None
+    assert measured.tried
+    again = Rig(bench, Fits(path), captured=count().__next__, said=Inference(device="CPU"))
+    other = found.fit.model_copy(update={"precision": "FP16", "hint": "throughput"})
+    rig.fitting.keep(other)
+    again = Rig(bench, Fits(path), captured=count().__next__, said=Inference(device="CPU"))
+    frames = seen().frames()
+    with again.workshop.build(SETTINGS, frames, threading.Event()).lane.engine as engine:
+        spec = engine.spec
+    assert (spec.precision, spec.hint, spec.width) == ("FP16", "throughput", found.fit.long_side)
+    again.fitting.consider(SETTINGS, spec)
+    assert again.idle()
+    assert again.fitting.told(SETTINGS, spec) == measured
+    assert again.fitting.told(SETTINGS, RUNS) is None
+    on_simcpu = again.workshop.fitted(SETTINGS.model_copy(update={"device": "SIMCPU"}), frames[0])
+    kept = (on_simcpu.precision, on_simcpu.hint, on_simcpu.long_side)
+    assert kept == ("FP32", "latency", found.fit.long_side), "a device it was not measured on keeps the size alone"
+
+
+@pytest.mark.parametrize("part", SAID)
+def test_what_somebody_names_is_kept(bench: Bench, tmp_path: Path, part: str) -> None:
+    """In the configuration, be it what it would be anyway, or by a command."""
+    fits = Fits(tmp_path / "fits.json")
+    plain = {"precision": "FP32", "hint": "latency"}[part]
+    free = Rig(bench, fits, captured=count().__next__, said=Inference(device="CPU"))
+    named = Rig(bench, fits, captured=count().__next__, said=Inference.model_validate({part: plain}))
+    fits.keep(
+        FIT.model_copy(update={"place": free.place(), "long_side": 64, "precision": "FP16", "hint": "throughput"})
+    )
+    fits.keep(FIT.model_copy(update={"place": named.place(), "long_side": 32, "precision": None, "hint": None}))
+    frame = seen().frames()[0]
+    assert getattr(free.workshop.fitted(SETTINGS, frame), part) != plain
+    assert getattr(named.workshop.fitted(SETTINGS, frame), part) == plain
+    told = SETTINGS.model_copy(update={"said": (part,)})
+    assert getattr(free.workshop.fitted(told, frame), part) == plain
+    assert (part == "precision") == (free.place(told).precisions == ())
+    assert (part == "hint") == (not free.place(told).any_hint)
+    sized = Rig(bench, fits, captured=count().__next__, size=InputSize(long_side=64), said=Inference(device="CPU"))
+    assert (sized.place().input, sized.place().any_hint) == ((64, 64), True)
+    sized.fitting.consider(SETTINGS, RUNS)
+    chosen = sized.told.get(timeout=WAIT_S).fit
+    assert (chosen.long_side, chosen.precision is None, chosen.hint is None) == (None, False, False)
 
 
 def test_none_holds(bench: Bench, tmp_path: Path) -> None:

@@ -123,6 +123,29 @@ def test_a_size_is_found_too_late() -> None:
 """)
 
 
+def test_a_precision_that_was_named_is_kept() -> None:
+    """Be it what the configuration says anyway: nothing that is measured chooses another."""
+    check("""
+> started
+    ready
+> set-precision a FP32
+    save v0 CPU attempt=a
+    begin 1 CPU
+    note switch.started
+    switching
+> built
+    swap 1
+    measuring
+> done
+    save v1 CPU replies=a
+    reply a succeeded v1
+    note switch.done
+    ready
+> size-found
+> size-stays
+""")
+
+
 def test_a_repeated_id_does_nothing_twice() -> None:
     """While it is done nothing is said; once it is done the same reply comes again, and nothing else happens."""
     check("""

@@ -17,7 +17,7 @@ from agent.control import events, journal
 from agent.control.events import Effect, Event
 from agent.control.journal import Record
 from agent.control.machine import IllegalEvent, step
-from agent.control.settings import Settings
+from agent.control.settings import SAID, Settings
 from agent.control.state import WAITING_MAX, State
 from agent.wire.affinity import Affinity
 from agent.wire.commands import Command, CommandError, ErrorCode, Reply, ReplyStatus
@@ -323,7 +323,8 @@ def after_change(settings: Settings, asked: Command) -> Settings | None:
     key = CHANGES[asked.name][0]
     value = getattr(asked.args, key)
     lost = key == "device" and not value.startswith("HETERO")
-    return settings.model_copy(update={key: value} | ({"affinity": None} if lost else {}))
+    said = tuple(dict.fromkeys((*settings.said, key))) if key in SAID else settings.said
+    return settings.model_copy(update={key: value, "said": said} | ({"affinity": None} if lost else {}))
 
 
 TestConversations = Conversations.TestCase

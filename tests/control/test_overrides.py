@@ -245,6 +245,15 @@ def test_the_record_keeps_them() -> None:
     assert not [name for name in ("overrides", "proven", "pending") if name in plain]
 
 
+def test_what_nobody_has_said_stays_unsaid() -> None:
+    """A value beside others in its table makes nobody's choice of those: what is left open may still be measured."""
+    file = Config.model_validate({"inference": {"device": "CPU"}, "camera": {"roi": {"x": 0.5, "width": 0.5}}})
+    changed = with_values(file, {"inference.threads": 1, "camera.roi.width": 0.25, "camera.roi.height": 0.5})
+    assert changed.inference.model_fields_set == {"device", "threads"}
+    assert changed.camera.roi.model_dump() == {"x": 0.5, "y": 0.0, "width": 0.25, "height": 0.5}
+    assert with_values(Config(), {"camera.roi.width": 0.5}).camera.roi.width == 0.5
+
+
 def test_with_values_refuses_what_is_not_on_the_list() -> None:
     """Also where somebody inside asks."""
     with pytest.raises(ConfigError, match=r"mqtt\.host"):

@@ -55,10 +55,16 @@ def test_it_fits_one_screen_and_has_units() -> None:
 
 def test_a_size_that_was_fitted_says_why() -> None:
     """What it is to hold, and what was measured of it, in words."""
-    figures = Fitted(device="CPU", precision="FP32", age_ms_max=150, camera_fps=10, fps=25.25, age_ms_p95=80)
+    figures = Fitted(device="CPU", precision="FP16", age_ms_max=150, camera_fps=10, fps=25.25, age_ms_p95=80)
+    more = {"hint": "throughput", "chosen": ("input", "precision", "hint"), "tried": 9, "cpu_ms": 43.21}
     lines = shown(box(input=InputState(width=512, height=384, chosen_by="configuration", fitted=figures)))
     assert line(lines, "input") == "512 x 384 pixels, by configuration"
-    assert line(lines, "fitted") == "to hold 10.0 frames a second within 150 ms: 25.2 and 80.0 ms measured"
+    held = "to hold 10.0 frames a second within 150 ms: 25.2 and 80.0 ms measured"
+    assert line(lines, "fitted") == f"input {held}"
+    figures = figures.model_copy(update=more)
+    lines = shown(box(input=InputState(width=512, height=384, chosen_by="configuration", fitted=figures)))
+    assert line(lines, "fitted").startswith("input, precision, hint to hold 10.0 frames a second")
+    assert line(lines, "chosen") == "FP16 with the throughput hint, the best of 9: 43.2 ms of the processor a frame"
 
 
 @pytest.mark.parametrize("status", [Status.CAMERA_LOST, Status.DEGRADED, Status.FAILED, Status.PAUSED])

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from agent.benchmark.clips import RECORDED_MAX, Clips, Footage
+from agent.benchmark.clips import RECORDED_MAX, Clips, Reel
 from agent.capture.frame import EndOfSource, Frame, Region
 from agent.config.tree import Config
 from agent.control.samples import Samples
@@ -43,7 +43,7 @@ def left(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "state").rglob("*"))
 
 
-def frames_of(footage: Footage) -> Iterator[Frame]:
+def frames_of(footage: Reel) -> Iterator[Frame]:
     with closing(footage.open()) as source:
         while True:
             try:
@@ -54,7 +54,7 @@ def frames_of(footage: Footage) -> Iterator[Frame]:
             yield frame
 
 
-def taken(clips: Clips, args: Measuring) -> Footage:
+def taken(clips: Clips, args: Measuring) -> Reel:
     with clips.footage(args, lambda _what: None, NEVER) as footage:
         return footage
 

@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from agent.control.journal import Journal, Record, reply_to
-from agent.control.settings import Settings
+from agent.control.settings import SAID, Settings
 from agent.wire.commands import Reply, ReplyStatus
 from agent.wire.messages import OFFLINE, Event, State, Status
 from agent.wire.topics import Topics
@@ -127,7 +127,8 @@ class Rig:
         name = self._chance.choice(list(CHOICES))
         key, values = CHOICES[name]
         value = next(value for value in values if value != getattr(self._settings, key))
-        new = self._settings.model_copy(update={key: value})
+        said = tuple(dict.fromkeys((*self._settings.said, *({key} & set(SAID)))))
+        new = self._settings.model_copy(update={key: value, "said": said})
         args = {key: new.model_dump(mode="json").get(key, {})}
         return Ask(f"kill-{number}", name, args, self._settings, new)
 

@@ -76,8 +76,11 @@ class Rig:
     What is waited for is what was said since the last start.
     """
 
-    def __init__(self, folder: Path, broker: Broker, *, also: str = "", **variables: str) -> None:
+    def __init__(
+        self, folder: Path, broker: Broker, *, also: str = "", config: str = str(DEMO), **variables: str
+    ) -> None:
         self._program = BRIEF.format(also=also)
+        self._config = config
         self.folder = folder
         self.state_folder = folder / "state"
         self.broker = broker
@@ -113,7 +116,7 @@ class Rig:
         self.heard.client.publish(mark, str(time.monotonic_ns()), 1)
         self.heard.wait(lambda seen: seen.topic == mark)
         self.heard.messages.clear()
-        agent = Born([sys.executable, "-c", self._program, "run", "--config", DEMO], **self._variables)
+        agent = Born([sys.executable, "-c", self._program, "run", "--config", self._config], **self._variables)
         self.process = agent.__enter__()
         self.told("agent.started")
 

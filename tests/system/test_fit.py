@@ -1,4 +1,4 @@
-"""A real agent fits its input size to the camera, remembers it, and is overruled."""
+"""A real agent fits input, precision and hint to the camera, remembers them, and is overruled."""
 
 import signal
 from collections.abc import Callable
@@ -8,11 +8,13 @@ from typing import Final
 from agent.wire.commands import ReplyStatus
 from agent.wire.messages import Event, State, Status
 from tests.broker import Broker
+from tests.system.process import DEMO
 from tests.system.study_faults import TOPICS, Rig
 
 SIDES: Final = (128, 160)
 ALSO: Final = f"""
-import agent.benchmark.fit, agent.benchmark.tune, agent.control.fitting
+import agent.benchmark.choice, agent.benchmark.fit, agent.benchmark.tune, agent.control.fitting
+agent.benchmark.choice.KEPT = 0.0  # a busy machine finishes fewer frames
 agent.benchmark.tune.SIDES = {SIDES}
 agent.benchmark.fit.LOOK_S, agent.benchmark.fit.PACED_MIN = 0.3, 1
 agent.control.fitting.SETTLED_S, agent.control.fitting.RATE_S = 0.1, 2.0
@@ -23,6 +25,8 @@ SLOW: Final = {
     "EDGEPOSE_CAMERA__FPS_MAX": "2",
 }
 """A camera and an age that any machine holds."""
+NAMED: Final = ("precision = ", "hint = ")
+"""What the demo's configuration names, and a fresh box's does not."""
 
 
 def last(rig: Rig, wanted: Callable[[State], bool]) -> State:
@@ -47,9 +51,17 @@ def restarted(rig: Rig) -> None:
     rig.start()
 
 
-def test_a_size_that_fits(broker: Broker, tmp_path: Path) -> None:
-    """From the network's own size to one that was measured; again after a restart; not against who asks for another."""
-    with Rig(tmp_path, broker, also=ALSO, **SLOW) as rig:
+def fresh(folder: Path) -> str:
+    """A configuration that leaves precision and hint open."""
+    lines = Path(DEMO).read_text(encoding="utf-8").splitlines()
+    path = folder / "fresh.toml"
+    path.write_text("\n".join(line for line in lines if not line.startswith(NAMED)), encoding="utf-8")
+    return str(path)
+
+
+def test_what_fits(broker: Broker, tmp_path: Path) -> None:
+    """From what a fresh box runs to what was measured; again after a restart; not against who asks for another."""
+    with Rig(tmp_path, broker, also=ALSO, config=fresh(tmp_path), **SLOW) as rig:
         own = last(rig, lambda state: state.input is not None).input
         assert own is not None
         assert (own.width, own.height, own.chosen_by, own.fitted) == (256, 256, "network", None)
@@ -62,6 +74,9 @@ def test_a_size_that_fits(broker: Broker, tmp_path: Path) -> None:
         assert fitted.height < fitted.width, "the short side follows the camera"
         assert fitted.chosen_by == "configuration"
         assert (state.input.fitted.age_ms_max, state.input.fitted.device) == (60_000.0, "CPU")
+        assert state.input.fitted.chosen == ("input", "precision", "hint")
+        assert state.effective is not None
+        assert state.effective.model_precision == state.input.fitted.precision
         assert (state.version, state.requested.long_side) == (0, None), "nobody has asked for it"
         rig.flows()
 
@@ -70,6 +85,8 @@ def test_a_size_that_fits(broker: Broker, tmp_path: Path) -> None:
         assert state.input == fitted
         assert state.effective is not None
         assert state.effective.engine == 1, "it is the first engine"
+        assert fitted.fitted is not None
+        assert state.effective.model_precision == fitted.fitted.precision
         rig.flows()
 
         assert rig.heard.ask("set-input", long_side=96, timeout_s=120).status is ReplyStatus.SUCCEEDED
@@ -86,3 +103,12 @@ def test_a_size_that_fits(broker: Broker, tmp_path: Path) -> None:
         assert rig.heard.ask("set-input", long_side=None, timeout_s=120).status is ReplyStatus.SUCCEEDED
         state = last(rig, lambda state: state.input is not None and state.input.fitted is not None)
         assert state.input == fitted
+
+        for name, value in (("precision", "FP32"), ("hint", "latency")):
+            assert rig.heard.ask(f"set-{name}", **{name: value}, timeout_s=120).status is ReplyStatus.SUCCEEDED
+        restarted(rig)
+        state = last(rig, lambda state: state.effective is not None and state.effective.model_precision == "FP32")
+        assert state.requested.hint == "latency"
+        assert state.input is not None
+        assert state.input.width == fitted.width, "the size nobody has named"
+        rig.flows()
