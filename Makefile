@@ -155,6 +155,10 @@ bench-peers: $(STAMP)  ## The same networks through Ultralytics and rtmlib, in t
 yolo-agreement: $(STAMP)  ## Every person of YOLOv8n, YOLO11n, YOLO26n exports beside Ultralytics' predict (installs 6.6 GB of theirs once)
 	$(BIN)/python -m tests.poses.yolo_agreement $(ARGS)
 
+.PHONY: tune-demo
+tune-demo: $(STAMP)  ## tune for a wish on the demo, its winner watched for a minute: 0 where the wish is held; ARGS="--fps 10 --cpu 60"
+	$(BIN)/python -m tests.benchmarks.tune_demo $(ARGS)
+
 .PHONY: bench-refusals
 bench-refusals: $(STAMP)  ## 10,000 bad commands to an agent at work: how many a second, CPU of each, age of its results
 	$(BIN)/python -m tests.benchmarks.refusals $(ARGS)

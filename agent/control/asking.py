@@ -65,7 +65,8 @@ def asked(settings: Settings, args: AnyArgs, box: Box) -> Settings:
             said = _with(settings, "hint")
             return settings.model_copy(update={"hint": hint, "streams": streams, "requests": requests, "said": said})
         case SetInput(long_side=long_side):
-            return settings.model_copy(update={"long_side": long_side})
+            said = settings.said if long_side is not None else _unlike(settings, box)
+            return settings.model_copy(update={"long_side": long_side, "said": said})
         case SetAffinity():
             return placed(settings, args, box)
     raise CommandError(ErrorCode.INTERNAL, f"{type(args).__name__} asks for no other settings")
@@ -128,6 +129,12 @@ def _kept(affinity: Affinity | None, device: DeviceString) -> Affinity | None:
     """An affinity stays where it still means something."""
     fits = affinity is not None and device.mode == "HETERO" and set(affinity.devices()) <= set(device.members)
     return affinity if fits else None
+
+
+def _unlike(settings: Settings, box: Box) -> tuple[Open, ...]:
+    """What a command has named otherwise than the configuration: of the rest nothing is known to be wanted any more."""
+    configured = Settings.of(box.file)
+    return tuple(part for part in settings.said if getattr(settings, part) != getattr(configured, part))
 
 
 def _with(settings: Settings, part: Open) -> tuple[Open, ...]:

@@ -56,6 +56,15 @@ def test_a_command_changes_what_it_names_and_nothing_else(args: AnyArgs, changed
     assert asked(paused, args, BOX) == paused.model_copy(update=changed)
 
 
+def test_what_was_named_is_left_to_the_measurement_again() -> None:
+    """By giving the size back, as far as the configuration has it so; another size changes nothing of that."""
+    named = asked(asked(CPU, SetPrecision(precision="FP32"), BOX), SetHint(hint="throughput"), BOX)
+    assert named.said == ("precision", "hint")
+    assert asked(named, SetInput(long_side=512), BOX).said == ("precision", "hint")
+    assert asked(named, SetInput(), BOX).said == ("hint",)
+    assert asked(asked(named, SetHint(hint="latency"), BOX), SetInput(), BOX) == CPU
+
+
 def test_a_detector_elsewhere() -> None:
     """The first of two stages may have a device of its own, until a device or a network is chosen without one."""
     apart = asked(CPU, SetDevice(device="gpu.1", detector=" cpu "), BOX)

@@ -13,6 +13,7 @@ from agent.errors import CancelledError, EdgeposeError
 from agent.wire.commands import Measuring, Tune
 from agent.wire.study import Bar, Recipe
 from agent.wire.tuning import Trial, Wish
+from tests.benchmarks.tune_demo import Minute
 from tests.study.dark import bench_in
 from tests.study.trials import at_pace, trial
 
@@ -162,6 +163,19 @@ def test_with_real_engines(bench: Bench) -> None:
     assert found.people == 0
     shares = [share for _what, share in told]
     assert shares == sorted(shares)
+
+
+@pytest.mark.parametrize(
+    ("minute", "held"),
+    [((9.6, 90.0, 80.0), True), ((9.4, 90.0, 80.0), False), ((10, 101, 80.0), False), ((10, 90.0, 101), False)],
+)
+def test_whether_a_minute_holds_a_wish(minute: tuple[float, float, float], held: bool) -> None:
+    """`make tune-demo` ends with 0 only where every part of it was held, but for a frame in twenty."""
+    fps, age_ms, cpu_percent = minute
+    seen = Minute(fps=fps, age_ms_p95=age_ms, cpu_percent=cpu_percent, persons_mean=4.0)
+    short = seen.shortfalls(Wish(fps=10.0, age_ms=100.0, cpu_percent=100.0))
+    assert set(short) == {"fps", "age", "cpu"}
+    assert all(ratio <= 1 for ratio in short.values()) is held
 
 
 def test_a_size_no_network_takes(bench: Bench) -> None:
