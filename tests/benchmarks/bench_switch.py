@@ -5,6 +5,7 @@ median of the rounds, with its spread; the last line is one JSON object of the m
 """
 
 import argparse
+import itertools
 import json
 import shutil
 import statistics
@@ -58,6 +59,7 @@ def _switch(commander: Commander, leg: str, device: str) -> dict[str, float]:
     return {
         f"reply {leg}, s": replied_s - sent_s,
         "gap, ms": result["gap_ms"],
+        f"longest gap {leg}, ms": _longest_gap_ms(commander, sent_s, replied_s),
         f"compile {leg}, ms": result["compile_ms"],
         "p99 during over before": float(np.percentile(during, 99) / np.percentile(before, 99)),
         "p50 during over before": float(np.percentile(during, 50) / np.percentile(before, 50)),
@@ -66,6 +68,13 @@ def _switch(commander: Commander, leg: str, device: str) -> dict[str, float]:
 
 def _is_result(seen: Any) -> bool:
     return bool(seen.topic == TOPICS.keypoints)
+
+
+def _longest_gap_ms(commander: Commander, since_s: float, until_s: float) -> float:
+    """Between two neighbouring results, from the command to its reply, by the agent's clock."""
+    found = [seen for seen in list(commander.messages) if _is_result(seen) and since_s <= seen.timestamp <= until_s]
+    sent = [Keypoints.decode(bytes(seen.payload)).sent_at for seen in found]
+    return max((after - before).total_seconds() for before, after in itertools.pairwise(sent)) * 1e3
 
 
 def _ages(commander: Commander, since_s: float, until_s: float, engine: int) -> list[float]:
@@ -100,6 +109,7 @@ def main() -> int:
         f"A reply comes after measuring the new engine for {MEASURE_S:g} s (switch.measure_s). Latency is from capture"
     )
     print("to publish, of the engine in use while the other is built and tried, over the 5 s before.")
+    print("The longest gap is between any two results from the command to its reply; the clip has one every 100 ms.")
     print(json.dumps(medians | {"median_reply_s": statistics.median(figures["reply warm, s"])}))
     return 0
 

@@ -3,10 +3,10 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from unittest.mock import patch
 
 import cv2
@@ -28,11 +28,15 @@ from agent.wire.topics import Topics
 
 SCORE_MIN = 0.05
 """Low enough that the people of vtest.avi, 33 pixels tall at 256x256, are all decoded and published."""
+FRAMES_MIN = 5
+"""A machine that has no time for a leg goes on until there are so many results."""
+LOOK_S = 0.002
+"""How often it is looked whether there are, and whether what is on the device has come back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Figures of one run."""
+    """Figures of one leg."""
 
     fps: float
     cpu_ms: float
@@ -97,77 +101,103 @@ def _calls_watched() -> Iterator[list[float]]:
         yield costs_s
 
 
-def _timings(
-    engine: Network, camera: Camera, port: int, seconds: float, decoder: Decoder | None = None
-) -> tuple[list[Timing], tuple[float, float]]:
-    """Everything of each frame, and milliseconds a frame of the process and of its own threads."""
-    cv2.setNumThreads(1)
-    timings: list[Timing] = []
-    costs: list[tuple[float, float]] = []
+class Flow:
+    """The application's pipeline over a clip, to a broker, as a context manager; it runs while a leg is asked for.
 
-    def keep(timing: Timing) -> None:
-        timings.append(timing)
-        if len(timings) == 1:
-            costs.append(_costs_s())
+    Between two legs it stands still and its engine is idle, so that what it is compared with can run in turns with it,
+    and the clip goes on where it was.
+    """
 
-    ended = threading.Event()
-    failures: list[BaseException] = []
-
-    def on_end(error: BaseException | None) -> None:
-        if error is not None:
-            failures.append(error)
-        ended.set()
-
-    connected = threading.Event()
-
-    def on_state(up: bool) -> None:
-        if up:
-            connected.set()
-
-    link = Link(Mqtt(host="127.0.0.1", port=port), Topics("bench"), on_state=on_state)
-    source = open_source(camera, resolve_clip=Path, notify=lambda _event: None)
-    with link, closing(source):
-        assert connected.wait(10), "no broker"
-        lane = Lane(engine, decoder or MoveNetDecoder(person_score_min=SCORE_MIN, persons_max=20))
-        pipeline = Pipeline(
-            source,
-            lane,
+    def __init__(self, engine: Network, camera: Camera, port: int, decoder: Decoder | None = None) -> None:
+        cv2.setNumThreads(1)
+        self._timings: list[Timing] = []
+        self._costs: list[tuple[float, float]] = []
+        self._ended = threading.Event()
+        self._failures: list[BaseException] = []
+        self._connected = threading.Event()
+        mqtt = Mqtt(host="127.0.0.1", port=port)
+        self._link = link = Link(mqtt, Topics("bench"), on_state=lambda _up: self._connected.set())
+        self._source = open_source(camera, resolve_clip=Path, notify=lambda _event: None)
+        self._pipeline = Pipeline(
+            self._source,
+            Lane(engine, decoder or MoveNetDecoder(person_score_min=SCORE_MIN, persons_max=20)),
             publish=lambda result: link.keypoints(encode_keypoints(result, "bench")),
-            timed=keep,
-            on_end=on_end,
+            timed=self._keep,
+            on_end=self._end,
         )
-        pipeline.start()
-        ended.wait(seconds)
+
+    def __enter__(self) -> Self:
+        self._link.__enter__()
+        assert self._connected.wait(10), "no broker"
+        self._pipeline.pause()
+        self._pipeline.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipeline.stop()
+        self._source.close()
+        self._link.close()
+
+    def _keep(self, timing: Timing) -> None:
+        self._timings.append(timing)
+        if len(self._timings) == 1:
+            self._costs.append(_costs_s())
+
+    def _end(self, error: BaseException | None) -> None:
+        if error is not None:
+            self._failures.append(error)
+        self._ended.set()
+
+    def timings(self, seconds: float) -> tuple[list[Timing], tuple[float, float]]:
+        """Everything of each frame, and milliseconds a frame of the process and of its own threads.
+
+        From the first result on: what begins with a leg is not the pipeline's.
+        """
+        self._timings.clear()
+        self._costs.clear()
+        self._pipeline.resume()
+        self._ended.wait(seconds)
+        while len(self._timings) < FRAMES_MIN and not self._ended.wait(LOOK_S):
+            pass
+        timings = self._timings.copy()
+        self._costs.append(_costs_s())
+        self._pipeline.pause()
+        while self._pipeline.begun != self._pipeline.finished and not self._ended.wait(LOOK_S):
+            pass
+        if self._failures:
+            raise self._failures[0]
+        assert len(timings) > 1, "the clip ended with its first frame"
+        (process_s, own_s), (process_end_s, own_end_s) = self._costs
         frames = len(timings) - 1
-        costs.append(_costs_s())
-        pipeline.stop()
-        assert ended.wait(10), "the pipeline did not stop"
-    if failures:
-        raise failures[0]
-    (process_s, own_s), (process_end_s, own_end_s) = costs
-    return timings, ((process_end_s - process_s) / frames * 1e3, (own_end_s - own_s) / frames * 1e3)
+        return timings, ((process_end_s - process_s) / frames * 1e3, (own_end_s - own_s) / frames * 1e3)
+
+    def leg(self, seconds: float) -> Run:
+        """What a leg of so many seconds was like."""
+        with _calls_watched() as calls_s:
+            timings, (cpu_ms, own_cpu_ms) = self.timings(seconds)
+        return Run(
+            fps=(len(timings) - 1) / (timings[-1].finished_s - timings[0].finished_s),
+            cpu_ms=cpu_ms,
+            own_cpu_ms=own_cpu_ms,
+            calling_ms=sum(calls_s) / len(self._timings) * 1e3,
+            persons_mean=float(np.mean([timing.persons for timing in timings])),
+            stages_ms={name: float(np.mean([getattr(timing, f"{name}_ms") for timing in timings])) for name in STAGES},
+        )
+
+
+def at_full_speed(clip: Path) -> Camera:
+    """The looped clip as fast as it can be processed, no frame lost."""
+    return Camera(source=str(clip), pace="fast", loop=True, lossless=True)
 
 
 def pipeline_run(engine: Network, clip: Path, port: int, seconds: float, decoder: Decoder | None = None) -> Run:
-    """The looped clip as fast as it can be processed, no frame lost; MoveNet's, where no other ``decoder`` reads it."""
-    camera = Camera(source=str(clip), pace="fast", loop=True, lossless=True)
-    began = time.perf_counter()
-    with _calls_watched() as calls_s:
-        timings, (cpu_ms, own_cpu_ms) = _timings(engine, camera, port, seconds, decoder)
-    # From the first result on: opening the file and connecting are not the pipeline.
-    span = timings[-1].finished_s - timings[0].finished_s
-    assert timings[-1].finished_s > began
-    return Run(
-        fps=(len(timings) - 1) / span,
-        cpu_ms=cpu_ms,
-        own_cpu_ms=own_cpu_ms,
-        calling_ms=sum(calls_s) / len(timings) * 1e3,
-        persons_mean=float(np.mean([timing.persons for timing in timings])),
-        stages_ms={stage: float(np.mean([getattr(timing, f"{stage}_ms") for timing in timings])) for stage in STAGES},
-    )
+    """One leg at full speed from the clip's beginning; MoveNet's, where no other ``decoder`` reads it."""
+    with Flow(engine, at_full_speed(clip), port, decoder) as flow:
+        return flow.leg(seconds)
 
 
 def age_overhead_ms(engine: Engine, clip: Path, port: int, seconds: float) -> float:
     """p95 of capture-to-publish age minus inference, with the clip as a 10 fps camera."""
-    timings, _costs = _timings(engine, Camera(source=str(clip), pace="native", loop=True), port, seconds)
+    with Flow(engine, Camera(source=str(clip), pace="native", loop=True), port) as flow:
+        timings, _costs = flow.timings(seconds)
     return float(np.percentile([timing.age_ms - timing.infer_ms for timing in timings], 95))
