@@ -29,6 +29,7 @@ from agent.wire.commands import (
     SetZones,
 )
 from agent.wire.messages import Info, MessageError, Requested, State
+from agent.wire.zones import Zones
 from tests.fuzz.cases import DEVICE, Case
 from tests.fuzz.codec import ViolationError, check, run
 
@@ -119,6 +120,7 @@ class Oracle:
         self.requested = state.requested
         self.engine = state.effective.engine
         self.paused = False
+        self.zones: Zones = {}
         self.changing: Letter | None = None
         self._wanted = state.requested
         self._devices = {device.name for device in info.devices}
@@ -201,9 +203,10 @@ class Oracle:
                 return _succeeded(self._describes)
             case "set-zones":
                 assert isinstance(command.args, SetZones)
-                self.version += 1
-                zones = list(command.args.zones or {})  # this box has none configured
-                return _succeeded(lambda result: result == {"zones": zones})
+                zones = command.args.zones or {}  # this box has none configured
+                self.version += zones != self.zones
+                self.zones = zones
+                return _succeeded(lambda result: result == {"zones": list(zones)})
             case "pause" | "resume" | "set-paused":
                 asked = command.args.paused if isinstance(command.args, SetPaused) else None
                 paused = command.name == "pause" if asked is None else asked
