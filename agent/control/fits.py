@@ -78,7 +78,8 @@ class Fit(BaseModel):
         if place == self.place:
             return self
         side = self.long_side if place.input is None else None
-        return self.model_copy(update={"long_side": side, "precision": None, "hint": None})
+        measured = self.measured and self.measured.model_copy(update={"chosen": ("input",)})
+        return self.model_copy(update={"long_side": side, "precision": None, "hint": None, "measured": measured})
 
 
 class _Document(BaseModel):
@@ -94,6 +95,8 @@ class Fits:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._kept = _read(path)
+        self._found: tuple[tuple[Fit, ...], Place, Fit | None] | None = None
+        """What :meth:`best` has found last, where, and among which."""
         self.suspended = False
         """Whether nothing is measured and nothing known until the next start."""
 
@@ -102,9 +105,16 @@ class Fits:
         return next((fit for fit in self._kept if fit.place == place), None)
 
     def best(self, place: Place) -> Fit | None:
-        """What was measured for it, or last for the same network and camera: a size outlives a change of device."""
+        """What was measured for it, or last for the same network and camera: a size outlives a change of device.
+
+        The same object each time, as long as nothing else is kept.
+        """
+        if self._found is not None and self._found[0] is self._kept and self._found[1] == place:
+            return self._found[2]
         near = self.known(place) or next((fit for fit in reversed(self._kept) if fit.place.resembles(place)), None)
-        return None if near is None else near.at(place)
+        fit = None if near is None else near.at(place)
+        self._found = (self._kept, place, fit)
+        return fit
 
     def keep(self, fit: Fit) -> None:
         """Remember one; a file that cannot be written is told in the log, and it is measured at the next start."""

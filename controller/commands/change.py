@@ -244,7 +244,8 @@ def set_input(given: Given, long_side: int | None) -> None:
     """Look at the picture at another size.
 
     A larger input finds smaller people and takes longer. It is of the network that runs: another one begins with the
-    size of the configuration. Of a network of two stages it is the detector's.
+    size of the configuration. Of a network of two stages it is the detector's. Without a size it is the configuration's
+    again, or what the box has measured to fit its camera.
     """
     carry_out(given, "set-input", {"long_side": long_side}, answer_s=SLOW_S)
 

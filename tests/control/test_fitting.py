@@ -27,7 +27,7 @@ from agent.inference.spec import EngineSpec
 from agent.pipeline import Result
 from agent.poses.skeleton import Poses
 from agent.wire.commands import Measuring
-from tests.control.conversation import FIT, NO_FIT, PLACE
+from tests.control.conversation import FIGURES, FIT, NO_FIT, PLACE
 from tests.study.dark import bench_in
 
 SIDES = (32, 64)
@@ -253,12 +253,21 @@ def test_what_is_remembered(tmp_path: Path) -> None:
     other = PLACE.model_copy(update={"width": 1920})
     assert Fits(path).known(PLACE) == FIT
     assert Fits(path).known(gpu) is None
-    assert Fits(path).best(gpu) == FIT
+    assert fits.best(gpu) == FIT
+    assert fits.best(gpu) is fits.best(gpu), "nobody is told of it twice"
     assert Fits(path).best(other) is None
     on_gpu = FIT.model_copy(update={"place": gpu, "long_side": 640})
     fits.keep(on_gpu)
     fits.keep(NO_FIT)
     assert (Fits(path).known(PLACE), Fits(path).known(gpu)) == (NO_FIT, on_gpu)
+    figures = FIGURES.model_copy(update={"chosen": ("input", "precision", "hint")})
+    whole = FIT.model_copy(update={"precision": "FP16", "hint": "throughput", "measured": figures})
+    fits.keep(whole)
+    assert fits.best(PLACE) == whole
+    elsewhere = fits.best(PLACE.model_copy(update={"device": "NPU"}))
+    assert elsewhere is not None
+    assert (elsewhere.long_side, elsewhere.precision, elsewhere.hint) == (512, None, None)
+    assert elsewhere.measured == FIGURES, "of which the size alone counts there"
     for number in range(100):
         fits.keep(Fit(place=PLACE.model_copy(update={"width": number}), long_side=256, camera_fps=1.0))
     assert Fits(path).known(PLACE) is None, "few are kept"
