@@ -33,9 +33,9 @@ from models.shelf.catalogue import Precision
 FIT_S: Final = 45.0
 """After so many seconds what was found until then decides."""
 FRAMES: Final = 20
-"""That each configuration looks at, as fast as it goes."""
+"""That each configuration looks at, as fast as it goes; a slow one at fewer."""
 LOOK_S = 2.0
-"""How long one is tried at the camera's pace."""
+"""How long one is tried at the camera's pace, and as fast as it goes at most."""
 PACED_MIN = 5
 """Frames of a slow camera that it is tried on at least."""
 
@@ -188,7 +188,7 @@ class Shown:
     def open(self) -> Source:
         """From the first on."""
         if self.seconds is None:
-            return FirstFrames(Again(self.frames), self.clip.frames)
+            return FirstSeconds(FirstFrames(Again(self.frames), self.clip.frames), LOOK_S)
         return FirstSeconds(Again(self.frames, 1 / self._fps), self.seconds)
 
     @property

@@ -321,7 +321,9 @@ class Tuner:
         """Whether a switch would take it, as far as FP32 of the same network and size was seen."""
         if key not in self._plain:
             return None
-        judged = verdict(agree(self._plain[key], poses), **self._bar.model_dump())
+        plain = self._plain[key]
+        seen = min(len(plain), len(poses))
+        judged = verdict(agree(plain[:seen], poses[:seen]), **self._bar.model_dump())
         return None if judged.outcome is Outcome.UNJUDGED else judged.outcome is Outcome.PASSED
 
     def _at_pace(self, trial: Trial) -> Trial:

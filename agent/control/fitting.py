@@ -147,7 +147,10 @@ class Fitting:
         bench = Bench(parts.config, parts.store, parts.workshop, Limits(parts.core), parts.box(), footage)
         besides = load.stop().cpu_percent
         fitter = Fitter(bench, wanted.settings, place, frames=frames, besides_percent=besides, cancelled=cancelled)
-        return _news(wanted, _fit(wanted, fitter.best(), camera_fps), known=False)
+        found = fitter.best()
+        if found.best is None and found.left_out:
+            raise EdgeposeError(f"the box was too busy to measure more than {found.tried} configurations in time")
+        return _news(wanted, _fit(wanted, found, camera_fps), known=False)
 
 
 def _news(wanted: _Wanted, fit: Fit, *, known: bool) -> SizeFound:

@@ -138,15 +138,16 @@ def test_where_it_is_known_and_does_not_run(bench: Bench, tmp_path: Path) -> Non
 
 
 def test_for_which_there_was_no_time(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was found until then is taken, and the next start looks again."""
+    """What was found until then is taken, and the next start looks again; of nothing nothing is said."""
     fits = Fits(tmp_path / "fits.json")
     rig = Rig(bench, fits, captured=count().__next__)
     with monkeypatch.context() as patch:
         patch.setattr(fit, "FIT_S", 0.0)
         rig.fitting.consider(SETTINGS, RUNS)
-        found = rig.told.get(timeout=WAIT_S)
-    assert (found.fit.measured, found.fit.whole) == (None, False)
-    rig.fitting.keep(found.fit)
+        assert rig.idle()
+        rig.fitting.consider(SETTINGS, RUNS)
+        assert not [thread for thread in threading.enumerate() if thread.name == "fitting"], "not before the next start"
+    fits.keep(FIT.model_copy(update={"place": rig.place(), "long_side": 32, "whole": False}))
     again = Rig(bench, Fits(tmp_path / "fits.json"), captured=count().__next__)
     again.fitting.consider(SETTINGS, RUNS)
     assert again.told.get(timeout=WAIT_S).fit.whole

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from agent.benchmark import fit
 from agent.benchmark.choice import misses
-from agent.benchmark.fit import Again, Fitter, Shown
+from agent.benchmark.fit import FRAMES, Again, Fitter, Shown
 from agent.benchmark.runs import Bench
 from agent.benchmark.tune import Tuner
-from agent.capture.frame import Frame
+from agent.capture.frame import EndOfSource, Frame
 from agent.control.fits import Place
 from agent.control.settings import Settings
 from agent.wire.commands import Measuring
@@ -163,6 +164,21 @@ def frames() -> Iterator[Frame]:
     for value in range(3):
         picture = np.full((8, 8, 3), value, np.uint8)
         yield Frame(picture, 7, datetime.now(UTC), 1.0, 2.0, media_s=5.0)
+
+
+def test_a_slow_one_looks_at_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look ends after its frames, or after its time: what is slow must not take all of it."""
+    shown = Shown.of(tuple(frames()), place(), 10.0)
+    monkeypatch.setattr(fit, "LOOK_S", 3600.0)
+    source = shown.open()
+    assert None not in [source.read(1.0) for _ in range(FRAMES)]
+    with pytest.raises(EndOfSource):
+        source.read(1.0)
+    monkeypatch.setattr(fit, "LOOK_S", 0.0)
+    source = shown.open()
+    assert source.read(1.0) is not None, "the first in any case"
+    with pytest.raises(EndOfSource):
+        source.read(1.0)
 
 
 def test_frames_come_again() -> None:
