@@ -2,7 +2,9 @@
 
 What a program imports takes most of its start, of an agent a second of the processor, and the tests start hundreds.
 One that is born here is otherwise as one that was started: a session of its own, its own arguments, environment, folder
-and outputs, and nothing before it but imports. What is promised of a start itself is tried on one that was started.
+and outputs, and nothing before it but imports. Where its libraries are those of the nursery, OpenVINO's plugins have
+been asked for it too, which takes a process of its own, and as long as the rest of an agent's start. What is promised
+of a start itself is tried on one that was started.
 """
 
 import atexit
@@ -17,13 +19,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from agent.inference import plugins
 from agent.lazy import Place
 
 ROOT: Final = Path(__file__).parents[1]
@@ -32,6 +35,8 @@ REQUEST_BYTES_MAX: Final = 1 << 20
 PROGRAMS: Final = ("agent", "controller", "models")
 ELSE: Final = ("agent.app", "models.getting.fetch")
 """What is imported beforehand, beside the programs and their commands."""
+LIBRARIES: Final = ("LD_", "OCL_", "CL_", "ZE_", "OV_", "OPENVINO_")
+"""Of variables that decide which libraries and drivers a process finds, the beginnings."""
 
 
 class Child:
@@ -175,6 +180,8 @@ class Birth:
         os.dup2(self.errors, 2)
         os.close(self.out)
         os.close(self.errors)
+        if _libraries(self.environment) != _libraries(os.environ):
+            plugins._left_out.cache_clear()
         os.environ.clear()
         os.environ.update(self.environment)
         os.chdir(self.folder)
@@ -188,6 +195,17 @@ class Birth:
             runpy.run_module(others[0], run_name="__main__", alter_sys=True)
         else:
             exec(compile(others[0], "<string>", "exec"), vars(own))
+
+
+def _libraries(environment: Mapping[str, str]) -> set[tuple[str, str]]:
+    """What decides which libraries and drivers a process finds, but for the folder that OpenCV puts there itself."""
+    return {
+        (name, part)
+        for name, value in environment.items()
+        if name.startswith(LIBRARIES)
+        for part in value.split(os.pathsep)
+        if part and "/cv2/" not in part
+    }
 
 
 def serve(control: socket.socket) -> Birth | None:
@@ -236,6 +254,7 @@ def main() -> None:
         commands: dict[str, Place] = getattr(import_module(module), "COMMANDS", {})
         for place in commands.values():
             import_module(place.module)
+    plugins.left_out()
     gc.collect()
     gc.freeze()  # so that no collection in a child writes to all it shares with us
     assert len(list(Path("/proc/self/task").iterdir())) == 1, "a thread would not survive the fork"

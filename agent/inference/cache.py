@@ -62,7 +62,7 @@ class KeptNetwork:
             log.warning(
                 "cache.not_kept",
                 folder=str(self.folder),
-                cause=in_words(error, "contents") if isinstance(error, ValidationError) else str(error),
+                cause=str(error),
             )
             return False
         return True
@@ -102,7 +102,7 @@ class KeptNetwork:
             log.warning(
                 "cache.not_kept",
                 folder=str(self.folder),
-                cause=in_words(error, "contents") if isinstance(error, ValidationError) else str(error),
+                cause=str(error),
             )
             self.discard()
 

@@ -169,7 +169,7 @@ def _save(folder: Path | None, key: str, pieces: Pieces) -> None:
         log.warning(
             "cache.not_kept",
             folder=str(folder),
-            cause=in_words(error, "pieces") if isinstance(error, ValidationError) else str(error),
+            cause=str(error),
         )
 
 

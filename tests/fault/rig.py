@@ -21,7 +21,7 @@ from tests.capture.mjpeg import MjpegCamera
 from tests.capture.pictures import write_folder
 from tests.commander import Commander
 from tests.fault.table import Stage
-from tests.system.process import DEMO, Process
+from tests.system.process import DEMO, Born, Process
 from tests.system.small import variables
 
 TOPICS: Final = Topics("demo")
@@ -125,9 +125,13 @@ class Ear(Commander):
 
 
 def driven(port: int, **variables: str) -> Process:
-    """The agent on the demo's configuration, with what FAULT_* variables ask for built in."""
+    """The agent on the demo's configuration, with what FAULT_* variables ask for built in.
+
+    It is born in the nursery unless it is to find other libraries, which is settled when a process starts.
+    """
     given = {"EDGEPOSE_MQTT__HOST": "127.0.0.1", "EDGEPOSE_MQTT__PORT": str(port)} | VARIABLES | variables
-    return Process([sys.executable, "-c", DRIVER, "run", "--config", DEMO], **given)
+    kind = Process if "LD_LIBRARY_PATH" in given else Born
+    return kind([sys.executable, "-c", DRIVER, "run", "--config", DEMO], **given)
 
 
 def small(stage: Stage, **more: str) -> tuple[Path, dict[str, str]]:

@@ -32,6 +32,7 @@ from tests.models.own_networks import write_rtmo
 
 SIZE = (96, 128)
 DEVICES = ("CPU", "SIMCPU", "HETERO:SIMCPU,CPU", "MULTI:SIMCPU,CPU", "AUTO")
+LARGE_ON = ("CPU", "HETERO:SIMCPU,CPU")
 
 
 def build(store: Store, name: str, folder: Path | None, size: tuple[int, int] = SIZE, **spec: Any) -> Engine:
@@ -61,10 +62,13 @@ def events(logged: list[Any]) -> list[str]:
 def test_sound_networks_pass_on_every_device(
     name: str, precision: Precision, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """Both real networks: FP32 against the record of their installation, FP16 against their own reference."""
+    """Both real networks: FP32 against the record of their installation, FP16 against their own reference.
+
+    The larger one, whose compilation takes most of it, is held to one device and to one that cuts it in two.
+    """
     store: Store = request.getfixturevalue("store" if name == CARD.name else "openpose_store")
     size = (store.card(name).input.height, store.card(name).input.width) if precision == "FP32" else (128, 128)
-    for device in DEVICES:
+    for device in DEVICES if name == CARD.name else LARGE_ON:
         engine = build(store, name, tmp_path, size, device=device, precision=precision)
         assert not engine.facts.from_cache
         engine.close()
@@ -97,7 +101,7 @@ def warm(clean: tuple[Path, tuple[Floats, ...]], tmp_path: Path) -> Path:
     return tmp_path / "warm"
 
 
-@pytest.mark.parametrize("place", [0, 0.01, 0.3, 0.5, 0.8, 1])
+@pytest.mark.parametrize("place", [0, 0.01, 0.5, 1])
 def test_one_bit_of_a_compiled_network_is_noticed(
     place: float, store: Store, clean: tuple[Path, tuple[Floats, ...]], warm: Path
 ) -> None:

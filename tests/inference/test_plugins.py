@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.inference import stand_in
+from tests.nursery import NURSERY
 from tests.system.process import environment
 
 ASKS = """
@@ -50,6 +51,15 @@ def test_a_plugin_that_dies_is_named_and_left_out(tmp_path: Path, name: str) -> 
     assert left_out == {"NPU": f"ended its process by {name}"}
     assert "NPU is left out" in refused
     assert name in refused
+
+
+def test_who_is_born_beside_other_libraries_asks_anew(tmp_path: Path) -> None:
+    """An agent of the tests has the nursery's answer where it finds the same libraries, and there alone."""
+    libraries = stand_in.build(tmp_path, stand_in.DYING % "SIGABRT")
+    for variables, plugins in ((environment(LD_LIBRARY_PATH=libraries), ["NPU"]), (environment(), [])):
+        done = NURSERY.run(["-c", ASKS], variables, timeout_s=120)
+        assert done.returncode == 0, done.stderr
+        assert list(json.loads(done.stdout.splitlines()[-1])[1]) == plugins
 
 
 def test_a_plugin_that_never_answers_is_left_out(tmp_path: Path) -> None:

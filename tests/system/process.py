@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
-from tests.nursery import NURSERY, Child
+from tests.nursery import NURSERY, PROGRAMS, Child
 
 ROOT: Final = Path(__file__).parents[2]
 DEMO: Final = ROOT / "configs" / "demo.toml"
@@ -127,10 +127,11 @@ class Process:
 
 
 class Born(Process):
-    """The same of ``python -m`` or ``python -c`` that is an agent: born in the nursery, with its imports done."""
+    """The same of a program of ours, or of ``python -m`` or ``python -c``: born in the nursery, its imports done."""
 
     def _start(self, out: int, errors: int) -> Child:
-        return NURSERY.bear(self._command[1:], self._environment, out, errors)
+        words = self._command if self._command[0] in PROGRAMS else self._command[1:]
+        return NURSERY.bear(words, self._environment, out, errors)
 
 
 SMALL: Final = {"EDGEPOSE_MODEL__INPUT__LONG_SIDE": "128"}

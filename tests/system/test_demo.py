@@ -13,7 +13,7 @@ import pytest
 
 from tests.broker import Listener, free_port, publish
 from tests.system.conftest import TOPICS
-from tests.system.process import Process
+from tests.system.process import Born, Process
 from tests.system.terminal import Terminal
 from tests.system.test_files import count
 
@@ -51,7 +51,7 @@ def test_the_demo_shows_people(tmp_path: Path) -> None:
 
 def test_the_demo_ends_by_itself() -> None:
     """After --seconds it ends without being asked to, and says what it saw, be it nothing yet."""
-    with Process(demo("--seconds", "1", "--port", str(free_port()))) as process:
+    with Born(demo("--seconds", "1", "--port", str(free_port()))) as process:
         code = process.end(60)
     seen = "came over the broker" in process.out[-1]
     assert seen or "No people were found" in process.out[-1]
@@ -108,7 +108,7 @@ def accepts(port: int) -> bool:
 
 def test_a_demo_that_cannot_start(tmp_path: Path) -> None:
     """What is wrong with the options is told in one line, and the broker is not left behind."""
-    with Process(demo("--model", "nope", "--port", "65535", "--video", str(tmp_path / "demo.mp4"))) as process:
+    with Born(demo("--model", "nope", "--port", "65535", "--video", str(tmp_path / "demo.mp4"))) as process:
         assert process.end() == 1
     assert process.errors[0].startswith("Error: ")
     assert "nope" in process.errors[0]

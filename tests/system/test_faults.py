@@ -11,7 +11,7 @@ from agent.wire.messages import Event, State, Status
 from models.shelf.store import Store
 from tests.broker import Broker, Listener, publish
 from tests.system.conftest import TOPICS
-from tests.system.process import DEMO, SMALL, Born, Process, agent
+from tests.system.process import DEMO, SMALL, Born, Process, agent, told
 
 END_S = 30.0
 
@@ -30,8 +30,8 @@ def test_a_bad_configuration(broker: Broker, tmp_path: Path, text: str, fault: s
     file.write_text(text)
     with Listener(broker.port) as listener:
         variables = {} if "port" in text else {"EDGEPOSE_MQTT__PORT": str(broker.port)}
-        with Process([sys.executable, "-m", "agent", "run", "--config", file], **variables) as process:
-            assert process.end() == 1
+        process = told("run", "--config", file, **variables)
+        assert process.popen.returncode == 1
         assert process.errors[0].startswith(f"Error: {file}")
         assert fault in process.plain_errors
         assert "Traceback" not in process.plain_errors

@@ -10,7 +10,7 @@ from paho.mqtt.client import MQTTMessage
 from agent.wire.messages import Event, Info, Keypoints, Message, Metrics, State, Status
 from tests.broker import Broker, Listener
 from tests.system.conftest import TOPICS
-from tests.system.process import BIN, SEEING, Process, agent, finished, started
+from tests.system.process import SEEING, Born, Process, agent, started
 
 WINDOWS = 3
 WINDOW_S = 2.0
@@ -127,8 +127,8 @@ def test_the_metrics_agree_with_each_other(heard: Listener) -> None:
 
 
 def controller(broker: Broker, *arguments: str) -> Process:
-    done = finished(BIN / "controller", "--broker", f"127.0.0.1:{broker.port}", *arguments)
-    assert done.popen.returncode == 0, done.errors
+    with Born(["controller", "--broker", f"127.0.0.1:{broker.port}", *arguments]) as done:
+        assert done.end(60) == 0, done.errors
     assert not done.errors
     return done
 
