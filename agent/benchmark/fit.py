@@ -7,7 +7,7 @@ refused as a switch would refuse it. The engine in use goes on: what holds besid
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from agent.benchmark.choice import SPARE, may_hold, winner
+from agent.benchmark.measure import Measured
 from agent.benchmark.runs import Bench
 from agent.benchmark.tune import SIDES, Tuner
 from agent.capture.first import FirstFrames, FirstSeconds
@@ -56,8 +57,8 @@ class Chosen:
 class Fitter(Tuner):
     """One search; :meth:`best` blocks, and belongs in a thread of its own.
 
-    ``settings`` are what is asked for at ``place``, where the engine in use takes ``besides_percent`` of a core. The
-    frames of the bench are a :class:`Shown`.
+    ``settings`` are what is asked for at ``place``, where the engine in use has brought ``results()`` by now, and takes
+    ``besides_ms`` of the processor for one. The frames of the bench are a :class:`Shown`.
     """
 
     def __init__(
@@ -67,7 +68,8 @@ class Fitter(Tuner):
         place: Place,
         *,
         frames: Sequence[Frame],
-        besides_percent: float,
+        besides_ms: float,
+        results: Callable[[], int],
         cancelled: threading.Event,
     ) -> None:
         camera_fps = bench.footage.clip.fps or 0.0
@@ -79,7 +81,9 @@ class Fitter(Tuner):
         self._asked = settings
         self._place = place
         self._frames = frames
-        self._besides_percent = besides_percent
+        self._besides_ms = besides_ms
+        self._results = results
+        self._before, self._began_s = results(), time.perf_counter()
         self._same: set[str] = set()
         """Precisions that are computed as the one that is asked for."""
 
@@ -112,9 +116,19 @@ class Fitter(Tuner):
         with behind():
             return super()._engine(recipe)
 
+    def _look_at_footage(self, engine: Network, recipe: Recipe) -> Measured:
+        self._before, self._began_s = self._results(), time.perf_counter()
+        return super()._look_at_footage(engine, recipe)
+
     def _as_taken(self, recipe: Recipe) -> Network:
         with behind():  # with the guard of a switch: what is refused there is no choice
-            return self._bench.workshop.build(self._settings(recipe), self._frames, self._until).lane.engine
+            engine = self._bench.workshop.build(self._settings(recipe), self._frames, self._until).lane.engine
+        self._before, self._began_s = self._results(), time.perf_counter()
+        return engine
+
+    def _own(self, cpu_percent: float) -> float:
+        besides_ms = (self._results() - self._before) * self._besides_ms
+        return max(0.0, cpu_percent - besides_ms / 10 / (time.perf_counter() - self._began_s))
 
     def _trial(self, recipe: Recipe) -> Trial:
         plain = self._plain_trial(recipe)

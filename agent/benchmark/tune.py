@@ -81,9 +81,6 @@ class Tuner:
     ``bar`` is that of a switch; ``tell`` hears what is being done and how far it is.
     """
 
-    _besides_percent = 0.0
-    """Of a core, what else the process does meanwhile."""
-
     def __init__(
         self, bench: Bench, args: Tune, wish: Wish, bar: Bar, *, tell: Tell, cancelled: threading.Event
     ) -> None:
@@ -315,7 +312,7 @@ class Tuner:
 
     def _own(self, cpu_percent: float) -> float:
         """Of the process's time that of the configuration."""
-        return max(0.0, cpu_percent - self._besides_percent)
+        return cpu_percent
 
     def _accurate(self, key: tuple[str, int | None], poses: Sequence[Poses]) -> bool | None:
         """Whether a switch would take it, as far as FP32 of the same network and size was seen."""

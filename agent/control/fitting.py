@@ -131,11 +131,12 @@ class Fitting:
     def _find(self, wanted: _Wanted, captured: Callable[[], int], cancelled: threading.Event) -> SizeFound | None:
         if cancelled.wait(SETTLED_S):
             return None
-        rate, load = CameraMeter(captured), LoadMeter()
+        samples = self._parts.samples
+        rate, load, before = CameraMeter(captured), LoadMeter(), samples.results
         if cancelled.wait(RATE_S):
             return None
-        camera_fps, _took_s = rate.read()
-        frames = self._parts.samples.frames()
+        camera_fps, took_s = rate.read()
+        frames = samples.frames()
         if camera_fps is None or not frames:
             return None
         known = self._fits.known(wanted.place)
@@ -145,8 +146,15 @@ class Fitting:
         log.info("input.fitting", camera_fps=round(camera_fps, 1), age_ms_max=place.age_ms_max)
         footage = Shown.of(frames, place, camera_fps)
         bench = Bench(parts.config, parts.store, parts.workshop, Limits(parts.core), parts.box(), footage)
-        besides = load.stop().cpu_percent
-        fitter = Fitter(bench, wanted.settings, place, frames=frames, besides_percent=besides, cancelled=cancelled)
+        fitter = Fitter(
+            bench,
+            wanted.settings,
+            place,
+            frames=frames,
+            besides_ms=10 * load.stop().cpu_percent * took_s / max(1, samples.results - before),
+            results=lambda: samples.results,
+            cancelled=cancelled,
+        )
         found = fitter.best()
         if found.best is None and found.left_out:
             raise EdgeposeError(f"the box was too busy to measure more than {found.tried} configurations in time")

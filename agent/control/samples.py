@@ -31,12 +31,15 @@ class Samples:
         """Frames without their pictures, which are kept as JPEG: a tenth of the memory."""
         self._next_s = 0.0
         self.latest: Result | None = None
+        self.results = 0
+        """So many came."""
         self.recorder: Callable[[Result], None] | None = None
         """Gets every result too, while a job records frames."""
 
     def offer(self, result: Result) -> None:
         """Look at a result; called by the pipeline, in order."""
         self.latest = result
+        self.results += 1
         if (recorder := self.recorder) is not None:
             recorder(result)
         if result.frame.captured_s < self._next_s or not (result.poses.scores >= CERTAIN).any():

@@ -101,7 +101,9 @@ class World:
         bench = Bench(
             self.bench.config, self.bench.store, self.bench.workshop, self.bench.limits, self.bench.box, shown
         )
-        fitter = Fitter(bench, SETTINGS, where, frames=shown.frames, besides_percent=0.0, cancelled=threading.Event())
+        fitter = Fitter(
+            bench, SETTINGS, where, frames=shown.frames, besides_ms=0.0, results=lambda: 0, cancelled=threading.Event()
+        )
         best = fitter.best().best
         return None if best is None else (best.recipe.long_side, best.recipe.precision, best.recipe.hint)
 
@@ -164,6 +166,24 @@ def frames() -> Iterator[Frame]:
     for value in range(3):
         picture = np.full((8, 8, 3), value, np.uint8)
         yield Frame(picture, 7, datetime.now(UTC), 1.0, 2.0, media_s=5.0)
+
+
+def test_what_the_engine_in_use_takes_is_not_counted(bench: Bench) -> None:
+    """By the results it brings meanwhile: one that has no time for any costs nothing."""
+    brought = [0]
+    shown = Shown.of(tuple(frames()), place(), 10.0)
+    fitter = Fitter(
+        Bench(bench.config, bench.store, bench.workshop, bench.limits, bench.box, shown),
+        SETTINGS,
+        place(),
+        frames=shown.frames,
+        besides_ms=50.0,
+        results=lambda: brought[0],
+        cancelled=threading.Event(),
+    )
+    assert fitter._own(80.0) == 80.0
+    brought[0] = 10**9
+    assert fitter._own(80.0) == 0.0
 
 
 def test_a_slow_one_looks_at_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
