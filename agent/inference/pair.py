@@ -36,6 +36,13 @@ IN_FLIGHT: Final = 2
 DETECTED: Final = 0.05
 """People the detector scores lower are not looked at. Half hidden people score low; whether it is anybody is better
 told by the pose: nobody's joints score next to nothing."""
+BEGINS: Final = np.float32(0.2)
+"""Whom it scores lower is looked at only where somebody is expected, and begins nowhere: what is half hidden now was
+in full view before, and most of the rest is nobody. After ByteTrack (Y. Zhang et al., "ByteTrack:
+multi-object tracking by associating every detection box", ECCV 2022). A frame that stands alone has no before."""
+ENOUGH: Final = 4
+"""Of a newcomer so many of COCO's joints have to be seen, as OpenPose's demo asks of everybody. Of fewer it may be an
+arm beside a post: that is told when it is found again in the next frame."""
 SAME_BOX: Final = 0.3
 """Where a detected box overlaps an expected one by more, they are one person's, and the detector's is taken."""
 LOST: Final = np.float32(0.3)
@@ -179,19 +186,25 @@ class Pair:
     def follow(self, frame: Frame, found: Detections | None, *, alone: bool) -> Floats:
         """The joints (N, J, 3) of whom the detector ``found`` and who was there in the frame before, best first.
 
-        Of a frame that stands ``alone`` nothing is remembered. Raises EngineError.
+        Who came a moment ago and is hardly seen is left out, until found again. Of a frame that stands ``alone``
+        nothing is remembered, and nothing left out. Raises EngineError.
         """
         known = np.zeros((0, 4), np.float32) if alone else self._expected
-        boxes = known if found is None else _joined(found.boxes, known)
+        boxes = known
+        if found is not None:
+            boxes = _joined(found.boxes if alone else _likely(found, known), known)
         joints = self.look(frame, _foremost(boxes, frame, self._persons_max))
         boxes, joints = _once(joints)
-        if not alone:
-            seen = boxes[scores_of(joints) >= LOST]
-            # Whoever is lost is looked for where they were last, until the detector has said whether they are there.
-            self._expected = seen if found is not None else _joined(seen, known)
-            if len(self._expected) > len(seen):
-                self.rhythm.hurry()
-        return joints
+        if alone:
+            return joints
+        seen = boxes[scores_of(joints) >= LOST]
+        # Whoever is lost is looked for where they were last, until the detector has said whether they are there.
+        self._expected = seen if found is not None else _joined(seen, known)
+        if len(self._expected) > len(seen):
+            self.rhythm.hurry()
+        enough = np.count_nonzero(joints[:, :BODY, 2] >= SEEN, axis=1) >= ENOUGH
+        told: Floats = joints[enough | _near(boxes, known)]
+        return told
 
     def look(self, frame: Frame, boxes: Floats) -> Floats:
         """The joints (N, J, 3) of whoever is in each of (N, 4) boxes, in pixels of the frame. Raises EngineError."""
@@ -251,11 +264,22 @@ class Pair:
         self.close()
 
 
+def _likely(found: Detections, known: Floats) -> Floats:
+    """The boxes found that are worth a look."""
+    likely: Floats = found.boxes[(found.scores >= BEGINS) | _near(found.boxes, known)]
+    return likely
+
+
 def _joined(found: Floats, known: Floats) -> Floats:
     """The boxes found, and those known of whom nobody was found there."""
-    if not len(known) or not len(found):
-        return found if len(found) else known
-    return np.concatenate((found, known[_overlaps(known, found).max(axis=1) <= SAME_BOX]))
+    return np.concatenate((found, known[~_near(known, found)]))
+
+
+def _near(boxes: Floats, others: Floats) -> NDArray[np.bool_]:
+    """(N,): which of the boxes are the same person's as one of the others."""
+    if not len(others):
+        return np.zeros(len(boxes), np.bool_)
+    return np.asarray(_overlaps(boxes, others).max(axis=1) > SAME_BOX)
 
 
 def _overlaps(boxes: Floats, others: Floats) -> Floats:

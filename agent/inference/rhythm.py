@@ -2,8 +2,8 @@
 
 from typing import Final
 
-PERIOD: Final = 5
-"""Frames from one detection to the next, to begin with."""
+PERIOD: Final = 2
+"""Frames from one detection to the next, to begin with. A detection costs as much as three people."""
 PERIOD_MAX: Final = 10
 WINDOW: Final = 20
 """Frames after which the period is looked at again."""

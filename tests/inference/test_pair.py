@@ -20,6 +20,7 @@ from agent.inference.pair import Pair, Stages
 from agent.inference.spec import EngineSpec
 from agent.pipeline import Pipeline, Result, infer
 from agent.poses.skeleton import Poses
+from agent.poses.yolox import Detections
 from models.shelf import catalogue
 from models.shelf.catalogue import NetworkCard
 from models.shelf.store import Store
@@ -280,3 +281,61 @@ def test_switches_lose_no_frame(store: Store) -> None:
     assert len({result.engine for result in results}) > 5
     for lane in lanes:
         lane.engine.close()
+
+
+Box = tuple[float, float, float, float]
+
+
+class Scripted:
+    """A pair whose pose network finds somebody in each box, all of their joints unless told otherwise."""
+
+    def __init__(self, lane: CheckedLane, patch: pytest.MonkeyPatch) -> None:
+        assert isinstance(lane.lane.engine, Pair)
+        self._pair = lane.lane.engine
+        self.seen: dict[Box, int] = {}
+        """How many joints of who is in a box."""
+        self.looked: list[Box] = []
+        patch.setattr(self._pair, "look", self._look)
+
+    def _look(self, _frame: Frame, boxes: Floats) -> Floats:
+        self.looked = [(x, y, width, height) for x, y, width, height in boxes.tolist()]
+        joints = np.zeros((len(boxes), stages.JOINTS, 3), np.float32)
+        for person, box in zip(joints, self.looked, strict=True):
+            x, y, width, height = box
+            person[:, 0] = np.linspace(x, x + width, stages.JOINTS)
+            person[:, 1] = np.linspace(y, y + height, stages.JOINTS)
+            # The first and the last joint of the body are as far apart as they can be, however few are seen.
+            person[[0, 25, *range(1, 25)][: self.seen.get(box, stages.JOINTS)], 2] = 0.8
+        return joints
+
+    def frame(self, *found: tuple[Box, float], alone: bool = False) -> int:
+        """How many people a frame has, of which the detector found these boxes with these scores."""
+        boxes = np.array([box for box, _score in found], np.float32).reshape(-1, 4)
+        scores = np.array([score for _box, score in found], np.float32)
+        return len(self._pair.follow(picture(), Detections(boxes, scores), alone=alone))
+
+
+HERE, THERE = (40.0, 40.0, 30.0, 80.0), (200.0, 40.0, 30.0, 80.0)
+
+
+def test_the_unlikely_are_looked_at_only_where_somebody_is_expected(
+    lane: CheckedLane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was in full view stays, however little the detector thinks of them now; nobody begins with so little."""
+    pair = Scripted(lane, monkeypatch)
+    assert pair.frame((HERE, 0.9), (THERE, 0.1)) == 1
+    assert pair.looked == [HERE]
+    moved = (44.0, 42.0, 30.0, 80.0)
+    assert pair.frame((moved, 0.1), (THERE, 0.1)) == 1
+    assert pair.looked == [moved]
+    assert pair.frame((THERE, 0.9)) == 2
+    assert pair.frame((THERE, 0.1), alone=True) == 1
+
+
+def test_a_newcomer_of_few_joints_is_told_when_found_again(lane: CheckedLane, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An arm beside a post that is there for a frame is nobody; who stays is told, and who stands alone is at once."""
+    pair = Scripted(lane, monkeypatch)
+    pair.seen = {THERE: 4}
+    assert pair.frame((HERE, 0.9), (THERE, 0.9)) == 1
+    assert pair.frame((HERE, 0.9), (THERE, 0.9)) == 2
+    assert pair.frame((THERE, 0.9), alone=True) == 1
