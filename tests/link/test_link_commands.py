@@ -19,6 +19,7 @@ from agent.config.tree import Mqtt
 from agent.link import Link
 from agent.wire.codec import decode
 from agent.wire.commands import COMMAND_BYTES_MAX, Address, Incoming
+from agent.wire.messages import ONLINE
 from agent.wire.topics import group_command
 from tests.broker import Broker, Listener, free_port, hang_up, publish
 from tests.link.conftest import TOPICS, Logs, States
@@ -57,6 +58,15 @@ def listening(port: int, inbox: Inbox, states: States | None = None, **mqtt: Any
     return Link(config, TOPICS, groups=["gym"], on_command=inbox, on_state=states)
 
 
+def online(port: int) -> None:
+    """Wait until the broker has the link's first word, which follows its subscription on the same connection.
+
+    What the link is told of the connection comes before: the broker may read a command from elsewhere first.
+    """
+    with Listener(port, TOPICS.availability) as listener:
+        listener.wait(lambda seen: seen.payload == ONLINE)
+
+
 class Sender:
     """Publishes commands with MQTT 5 properties."""
 
@@ -86,6 +96,7 @@ def test_a_command_comes_with_its_properties(broker: Broker, states: States) -> 
     inbox = Inbox()
     with listening(broker.port, inbox, states), Sender(broker.port) as sender:
         states.wait(True)
+        online(broker.port)
         properties: dict[str, Any] = {"ResponseTopic": REPLY, "CorrelationData": b"\x00\xff"}
         sender.send(TOPICS.command("pause"), [b"{}"], MessageExpiryInterval=60, **properties)
         sender.send(group_command("gym", "resume"), [b""])
@@ -102,6 +113,7 @@ def test_commands_to_others_do_not_come(broker: Broker, states: States) -> None:
     inbox = Inbox()
     with listening(broker.port, inbox, states):
         states.wait(True)
+        online(broker.port)
         for topic in ("edgepose/edge-2/command/pause", group_command("pool", "pause"), TOPICS.reply("me")):
             publish(broker.port, topic, b"")
         publish(broker.port, TOPICS.command("pause"), b"")
@@ -199,6 +211,7 @@ def test_a_callback_that_raises_costs_its_command_alone(broker: Broker, states: 
     inbox = Inbox(fail_once)
     with listening(broker.port, inbox, states) as link:
         states.wait(True)
+        online(broker.port)
         publish(broker.port, TOPICS.command("pause"), b"bad")
         publish(broker.port, TOPICS.command("pause"), b"good")
         inbox.wait(2)
@@ -213,6 +226,7 @@ def test_a_large_payload_is_cut(broker: Broker, states: States) -> None:
     inbox = Inbox()
     with listening(broker.port, inbox, states):
         states.wait(True)
+        online(broker.port)
         publish(broker.port, TOPICS.command("pause"), b"m" * (2 << 20))
         publish(broker.port, TOPICS.command("pause"), b"k" * 100_000)
         publish(broker.port, TOPICS.command("pause"), b"x" * COMMAND_BYTES_MAX)
@@ -264,6 +278,7 @@ def test_plain_tools_are_enough(broker: Broker, states: States) -> None:
     command = ["-h", broker.host, "-p", str(broker.port), "-t", TOPICS.command("pause")]
     with Listener(broker.port, REPLY) as listener, listening(broker.port, Inbox(answer), states) as link:
         states.wait(True)
+        online(broker.port)
         request = ["mosquitto_rr", *command, "-e", REPLY, "-W", "20", "-D", "publish", "correlation-data", "7"]
         done = subprocess.run([*request, "-m", "{}"], capture_output=True, text=True, check=True)
         assert done.stdout == "pause 7\n"
