@@ -193,6 +193,7 @@ def test_a_flood_is_taken_and_drowns_nothing(tmp_path: Path, states: States) -> 
         Sender(broker.port) as sender,
     ):
         states.wait(True)
+        online(broker.port)
         wanted = [b"%d" % each for each in range(FLOOD)]
         sender.send(TOPICS.command("pause"), wanted)
         assert [seen.payload for seen in inbox.wait(FLOOD)] == wanted
