@@ -37,33 +37,6 @@ IN_FLIGHT_MAX: Final = 20
 MAY_NOT_WRITE: Final = "allow this user to write the topic in the broker's access list"
 TOO_LONG: Final = "the broker takes no packet that holds it"
 MAY_NOT_READ: Final = "allow this user to read the topic in the broker's access list; until then no command arrives"
-TABLES: Final = {"types", "names", "properties"}
-"""What paho's properties know of the standard."""
-
-
-def share_tables() -> None:
-    """Have all properties share one set of tables, which nobody changes; a paho that keeps others is left alone.
-
-    Paho makes them anew for every message, and looks for each of their names before it reads one: a tenth of what a
-    command that is refused costs.
-    """
-    tables = vars(Properties(PacketTypes.PUBLISH)).copy()  # type: ignore[no-untyped-call]
-    del tables["packetType"]
-    if tables.keys() != TABLES:
-        return
-
-    def begin(self: Properties, packet_type: int) -> None:
-        vars(self).update(tables, packetType=packet_type)
-
-    def clear(self: Properties) -> None:
-        for name in vars(self).keys() - TABLES - {"packetType"}:
-            delattr(self, name)
-
-    Properties.__init__ = begin  # type: ignore[method-assign]
-    Properties.clear = clear  # type: ignore[method-assign]
-
-
-share_tables()
 
 
 @dataclass(frozen=True, slots=True)
