@@ -42,7 +42,7 @@ test: $(STAMP)  ## Lint, types and every test
 	+@$(FIRST)
 	$(PYTEST)
 
-check: $(STAMP)  ## The quick loop: lint, types, and the tests that start no agent and no broker
+check: $(STAMP)  ## The quick loop: lint, types, and the tests that start no agent, broker or camera
 	+@$(FIRST) NETWORKS="movenet-multipose vtest"
 	$(PYTEST) -m "not slow" --hypothesis-profile quick
 

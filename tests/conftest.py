@@ -29,10 +29,10 @@ for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 HERE = Path(__file__).parent
 pytest_plugins = ("tests.traces",)
 SLOW = frozenset(
-    {"controller", "fault", "fuzz", "inference", "link", "models", "record", "security", "soak", "study", "system"}
-    | {"fleet", "systemd"}
+    {"cameras", "controller", "fault", "fuzz", "inference", "link", "models", "record", "security", "soak", "study"}
+    | {"fleet", "system", "systemd"}
 )
-"""Folders whose tests start agents, brokers and commands, or compile networks; `make check` leaves them out."""
+"""Folders whose tests start agents, brokers, cameras or commands, or compile networks: not part of `make check`."""
 
 LONGEST = (
     "system/test_first_week.py",
