@@ -12,7 +12,7 @@ from agent.errors import EdgeposeError
 def test_what_the_program_says_was_wrong_is_told() -> None:
     """Its words and its cure, not only that it ended: whoever asked is far from the box's log."""
     with pytest.raises(EdgeposeError, match=r"^there is no network or clip called 'nobody'$") as told:
-        Beside("models fetch", 60).run(
+        Beside("models fetch", 600).run(
             [sys.executable, "-m", "models.cli", "fetch", "nobody", "--json"],
             lambda *_: None,
             threading.Event(),
@@ -25,7 +25,7 @@ def test_what_the_program_says_was_wrong_is_told() -> None:
 def test_one_that_ends_without_a_word_is_told_by_its_end() -> None:
     """The code it ended with, and the cure of whoever started it."""
     with pytest.raises(EdgeposeError, match=r"^models fetch ended with 3$") as told:
-        Beside("models fetch", 60).run(
+        Beside("models fetch", 600).run(
             [sys.executable, "-c", "raise SystemExit(3)"], lambda *_: None, threading.Event(), hint="look at the box"
         )
     assert told.value.hint == "look at the box"
