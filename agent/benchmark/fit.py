@@ -83,7 +83,7 @@ class Fitter(Tuner):
         self._frames = frames
         self._besides_ms = besides_ms
         self._results = results
-        self._before, self._began_s = results(), time.perf_counter()
+        self._mark()
         self._same: set[str] = set()
         """Precisions that are computed as the one that is asked for."""
 
@@ -117,14 +117,18 @@ class Fitter(Tuner):
             return super()._engine(recipe)
 
     def _look_at_footage(self, engine: Network, recipe: Recipe) -> Measured:
-        self._before, self._began_s = self._results(), time.perf_counter()
+        self._mark()
         return super()._look_at_footage(engine, recipe)
 
     def _as_taken(self, recipe: Recipe) -> Network:
         with behind():  # with the guard of a switch: what is refused there is no choice
             engine = self._bench.workshop.build(self._settings(recipe), self._frames, self._until).lane.engine
-        self._before, self._began_s = self._results(), time.perf_counter()
+        self._mark()
         return engine
+
+    def _mark(self) -> None:
+        """From here on the engine in use brings results beside the one that is looked at."""
+        self._before, self._began_s = self._results(), time.perf_counter()
 
     def _own(self, cpu_percent: float) -> float:
         besides_ms = (self._results() - self._before) * self._besides_ms

@@ -33,7 +33,7 @@ from agent.observe.host import host_info
 from agent.wire.commands import Benchmark, CommandError, ErrorCode, Sweep
 from agent.wire.messages import DeviceInfo
 from agent.wire.study import Bar, Recipe, Study
-from agent.wire.wording import in_words
+from agent.wire.wording import cause_of
 from models.shelf.store import Store
 
 DEATHS_MAX = 2
@@ -197,7 +197,7 @@ class Studies:
         except FileNotFoundError:
             raise EdgeposeError("the agent ended before the first row was begun", hint="start it again") from None
         except (OSError, ValidationError) as error:
-            cause = in_words(error, "the file") if isinstance(error, ValidationError) else error
+            cause = cause_of(error, "the file")
             raise EdgeposeError(f"what was measured before the restart cannot be read: {cause}") from error
         if ledger.job != work.job:
             raise EdgeposeError("what was measured before the restart belongs to another job")

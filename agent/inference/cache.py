@@ -20,7 +20,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.inference.spec import EngineSpec
-from agent.wire.wording import in_words
+from agent.wire.wording import cause_of
 from models.shelf.manifest import FileDigest
 from models.shelf.store import digest
 
@@ -59,11 +59,7 @@ class KeptNetwork:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            log.warning(
-                "cache.not_kept",
-                folder=str(self.folder),
-                cause=str(error),
-            )
+            log.warning("cache.not_kept", folder=str(self.folder), cause=str(error))
             return False
         return True
 
@@ -77,11 +73,7 @@ class KeptNetwork:
         except FileNotFoundError:
             pass  # nothing was kept, or the process ended before all was written
         except (OSError, ValidationError, ValueError) as error:
-            log.warning(
-                "cache.damaged",
-                folder=str(self.folder),
-                cause=in_words(error, "contents") if isinstance(error, ValidationError) else str(error),
-            )
+            log.warning("cache.damaged", folder=str(self.folder), cause=cause_of(error, "contents"))
         self.discard()
         return None
 
@@ -99,11 +91,7 @@ class KeptNetwork:
             for stale in spare(self.folder.parent.glob(f"*/{CONTENTS}")):
                 shutil.rmtree(stale.parent, ignore_errors=True)
         except OSError as error:
-            log.warning(
-                "cache.not_kept",
-                folder=str(self.folder),
-                cause=str(error),
-            )
+            log.warning("cache.not_kept", folder=str(self.folder), cause=str(error))
             self.discard()
 
     def discard(self) -> None:

@@ -22,7 +22,7 @@ from agent.inference.graph import Graph
 from agent.inference.properties import properties
 from agent.inference.spec import EngineSpec
 from agent.wire.commands import CommandError, ErrorCode
-from agent.wire.wording import in_words
+from agent.wire.wording import cause_of
 
 log = structlog.get_logger()
 
@@ -147,11 +147,7 @@ def _load(folder: Path | None, key: str) -> Pieces:
     except FileNotFoundError:
         return Pieces()
     except (OSError, ValidationError) as error:
-        log.warning(
-            "cache.damaged",
-            folder=str(folder),
-            cause=in_words(error, "pieces") if isinstance(error, ValidationError) else str(error),
-        )
+        log.warning("cache.damaged", folder=str(folder), cause=cause_of(error, "pieces"))
         return Pieces()
 
 
@@ -166,11 +162,7 @@ def _save(folder: Path | None, key: str, pieces: Pieces) -> None:
         for stale in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[:-KEPT_MAX]:
             stale.unlink(missing_ok=True)
     except OSError as error:
-        log.warning(
-            "cache.not_kept",
-            folder=str(folder),
-            cause=str(error),
-        )
+        log.warning("cache.not_kept", folder=str(folder), cause=str(error))
 
 
 class _Profile:

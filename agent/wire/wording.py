@@ -78,6 +78,11 @@ def in_words(error: ValidationError, whole: str = "") -> str:
     return f"{place}: {words_of(fault)}" if place else words_of(fault)
 
 
+def cause_of(error: Exception, whole: str) -> str:
+    """Why a file cannot be read or is not what it should be: :func:`in_words`, or what another error says itself."""
+    return in_words(error, whole) if isinstance(error, ValidationError) else str(error)
+
+
 def first_fault(error: ValidationError) -> ErrorDetails:
     """The fault that says most: a misspelt field is two, it is unknown and another is missing."""
     faults = error.errors(include_url=False, include_input=False)

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from agent.durable import sync
 from agent.errors import ModelError
-from agent.wire.wording import in_words
+from agent.wire.wording import cause_of
 from models.shelf import catalogue
 from models.shelf.catalogue import PRECISIONS, Card, NetworkCard, Precision
 from models.shelf.manifest import Certificate, FileDigest, Manifest
@@ -320,6 +320,4 @@ def digest(path: Path) -> FileDigest:
 
 
 def _first_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return in_words(error, "body")
-    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return error.strerror if isinstance(error, OSError) and error.strerror else cause_of(error, "body")
