@@ -171,9 +171,7 @@ class Assembly:
             "sweep": studies.run,
             "tune": Tunings(bench).run,
         }
-        # A file that waits for its reader sets no pace: there is nothing to keep up with.
-        waits = config.camera.lossless or config.camera.pace == "fast"
-        captured = None if waits else lambda: source.counts().captured
+        captured = None if config.camera.waits else lambda: source.counts().captured
         works = Works(
             workshop, samples, self._telemetry, jobs, switch=config.switch, captured=captured, post=self._post
         )

@@ -38,7 +38,7 @@ def open_source(camera: Camera, *, resolve_clip: Callable[[str], Path], notify: 
     _require_a_picture(feed)
     if camera.loop:
         feed = Feed(feed.address, partial(LoopingReader, feed.open), finite=True)
-    if camera.lossless or camera.pace == "fast":
+    if camera.waits:
         return InlineSource(feed, camera, notify)
     return LiveSource(feed, camera, notify)
 

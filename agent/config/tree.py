@@ -199,6 +199,16 @@ class Camera(Table):
         """A camera or stream, which runs at its own pace and has no end."""
         return "://" in self.source or self.source.startswith("/dev/") or self.source.isdigit()
 
+    @property
+    def at_full_speed(self) -> bool:
+        """A file or folder without a pace: its next frame comes when it is asked for, and no result is late."""
+        return self.pace == "fast" and not self.live
+
+    @property
+    def waits(self) -> bool:
+        """A file or folder whose frames wait for whoever processes them, so that none is lost."""
+        return self.at_full_speed or (self.lossless and not self.live)
+
     @model_validator(mode="after")
     def _only_for_files(self) -> Self:
         for key in ("loop", "lossless"):
@@ -377,3 +387,9 @@ class Config(Table):
     homeassistant: HomeAssistant = HomeAssistant()
     paths: Paths = Field(default_factory=Paths)
     log: Log = Log()
+
+    @property
+    def hint(self) -> Literal["latency", "throughput"]:
+        """What is named; else the most frames of a file at full speed, and the soonest answer everywhere else."""
+        named = "hint" in self.inference.model_fields_set
+        return "throughput" if self.camera.at_full_speed and not named else self.inference.hint

@@ -46,7 +46,7 @@ class Settings(BaseModel):
             model=config.model.name,
             device=inference.device,
             precision=inference.precision,
-            hint=inference.hint,
+            hint=config.hint,
             streams=inference.streams,
             requests=inference.requests,
             zones=config.zones,

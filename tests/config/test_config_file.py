@@ -17,6 +17,7 @@ from agent.commands.check_config import check_config
 from agent.config.faults import all_keys
 from agent.config.file import load
 from agent.config.tree import Config, host_id
+from agent.control.settings import Settings
 from agent.doctor.broker import own_id
 from agent.doctor.finding import Check, Level
 from agent.errors import ConfigError
@@ -219,6 +220,24 @@ def test_relative_paths_of_a_file_start_at_its_folder(tmp_path: Path, monkeypatc
     assert load(path, environ={"EDGEPOSE_CAMERA__SOURCE": "a.mp4"}).camera.source == "a.mp4"
     for source in ("clip:vtest", "rtsp://camera.lan/1", "/dev/video0", "0"):
         assert load(write(tmp_path, f'[camera]\nsource = "{source}"\n'), environ={}).camera.source == source
+
+
+@pytest.mark.parametrize(
+    ("camera", "hint"),
+    [
+        ('source = "a.mp4"\npace = "fast"', "throughput"),
+        ('source = "a.mp4"\nlossless = true', "latency"),
+        ('source = "clip:vtest"\npace = "fast"\nloop = true', "throughput"),
+        ('source = "a.mp4"', "latency"),
+        ('source = "rtsp://camera/1"\npace = "fast"', "latency"),
+    ],
+)
+def test_a_file_at_full_speed_gets_the_most_frames(tmp_path: Path, camera: str, hint: str) -> None:
+    """What has a pace gets the soonest answer; whoever names a hint has it."""
+    assert Settings.of(load(write(tmp_path, f"[camera]\n{camera}\n"), environ={})).hint == hint
+    for named in ("latency", "throughput"):
+        path = write(tmp_path, f'[camera]\n{camera}\n[inference]\nhint = "{named}"\n')
+        assert Settings.of(load(path, environ={})).hint == named
 
 
 def test_agent_toml_uncommented_is_the_defaults(tmp_path: Path) -> None:
