@@ -1,8 +1,9 @@
 """What several cameras on one box cost, an agent each: ``make bench-cameras``.
 
 Agents at a camera's pace, the sample clip, on one broker: processor time a frame, age of the results, memory. One agent
-is the measure of the others. With ``--ways`` one agent, in turns by each way to compute: under either hint, and with
-one thread. Nothing here passes or fails; the last line is one JSON object.
+is the measure of the others. With ``--ways`` one agent, in turns by each way to compute: under either hint, with one
+thread, and as an agent chooses that is told how old a result may be. Nothing here passes or fails; the last line is one
+JSON object.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +27,19 @@ import paho.mqtt.client as paho
 import psutil
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from agent.wire.messages import Keypoints
+from agent.wire.messages import Event, Keypoints
 from models.getting.fetch import fetch
 from models.shelf import catalogue
 from models.shelf.store import Store, models_dir
-from tests.benchmarks.process import ROOT
 from tests.broker import Broker, hang_up
 
 FPS: Final = 10.0
+AGE_MS: Final = 100.0
+CONFIG: Final = """
+camera = { source = "clip:vtest", loop = true }
+model.input.long_side = 256
+inference.device = "CPU"
+"""
 FIRST_S: Final = 300.0
 """By then every agent has sent something, however busy the machine is."""
 
@@ -41,15 +48,18 @@ FIRST_S: Final = 300.0
 class Way:
     """How to compute."""
 
-    hint: str
+    hint: str | None
+    """None is what the agent measures to cost least of what holds the age."""
     threads: int | None = None
     """None is what OpenVINO takes."""
 
     def __str__(self) -> str:
+        if self.hint is None:
+            return f"as it fits within {AGE_MS:g} ms"
         return f"{self.hint} hint" + (f", {self.threads} thread" if self.threads else "")
 
 
-WAYS: Final = (Way("throughput"), Way("latency"), Way("latency", 1), Way("throughput", 1))
+WAYS: Final = (Way("throughput"), Way("latency"), Way("latency", 1), Way("throughput", 1), Way(None))
 """The first is the measure of the others."""
 
 
@@ -74,18 +84,29 @@ class Ear:
 
     def __init__(self, port: int) -> None:
         self.ages_ms: defaultdict[str, list[float]] = defaultdict(list)
+        self.fitted: list[Event] = []
         self.news = threading.Condition()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_message = self._hear
         self._client.connect("127.0.0.1", port)
-        self._client.subscribe("edgepose/+/keypoints")
+        self._client.subscribe([("edgepose/+/keypoints", 0), ("edgepose/+/event", 1)])
         self._client.loop_start()
 
     def _hear(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        result = Keypoints.decode(bytes(message.payload))
+        payload = bytes(message.payload)
         with self.news:
-            self.ages_ms[result.device_id].append(result.age_ms)
+            if message.topic.endswith("/event"):
+                self.fitted += [event for event in [Event.decode(payload)] if event.code == "input.fitted"]
+            else:
+                result = Keypoints.decode(payload)
+                self.ages_ms[result.device_id].append(result.age_ms)
             self.news.notify_all()
+
+    def wait_for(self, what: str, true: Callable[[], bool]) -> None:
+        """Leaves the program where that does not come true."""
+        with self.news:
+            if not self.news.wait_for(true, FIRST_S):
+                raise SystemExit(f"no {what} within {FIRST_S:.0f} s")
 
     def forget(self) -> None:
         """Begin anew."""
@@ -104,10 +125,11 @@ def agent(stack: ExitStack, port: int, number: int, folder: Path, way: Way) -> p
         "EDGEPOSE_DEVICE_ID": f"camera-{number}",
         "EDGEPOSE_PATHS__STATE": str(folder / f"state-{number}"),
         "EDGEPOSE_CAMERA__FPS_MAX": str(FPS),
-        "EDGEPOSE_INFERENCE__HINT": way.hint,
-        "EDGEPOSE_MODEL__INPUT__LONG_SIDE": "256",
-    } | ({"EDGEPOSE_INFERENCE__THREADS": str(way.threads)} if way.threads else {})
-    command = [sys.executable, "-m", "agent", "run", "--config", str(ROOT / "configs" / "demo.toml")]
+    }
+    options |= {"EDGEPOSE_INFERENCE__HINT": way.hint} if way.hint else {"EDGEPOSE_MODEL__FIT_AGE_MS": str(AGE_MS)}
+    options |= {"EDGEPOSE_INFERENCE__THREADS": str(way.threads)} if way.threads else {}
+    (config := folder / "box.toml").write_text(CONFIG)
+    command = [sys.executable, "-m", "agent", "run", "--config", str(config)]
     process = subprocess.Popen(command, env=os.environ | options, stderr=subprocess.DEVNULL)
     stack.callback(process.wait, 30)
     stack.callback(process.terminate)
@@ -122,9 +144,10 @@ def measured(count: int, seconds: float, way: Way) -> Cost:
         ear = Ear(broker.port)
         stack.callback(ear.close)
         processes = [agent(stack, broker.port, number, folder, way) for number in range(count)]
-        with ear.news:
-            if not ear.news.wait_for(lambda: len(ear.ages_ms) == count, FIRST_S):
-                raise SystemExit(f"only {len(ear.ages_ms)} of {count} agents sent a result within {FIRST_S:.0f} s")
+        ear.wait_for(f"result of each of {count} agents", lambda: len(ear.ages_ms) == count)
+        if way.hint is None:
+            ear.wait_for("choice", lambda: len(ear.fitted) == count)
+            print(*(event.facts for event in ear.fitted), file=sys.stderr)
         time.sleep(seconds / 3)  # buffers and caches fill
         ear.forget()
         before_s, began_s = sum(map(_cpu_s, processes)), time.perf_counter()

@@ -138,6 +138,8 @@ def soak(port: int, folder: Path, switches: int, seed: int, *, short: bool = Fal
                 least_kb = _least_kb(commander, process.popen.pid)
                 foot = _settled(process.popen.pid, findings)
                 findings.homes.append((findings.switches, replace(foot, rss_kb=least_kb)))
+                held = f"{least_kb / 1024:.1f} MB, {foot.descriptors} descriptors, {foot.threads} threads"
+                print(f"{findings.switches:5} of {switches} switches  {held}", flush=True)
         _end(process)
     heard = [
         (seen.timestamp, Keypoints.decode(bytes(seen.payload)))
