@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +54,8 @@ class Telemetry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rows: list[Timing] = []
-        self._recent: deque[Timing] = deque(maxlen=RECENT_FRAMES)
+        # Of the last frames the moment and the milliseconds of inference, in a ring that holds no more later than now.
+        self._recent = np.full((RECENT_FRAMES, 2), -np.inf)
         self._since = time.perf_counter()
         self.frames_total = 0
         self.last_frame_s: float | None = None
@@ -64,7 +64,7 @@ class Telemetry:
         """Record one frame."""
         with self._lock:
             self._rows.append(timing)
-            self._recent.append(timing)
+            self._recent[self.frames_total % RECENT_FRAMES] = timing.finished_s, timing.infer_ms
             self.frames_total += 1
             self.last_frame_s = timing.finished_s
 
@@ -82,11 +82,12 @@ class Telemetry:
         Of recent frames only; None where too few came to tell. Closes no window.
         """
         with self._lock:
-            rows = [row for row in self._recent if since <= row.finished_s <= until]
-        if len(rows) < 2:
+            finished_s, infer_ms = self._recent.T.copy()
+        between = (since <= finished_s) & (finished_s <= until)
+        if (frames := int(between.sum())) < 2:
             return None, None
-        span_s = rows[-1].finished_s - rows[0].finished_s
-        return (len(rows) - 1) / span_s, float(np.mean([row.infer_ms for row in rows]))
+        span_s = float(np.ptp(finished_s[between]))
+        return (frames - 1) / span_s if span_s else None, float(infer_ms[between].mean())
 
 
 def summarise(rows: list[Timing], since: float, now: float) -> Summary:

@@ -1,14 +1,16 @@
 """Promises of the windows of timings."""
 
+import gc
+import sys
 import threading
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.observe.telemetry import PARTS, STAGES, Summary, Telemetry, Timing, summarise
+from agent.observe.telemetry import PARTS, RECENT_FRAMES, STAGES, Summary, Telemetry, Timing, summarise
 
 SINCE = 1000.0
 costs = st.floats(0, 1e5)
@@ -120,3 +122,36 @@ def test_nothing_is_lost_or_counted_twice_between_threads() -> None:
     numbers = sum((window.persons_mean or 0) * window.frames_processed for window in windows)
     assert numbers == pytest.approx(frames * (frames - 1) / 2)
     assert sum(window.frames_processed > 0 for window in windows) > 1, "the threads never met"
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(moments, costs), max_size=60), moments, moments)
+def test_pace_is_that_of_the_frames_between(frames: list[tuple[float, float]], since: float, until: float) -> None:
+    """Frames a second and the mean of inference, between two moments, however many came before them."""
+    telemetry = Telemetry()
+    for _ in range(RECENT_FRAMES - len(frames) // 2):  # what comes last begins where the first ones lay
+        telemetry.add(timing(SINCE - 1))
+    for finished_s, infer_ms in sorted(frames):
+        telemetry.add(replace(timing(finished_s), infer_ms=infer_ms))
+    between = [frame for frame in sorted(frames) if since <= frame[0] <= until]
+    fps, infer_ms = telemetry.pace(since, until)
+    if len(between) < 2:
+        assert (fps, infer_ms) == (None, None)
+        return
+    assert infer_ms == pytest.approx(np.mean([frame[1] for frame in between]))
+    if between[-1][0] > between[0][0]:
+        assert fps == pytest.approx((len(between) - 1) / (between[-1][0] - between[0][0]))
+
+
+def test_what_is_kept_of_frames_does_not_grow() -> None:
+    """A box holds after an hour what it holds after a second: nothing of it is to be taken for a leak."""
+    telemetry = Telemetry()
+    telemetry.add(timing(SINCE))
+    telemetry.take()
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for number in range(1000):
+        telemetry.add(timing(SINCE + number))
+    telemetry.take()
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 100
