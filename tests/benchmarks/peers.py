@@ -3,9 +3,10 @@
 Two networks over the same clip, as files of the same weights: YOLO11n-pose, exported on the spot by Ultralytics with
 random weights, through Ultralytics' own predict; YOLOX-tiny and RTMPose-s through rtmlib's PoseTracker, its detector
 looking at every frame, and at every tenth as in its own example; and both through this project's pipeline to a broker,
-as it comes and otherwise, the detector looking as often as theirs. The legs take turns; processor time a frame hardly
-depends on what else the machine does, frames a second do. The peers are installed for it once (6.6 GB), in an
-environment of their own. The last line is one JSON object of medians over the first leg of each table.
+as it comes and otherwise, the detector looking as often as theirs. MediaPipe's Pose does its own job, one person, over
+a clip of one person at a time, beside the default network. The legs take turns; processor time a frame hardly depends
+on what else the machine does, frames a second do. The peers are installed for it once (6.6 GB), in environments of
+their own. The last line is one JSON object of medians over the first leg of each table.
 """
 
 import argparse
@@ -26,7 +27,8 @@ from typing import Any, Final
 import openvino as ov
 
 from agent.capture import open_source
-from agent.config.tree import Camera, InputSize, Log
+from agent.config.tree import Camera, Config, InputSize, Log
+from agent.control.settings import Settings
 from agent.inference.build import build
 from agent.inference.devices import open_core
 from agent.inference.engine import Engine, build_engine
@@ -39,12 +41,17 @@ from models.getting.own import add
 from models.shelf import catalogue
 from models.shelf.catalogue import NetworkCard, Precision
 from models.shelf.store import Store, models_dir
-from tests.benchmarks.run import pipeline_run
+from tests.benchmarks.run import at_full_speed, pipeline_run
 from tests.broker import Broker
 from tests.tools import RigError, kept, run
 
 HERE: Final = Path(__file__).parent
-WANTED: Final = HERE / "peers.txt"
+PEERS: Final = HERE / "peers.txt"
+MEDIAPIPE: Final = HERE / "mediapipe.txt"
+"""What each environment of theirs holds."""
+FEED: Final = HERE.parents[1] / ".." / "shared" / "data" / "feeds" / "one-by-one-person-detection.mp4"
+"""One person after the other."""
+NETWORKS: Final = ("yolo", "pair", "mediapipe")
 PERSON_SCORE_MIN: Final = 0.25
 """Ultralytics' own."""
 YOLO: Final = """
@@ -72,11 +79,6 @@ kind = "own"
 [conversion.network]
 FP32 = "yolo11n-pose.xml"
 """
-OURS: Final[dict[str, tuple[Hint, Precision]]] = {
-    "ours as it comes (latency, FP32)": ("latency", "FP32"),
-    "ours, throughput, FP32": ("throughput", "FP32"),
-    "ours, throughput, FP16": ("throughput", "FP16"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class Found:
     fps: float
     cpu_ms: float
     """Processor time of the whole process a frame."""
+    age_ms: float
+    """From a frame's capture to its result, the median; what a frame takes of who has one after the other."""
     persons: float
 
 
@@ -93,20 +97,20 @@ Leg = Callable[[float], Found]
 """Takes seconds."""
 
 
-def python() -> Path:
-    """The interpreter that has the peers. Raises RigError."""
-    return kept("peers", WANTED.read_bytes() + sys.version.encode(), _install) / "bin" / "python"
+def python(wanted: Path = PEERS) -> Path:
+    """The interpreter of the environment that has what a file names. Raises RigError."""
+
+    def install(folder: Path) -> None:
+        venv.create(folder, with_pip=True)
+        pip: list[str | Path] = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
+        run([*pip, "--disable-pip-version-check", "-r", wanted], wanted.stem)
+
+    return kept(wanted.stem, wanted.read_bytes() + sys.version.encode(), install) / "bin" / "python"
 
 
-def _install(folder: Path) -> None:
-    venv.create(folder, with_pip=True)
-    pip: list[str | Path] = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
-    run([*pip, "--disable-pip-version-check", "-r", WANTED], "the peers")
-
-
-def inside(interpreter: Path, folder: Path, *arguments: str | Path) -> Any:
+def inside(wanted: Path, folder: Path, *arguments: str | Path) -> Any:
     """What the peers' side answers. Raises RigError with its last words."""
-    command = [interpreter, HERE / "peers_inside.py", *arguments]
+    command = [python(wanted), HERE / "peers_inside.py", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RigError(f"the peers' side fails: {done.stderr[-2000:]}")
@@ -116,17 +120,16 @@ def inside(interpreter: Path, folder: Path, *arguments: str | Path) -> Any:
 class Bench:
     """Makes legs over one clip, in a folder that is thrown away, to one broker."""
 
-    def __init__(self, interpreter: Path, folder: Path, port: int) -> None:
-        self._interpreter = interpreter
+    def __init__(self, folder: Path, port: int, clip: Path) -> None:
         self._folder = folder
         self._port = port
         self._core: ov.Core = open_core({})
-        self._clip = Store(models_dir()).clip("vtest")
+        self._clip = clip
 
     def yolo(self) -> Iterator[tuple[str, Leg]]:
         """Ultralytics' network, theirs first."""
-        exported = self._folder / inside(self._interpreter, self._folder, "export")
-        yield "Ultralytics predict as it comes", partial(self._theirs, ("ultralytics", exported))
+        exported = self._folder / inside(PEERS, self._folder, "export")
+        yield "Ultralytics predict as it comes", partial(self._theirs, PEERS, ("ultralytics", exported))
         store, path = Store(self._folder / "models"), self._folder / "peer.toml"
         path.write_text(YOLO)
         yield from self._ours(store, add(path, exported, store, roles_of))
@@ -141,14 +144,30 @@ class Bench:
         fetch(card, store)
         detector, pose = gather(card, store, self._folder / "onnx")
         for backend in ("openvino", "onnxruntime"):
-            yield f"rtmlib by {backend}", partial(self._theirs, ("rtmlib", detector, pose, backend, str(period)))
+            leg = ("rtmlib", detector, pose, backend, str(period))
+            yield f"rtmlib by {backend}", partial(self._theirs, PEERS, leg)
         yield from self._ours(store, card, period)
 
-    def _theirs(self, leg: Sequence[str | Path], seconds: float) -> Found:
-        return Found(**inside(self._interpreter, self._folder, *leg, self._clip, str(seconds)))
+    def single(self) -> Iterator[tuple[str, Leg]]:
+        """Who finds one person, and the network that finds them all."""
+        if not self._clip.is_file():
+            raise RigError(f"{self._clip.name} is not beside the project: leave mediapipe out of --networks")
+        yield "MediaPipe Pose as it comes", partial(self._theirs, MEDIAPIPE, ("mediapipe",))
+        store, card = Store(models_dir()), catalogue.network("movenet-multipose")
+        fetch(card, store)
+        yield from self._ours(store, card)
+
+    def _theirs(self, wanted: Path, leg: Sequence[str | Path], seconds: float) -> Found:
+        return Found(**inside(wanted, self._folder, *leg, self._clip, str(seconds)))
 
     def _ours(self, store: Store, card: NetworkCard, period: int | None = None) -> Iterator[tuple[str, Leg]]:
-        for name, (hint, precision) in OURS.items():
+        comes = Settings.of(Config(camera=at_full_speed(self._clip)))
+        other: Hint = "latency" if comes.hint == "throughput" else "throughput"
+        for name, hint, precision in (
+            (f"ours as it comes ({comes.hint}, {comes.precision})", comes.hint, comes.precision),
+            (f"ours, {other}, {comes.precision}", other, comes.precision),
+            (f"ours, {comes.hint}, FP16", comes.hint, "FP16"),
+        ):
             yield name, partial(self._our, store, card, hint, precision, period)
 
     def _our(
@@ -166,7 +185,7 @@ class Bench:
             done = pipeline_run(engine, self._clip, self._port, seconds, decoder)
         finally:
             engine.close()
-        return Found(done.fps, done.cpu_ms, done.persons_mean)
+        return Found(done.fps, done.cpu_ms, done.age_ms, done.persons_mean)
 
     def _size(self, card: NetworkCard) -> tuple[int, int]:
         """Of the input, as an agent that is told nothing takes it: a short side that follows the picture."""
@@ -185,14 +204,16 @@ def compared(legs: dict[str, Leg], rounds: int, seconds: float) -> dict[str, flo
             found[name].append(leg(seconds))
     first = found[next(iter(legs))]
     figures: dict[str, float] = {}
-    print("| leg | FPS | over the first | CPU ms a frame | over the first | people |\n|---|---|---|---|---|---|")
+    print("| leg | FPS | over the first | CPU ms a frame | over the first | age ms | people |")
+    print("|---|---|---|---|---|---|---|")
     for name, runs in found.items():
         faster = statistics.median(mine.fps / its.fps for mine, its in zip(runs, first, strict=True))
         dearer = statistics.median(mine.cpu_ms / its.cpu_ms for mine, its in zip(runs, first, strict=True))
-        fps, cpu_ms, persons = (
-            statistics.median(getattr(each, field) for each in runs) for field in ("fps", "cpu_ms", "persons")
+        fps, cpu_ms, age_ms, persons = (
+            statistics.median(getattr(each, field) for each in runs) for field in ("fps", "cpu_ms", "age_ms", "persons")
         )
-        print(f"| {name} | {fps:.1f} | {faster:.2f} | {cpu_ms:.1f} | {dearer:.2f} | {persons:.1f} |", flush=True)
+        row = f"{name} | {fps:.1f} | {faster:.2f} | {cpu_ms:.1f} | {dearer:.2f} | {age_ms:.0f} | {persons:.1f}"
+        print(f"| {row} |", flush=True)
         figures |= {f"{name}: fps": round(faster, 3), f"{name}: cpu": round(dearer, 3)}
     return figures
 
@@ -202,7 +223,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each leg")
-    parser.add_argument("--networks", nargs="+", choices=("yolo", "pair"), default=["yolo", "pair"])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
     parser.add_argument("--periods", type=int, nargs="+", default=[1, 10], help="of a pair's detector, frames")
     arguments = parser.parse_args()
     logs.setup(Log(level="warning"))
@@ -210,9 +231,16 @@ def main() -> int:
     figures: dict[str, dict[str, float]] = {}
     try:
         with tempfile.TemporaryDirectory() as name, Broker(Path(name)) as broker:
-            bench = Bench(python(), Path(name), broker.port)
+            crowd = Bench(Path(name), broker.port, Store(models_dir()).clip("vtest"))
+            alone = Bench(Path(name), broker.port, FEED)
             for network in arguments.networks:
-                legs = {network: bench.yolo()} if network == "yolo" else bench.pairs(arguments.periods)
+                match network:
+                    case "yolo":
+                        legs = {network: crowd.yolo()}
+                    case "pair":
+                        legs = crowd.pairs(arguments.periods)
+                    case _:
+                        legs = {network: alone.single()}
                 for title, each in legs.items():
                     print(f"\n{title}\n")
                     figures[title] = compared(dict(each), arguments.rounds, arguments.seconds)

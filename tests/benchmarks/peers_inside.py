@@ -3,6 +3,7 @@
     peers_inside.py export
     peers_inside.py ultralytics NETWORK CLIP SECONDS
     peers_inside.py rtmlib DETECTOR POSE BACKEND PERIOD CLIP SECONDS
+    peers_inside.py mediapipe CLIP SECONDS
 
 It imports nothing of this project, and this project imports nothing of theirs.
 """
@@ -60,6 +61,18 @@ def rtmlib(detector: str, pose: str, backend: str, period: int, clip: str) -> It
             yield len(look(read[1])[0])
 
 
+def mediapipe(clip: str) -> Iterator[int]:
+    """The clip again and again through its tracker of one person, the middle network; people of each frame."""
+    import cv2  # noqa: PLC0415
+    from mediapipe.python.solutions.pose import Pose  # type: ignore[import-not-found]  # noqa: PLC0415
+
+    with Pose(model_complexity=1) as look:
+        while True:
+            video = cv2.VideoCapture(clip)
+            while (read := video.read())[0]:
+                yield int(look.process(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)).pose_landmarks is not None)
+
+
 def measured(people: Iterator[int], seconds: float) -> dict[str, float]:
     """From the second frame on, when everything has been compiled."""
     next(people)
@@ -67,8 +80,8 @@ def measured(people: Iterator[int], seconds: float) -> dict[str, float]:
     while (elapsed_s := time.perf_counter() - began_s) < seconds or not frames:
         persons += next(people)
         frames += 1
-    cpu_ms = (time.process_time() - before_s) / frames * 1e3
-    return {"fps": frames / elapsed_s, "cpu_ms": cpu_ms, "persons": persons / frames}
+    cpu_ms, age_ms = (time.process_time() - before_s) / frames * 1e3, elapsed_s / frames * 1e3
+    return {"fps": frames / elapsed_s, "cpu_ms": cpu_ms, "age_ms": age_ms, "persons": persons / frames}
 
 
 if __name__ == "__main__":
@@ -79,3 +92,5 @@ if __name__ == "__main__":
             print(json.dumps(measured(ultralytics(network, clip), float(seconds))))
         case ["rtmlib", detector, pose, backend, period, clip, seconds]:
             print(json.dumps(measured(rtmlib(detector, pose, backend, int(period), clip), float(seconds))))
+        case ["mediapipe", clip, seconds]:
+            print(json.dumps(measured(mediapipe(clip), float(seconds))))

@@ -45,6 +45,8 @@ class Run:
     """Of that, what the application's threads take: all but OpenVINO's, which infer."""
     calling_ms: float
     """Of that, the calls that start an inference and wait for it, which raw inference makes as well."""
+    age_ms: float
+    """From a frame's capture to its result, the median."""
     persons_mean: float
     stages_ms: dict[str, float]
 
@@ -180,6 +182,7 @@ class Flow:
             cpu_ms=cpu_ms,
             own_cpu_ms=own_cpu_ms,
             calling_ms=sum(calls_s) / len(self._timings) * 1e3,
+            age_ms=float(np.median([timing.age_ms for timing in timings])),
             persons_mean=float(np.mean([timing.persons for timing in timings])),
             stages_ms={name: float(np.mean([getattr(timing, f"{name}_ms") for timing in timings])) for name in STAGES},
         )
