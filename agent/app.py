@@ -6,6 +6,7 @@ compiling a network) runs beside it, so a signal is answered at once. The parts 
 """
 
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -62,6 +63,9 @@ Facts = dict[str, str | int | float | bool | None]
 
 CLOSE_S = 1.6
 """All is closed within this time, or left to the end of the process."""
+INTERPRETER_S = 0.0005
+"""After so long a thread that computes gives the interpreter to one that waits for it: a frame's, while another refuses
+commands as fast as they come. Python's own 5 ms made its result a sixth older in such a flood."""
 METRICS_WINDOWS = 4
 """So many windows after the last summary the broker forgets it: a box that died has no people in view."""
 QUIET_S = 0.4
@@ -161,6 +165,7 @@ class Agent:
         memory.settle()
         # One thread in OpenCV: its own pool would fight OpenVINO's for the cores.
         cv2.setNumThreads(1)
+        sys.setswitchinterval(INTERPRETER_S)
         closer = threading.Thread(target=self._run_closer, name="closer", daemon=True)
         with self._outlet, self._exporter:
             code = self._run_supervisor()
