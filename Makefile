@@ -148,7 +148,7 @@ bench-cameras: $(STAMP)  ## One, two, four and eight agents at ten frames a seco
 	$(BIN)/python -m tests.benchmarks.cameras $(ARGS)
 
 .PHONY: bench-peers
-bench-peers: $(STAMP)  ## The same networks through Ultralytics and rtmlib, in turns with ours (installs 6.6 GB of theirs once)
+bench-peers: $(STAMP)  ## Ultralytics, rtmlib and MediaPipe in turns with ours (installs 7.6 GB of theirs once)
 	$(BIN)/python -m tests.benchmarks.peers $(ARGS)
 
 .PHONY: yolo-agreement

@@ -5,7 +5,7 @@ random weights, through Ultralytics' own predict; YOLOX-tiny and RTMPose-s throu
 looking at every frame, and at every tenth as in its own example; and both through this project's pipeline to a broker,
 as it comes and otherwise, the detector looking as often as theirs. MediaPipe's Pose does its own job, one person, over
 a clip of one person at a time, beside the default network. The legs take turns; processor time a frame hardly depends
-on what else the machine does, frames a second do. The peers are installed for it once (6.6 GB), in environments of
+on what else the machine does, frames a second do. The peers are installed for it once (7.6 GB), in environments of
 their own. The last line is one JSON object of medians over the first leg of each table.
 """
 
