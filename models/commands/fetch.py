@@ -11,7 +11,7 @@ from models.commands.options import FOLDER, JSON, print_json
 from models.getting.fetch import fetch as fetch_card
 from models.getting.fetch import gather
 from models.getting.own import add as add_own
-from models.getting.progress import Lines
+from models.getting.progress import Lines, Reporter
 from models.shelf import catalogue
 from models.shelf.store import Store
 
@@ -42,15 +42,18 @@ def fetch(
     What is there already is checked and left alone.
     """
     store = Store(models_dir)
+    reporter = Lines() if progress == "json" else Reporter()
     if files_to is not None:
         if origin is not None:
             raise click.UsageError("--files-to takes files from their sources: it does not go with --from")
-        files = [str(path) for name in names for path in gather(catalogue.card(name), store, files_to)]
+        files = [
+            str(path) for name in names for path in gather(catalogue.card(name), store, files_to, reporter=reporter)
+        ]
         print_json(files) if as_json else click.echo("\n".join(files))
         return
     rows = []
     for card in [catalogue.card(name) for name in names]:
-        fetched = fetch_card(card, store, origin=origin, reporter=Lines() if progress == "json" else None)
+        fetched = fetch_card(card, store, origin=origin, reporter=reporter)
         rows.append({"name": card.name, "fetched": fetched, "folder": str(store.network(card.name))})
         if not as_json:
             told = f"{card.name}: {'ready' if fetched else 'already there'} in {rows[-1]['folder']}"

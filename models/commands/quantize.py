@@ -1,18 +1,11 @@
 """`models quantize`: the INT8 variant of a network."""
 
-import json
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import click
 from pydantic import JsonValue
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Column
 
 from agent.config.tree import Log
 from agent.errors import ModelError
@@ -20,13 +13,11 @@ from agent.extras import require
 from agent.observe import logs
 from agent.poses.agreement import Outcome, verdict
 from models.commands.options import FOLDER, JSON, input_size, print_json, print_table, size_options
+from models.getting.progress import Lines, Reporter
 from models.judging.footage import footage
 from models.judging.quantize import Quantized, install, require_quantizable
 from models.judging.quantize import quantize as make
-from models.judging.sensitivity import Tell
 from models.shelf.store import Store
-
-Style = Literal["bar", "json"]
 
 
 @click.command()
@@ -78,7 +69,7 @@ def quantize(  # noqa: PLR0913, PLR0917 - one parameter per option
     missed_max: float,
     oks_min: float,
     force: bool,
-    progress: Style,
+    progress: str,
     models_dir: Path,
     as_json: bool,
 ) -> None:
@@ -95,7 +86,7 @@ def quantize(  # noqa: PLR0913, PLR0917 - one parameter per option
     for each in {name, (seeing := store.seeing(card)).name}:
         store.verify_variant(each, "FP32")
     size = input_size(seeing, long_side, height, width)
-    with _telling(progress) as tell:
+    with (Lines() if progress == "json" else Reporter()).steps() as tell:
         tell("reading frames", 0)
         pictures = footage(clips, store, card, size, frames)
         made = make(card, store, pictures, size, partial(verdict, missed_max=missed_max, oks_min=oks_min), tell)
@@ -114,20 +105,6 @@ def _end_like_ctrl_c() -> None:
     """A request to end leaves nothing behind, also where whoever started this program keeps the signals blocked."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
-
-
-@contextmanager
-def _telling(style: Style) -> Iterator[Tell]:
-
-    if style == "json":
-        yield lambda step, fraction: click.echo(json.dumps({"step": step, "progress": round(fraction, 3)}), err=True)
-        return
-    console = Console(stderr=True)
-    step = TextColumn("{task.description}", markup=False, table_column=Column())  # broken between words, never cut
-    columns = (BarColumn(bar_width=24), step, TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as bar:
-        row = bar.add_task("", total=1.0)
-        yield lambda step, fraction: bar.update(row, description=step, completed=fraction)
 
 
 def _print(made: Quantized, store: Store, *, installed: bool, as_json: bool) -> None:

@@ -1,24 +1,41 @@
-"""What a fetch says while it works: bars on a terminal, plain lines elsewhere. Always on stderr."""
+"""What a person sees while a command of `models` works: bars on a terminal, lines elsewhere. Always on stderr."""
 
 import json
+import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Column
 
 STEPS: Final = 50
-"""So often a task says how far it is."""
+"""A program is told so often in all how far a download is."""
+SAY_S: Final = 10.0
+"""Without a terminal it is said so often how far things are."""
+
+Tell = Callable[[str, float], None]
+"""Hears what is being done, and the fraction of the whole that is done."""
 
 
 class Reporter:
-    """Reports to a person; ``Reporter(Console(quiet=True))`` says nothing."""
+    """Reports to a person; ``Reporter(Console(quiet=True))`` says nothing. ``clock`` gives seconds."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console or Console(stderr=True)
+        self._clock = clock
 
     def line(self, text: str) -> None:
         """Say one thing."""
@@ -28,19 +45,56 @@ class Reporter:
     def task(self, text: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
         """Show that ``text`` is under way; call what is yielded with the bytes done so far."""
         if not self._console.is_terminal:
-            self.line(f"{text} ({decimal(total)})" if total else text)
-            yield lambda _done: None
+            yield self._lines_of(text, total)
             return
-        columns = (
+        with _drawn(
+            self._console,
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             DownloadColumn(),
             TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=self._console, transient=True) as progress:
+        ) as progress:
             row = progress.add_task(text, total=total)
             yield lambda done: progress.update(row, completed=done)
+
+    def _lines_of(self, text: str, total: int | None) -> Callable[[int], None]:
+        self.line(f"{text} ({decimal(total)})" if total else text)
+        said_s = self._clock()
+
+        def advance(done: int) -> None:
+            nonlocal said_s
+            if self._clock() - said_s < SAY_S:
+                return
+            said_s = self._clock()
+            self.line(f"{text}: {decimal(done)}" + (f" of {decimal(total)}, {_percent(done / total)}" if total else ""))
+
+        return advance
+
+    @contextmanager
+    def steps(self) -> Iterator[Tell]:
+        """Show work that is done in steps; call what is yielded with what is being done."""
+        if not self._console.is_terminal:
+            yield self._line_a_step()
+            return
+        step = TextColumn("{task.description}", markup=False, table_column=Column())  # broken between words, never cut
+        with _drawn(self._console, BarColumn(bar_width=24), step, TimeElapsedColumn()) as progress:
+            row = progress.add_task("", total=1.0)
+            yield lambda step, fraction: progress.update(row, description=step, completed=fraction)
+
+    def _line_a_step(self) -> Tell:
+        """A line when another kind of step begins; while only its numbers change, one now and then."""
+        kind, said_s = "", 0.0
+
+        def tell(step: str, fraction: float) -> None:
+            nonlocal kind, said_s
+            words = re.sub(r"\d+", "", step)
+            if words == kind and self._clock() - said_s < SAY_S:
+                return
+            kind, said_s = words, self._clock()
+            self.line(f"{_percent(fraction):>5} {step}")
+
+        return tell
 
 
 class Lines(Reporter):
@@ -52,18 +106,43 @@ class Lines(Reporter):
 
     @contextmanager
     def task(self, text: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        """Tell that ``text`` is under way, and how far it is where ``total`` is known."""
+        """Tell that ``text`` is under way, and how far it is: the bytes alone where ``total`` is unknown."""
         said = 0
 
+        said_s = self._clock()
+
         def advance(done: int) -> None:
-            nonlocal said
+            nonlocal said, said_s
             if total and (step := STEPS * min(done, total) // total) > said:
                 said = step
                 self._say(text, step / STEPS)
+            elif not total and self._clock() - said_s >= SAY_S:
+                said_s = self._clock()
+                self._say(f"{text}: {decimal(done)}", 0.0)
 
         self._say(text, 0.0)
         yield advance
 
+    @contextmanager
+    def steps(self) -> Iterator[Tell]:
+        """Tell of work that is done in steps."""
+        yield self._say
+
     def _say(self, step: str, progress: float) -> None:
-        sys.stderr.write(json.dumps({"step": step, "progress": progress}) + "\n")
+        sys.stderr.write(json.dumps({"step": step, "progress": round(progress, 3)}) + "\n")
         sys.stderr.flush()
+
+
+def _percent(share: float) -> str:
+    return f"{min(share, 1.0):.0%}".replace("%", " %")
+
+
+@contextmanager
+def _drawn(console: Console, *columns: ProgressColumn) -> Iterator[Progress]:
+    """Draw it until the block ends. Ctrl-C may come amid its start, which has hidden the cursor by then."""
+    progress = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+    try:
+        progress.start()
+        yield progress
+    finally:
+        progress.stop()

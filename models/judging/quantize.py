@@ -36,10 +36,11 @@ from agent.poses.agreement import PEOPLE_MIN, POSSIBLE, Outcome, Tally, Verdict
 from agent.poses.decoders import decoder_for, roles_of
 from agent.poses.skeleton import Poses
 from agent.wire.commands import Agreement
+from models.getting.progress import Tell
 from models.judging import ptq
 from models.judging.likeness import Finder, Scene, as_input, crops_of
 from models.judging.run import PERSONS_MAX
-from models.judging.sensitivity import Layer, Tell, choose, measure
+from models.judging.sensitivity import Layer, choose, measure
 from models.shelf import manifest
 from models.shelf.catalogue import NetworkCard, Precision
 from models.shelf.manifest import Certificate

@@ -1,20 +1,18 @@
 """Which layers of a network can be quantised: what each alone costs, measured on people."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import openvino as ov
 
 from agent.errors import ModelError
+from models.getting.progress import Tell
 from models.judging import ptq
 from models.judging.likeness import Finder, Scene
 from models.shelf.catalogue import NetworkCard
 
 WORTHWHILE = 0.005
 """A layer that does less of a network's arithmetic stays as it is: nothing would be gained."""
-
-Tell = Callable[[str, float], None]
-"""Hears what is being done, and the fraction of the whole that is done."""
 
 
 @dataclass(frozen=True, slots=True)
