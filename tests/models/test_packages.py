@@ -178,6 +178,30 @@ def test_zip_with_another_file_inside(server: FileServer, cache: Store) -> None:
     assert cache.names() == ()
 
 
+def test_zip_with_the_file_twice(server: FileServer, cache: Store) -> None:
+    """Of two files of one name inside, the checksum decides, whichever is first."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("end2end.onnx", b"something else")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("end2end.onnx", CONTENT)
+    server.files["/sample.zip"] = buffer.getvalue()
+    assert fetch(clip_card(f"{server.url('/sample.zip')}#end2end.onnx"), cache, reporter=QUIET)
+    assert cache.clip("sample").read_bytes() == CONTENT
+
+
+def test_zip_damaged_inside(server: FileServer, cache: Store) -> None:
+    """What breaks in the middle of the file, after a sound beginning, ends in one line and goes to the next source."""
+    broken = bytearray(zipped(**{"end2end.onnx": CONTENT}))
+    broken[1000] ^= 0xFF
+    server.files |= {"/broken.zip": bytes(broken), "/sample.zip": zipped(**{"end2end.onnx": CONTENT})}
+    sources = [f"{server.url(path)}#end2end.onnx" for path in ("/broken.zip", "/sample.zip")]
+    with pytest.raises(FetchError, match=r"127\.0\.0\.1: broken\.zip cannot be unpacked: Bad CRC-32"):
+        fetch(clip_card(sources[0]), cache, reporter=QUIET)
+    assert fetch(clip_card(*sources), cache, reporter=QUIET)
+    assert cache.clip("sample").read_bytes() == CONTENT
+
+
 def test_damaged_zip(server: FileServer, cache: Store) -> None:
     """What is no zip ends in one line."""
     server.files["/sample.zip"] = CONTENT
