@@ -9,18 +9,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json
 
 from agent.capture.frame import Frame
 from agent.config.tree import InputSize
 from agent.errors import ModelError
 from agent.poses.skeleton import Poses
+from agent.wire.wording import cause_of
 from models.judging.run import Runner, describe
 from models.shelf.catalogue import Precision
 from models.shelf.store import Store
@@ -68,7 +71,9 @@ def evaluate(  # noqa: PLR0913 - one for each option of the command
     with Runner(name, store, precision=precision, device=device, size=size, score_min=SCORE_MIN) as runner:
         pictures = 0
         for image_id, frame in _pictures(truth, images):
-            poses = runner.poses_of(frame, _boxes(truth, image_id)) if true_boxes else runner.poses(frame)
+            poses = (
+                runner.poses_of(frame, annotated_boxes(truth, image_id, frame)) if true_boxes else runner.poses(frame)
+            )
             results += _as_coco(image_id, _person(truth), poses)
             pictures += 1
         facts = runner.facts
@@ -87,31 +92,84 @@ def evaluate(  # noqa: PLR0913 - one for each option of the command
     )
 
 
+class _Part(BaseModel):
+    """What is read of COCO's format; the rest of it is left alone."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Image(_Part):
+    id: int
+    file_name: str = Field(min_length=1)
+
+
+class _Category(_Part):
+    id: int
+    name: str
+
+
+class _Annotation(_Part):
+    category_id: int
+    image_id: int
+
+
+class _Person(_Annotation):
+    keypoints: list[float] = Field(min_length=51, max_length=51)
+    num_keypoints: int = Field(ge=0)
+    iscrowd: Literal[0, 1]
+    bbox: list[float] = Field(min_length=4, max_length=4)
+    area: float = Field(ge=0)
+
+    @property
+    def counts(self) -> bool:
+        """Whether a network has to find them; others are neither asked for nor counted as made up."""
+        return self.num_keypoints > 0 and not self.iscrowd
+
+
+class _Document(_Part):
+    images: list[_Image] = Field(min_length=1)
+    annotations: list[_Annotation]
+    categories: list[_Category]
+
+
+class _People(_Part):
+    annotations: dict[int, _Person]
+
+
 def _load(annotations: Path) -> COCO:
+    """Read and check annotations: pycocotools takes the format for granted, and answers some faults with a figure."""
+    truth = COCO()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-            truth = COCO(annotations)
-        _require_people(truth)
+        truth.dataset = _checked(from_json(annotations.read_bytes()))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{annotations} is not COCO JSON: {error}", hint=EXPECTED) from error
-    # pycocotools takes the format for granted: what it raises depends on where a document first differs.
-    except (LookupError, TypeError, AttributeError, AssertionError) as error:
-        raise ModelError(f"{annotations} is not COCO JSON: {error!r}", hint=EXPECTED) from error
+        told = error.strerror if isinstance(error, OSError) else cause_of(error, "the document")
+        raise ModelError(f"{annotations} is not COCO JSON: {told}", hint=EXPECTED) from error
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+        truth.createIndex()
     return truth
 
 
-def _require_people(truth: COCO) -> None:
-    if not truth.getCatIds(catNms=["person"]):
+def _checked(document: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """The document with its people's annotations alone. Raises ValueError."""
+    shape = _Document.model_validate(document)
+    person = next((category.id for category in shape.categories if category.name == "person"), None)
+    if person is None:
         raise ValueError("there is no category `person`")
-    people = truth.loadAnns(truth.getAnnIds(catIds=[_person(truth)]))
-    if not people:
-        raise ValueError("nobody is annotated")
-    for person in people:
-        if len(person.get("keypoints", ())) != 51 or "num_keypoints" not in person:
-            raise ValueError(f"annotation {person['id']} lacks num_keypoints or its 17 keypoints")
-    for image in truth.loadImgs(truth.getImgIds()):
-        if "file_name" not in image:
-            raise ValueError(f"image {image['id']} has no file_name")
+    images = {image.id for image in shape.images}
+    if len(images) < len(shape.images):
+        raise ValueError("two images have the same id")
+    # By pycocotools a person whose id is 0 is found by nobody, and two with one id are one.
+    people = {
+        place: {**raw, "id": place + 1}
+        for place, (raw, each) in enumerate(zip(document["annotations"], shape.annotations, strict=True))
+        if each.category_id == person
+    }
+    counted = [each for each in _People.model_validate({"annotations": people}).annotations.values() if each.counts]
+    if not any(each.image_id in images for each in counted):
+        raise ValueError("nobody is annotated" + (" in the images it lists" if counted else ""))
+    if any(each.area == 0 for each in counted):
+        raise ValueError("somebody annotated has an area of 0, like whom no pose can be")
+    return {**document, "annotations": list(people.values())}
 
 
 def _person(truth: COCO) -> int:
@@ -124,12 +182,32 @@ def _pictures(truth: COCO, images: Path) -> Iterator[tuple[int, Frame]]:
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if image is None:
             raise ModelError(f"{path}, which the annotations name, cannot be read as a picture")
+        _require_size(path, truth.loadImgs([image_id])[0], *image.shape[:2])
         yield image_id, Frame(image.astype("uint8"), 0, datetime.now(UTC), 0.0, 0.0)
 
 
-def _boxes(truth: COCO, image_id: int) -> NDArray[np.float32]:
+def _require_size(path: Path, image: dict[str, Any], height: int, width: int) -> None:
+    """Refuse a picture that has another size than the annotations tell, where they tell one: joints lie elsewhere."""
+    told = image.get("height"), image.get("width")
+    if all(isinstance(side, int) and side > 0 for side in told) and told != (height, width):
+        raise ModelError(
+            f"{path} is {height}x{width}, the annotations say {told[0]}x{told[1]}",
+            hint="evaluate on the pictures that were annotated, neither scaled nor turned",
+        )
+
+
+def annotated_boxes(truth: COCO, image_id: int, frame: Frame) -> NDArray[np.float32]:
+    """The annotated people's, (N, 4). Raises ModelError for one that is empty or outside the picture."""
     people = truth.loadAnns(truth.getAnnIds(imgIds=[image_id], catIds=[_person(truth)], iscrowd=False))
     boxes = [person["bbox"] for person in people if person["num_keypoints"] > 0]
+    height, width = frame.size
+    for x, y, across, down in boxes:
+        if across <= 0 or down <= 0 or x >= width or y >= height or x + across <= 0 or y + down <= 0:
+            name = truth.loadImgs([image_id])[0]["file_name"]
+            raise ModelError(
+                f"{name}: the bbox {[x, y, across, down]} holds nothing of a picture of {height}x{width}",
+                hint="a bbox is x, y, width and height in pixels",
+            )
     return np.array(boxes, np.float32).reshape(-1, 4)
 
 

@@ -13,7 +13,7 @@ from agent.capture.frame import Frame
 from agent.config.tree import InputSize
 from agent.errors import ModelError
 from agent.inference.build import build
-from agent.inference.devices import open_core
+from agent.inference.devices import open_core, require_devices
 from agent.inference.engine import Engine, build_engine
 from agent.inference.network import Network
 from agent.inference.pair import Pair, Stages
@@ -45,6 +45,7 @@ class Runner:
         self._size = size
         self._decoder = decoder_for(self._card, person_score_min=score_min, persons_max=PERSONS_MAX)
         self._core = open_core({})
+        require_devices(self._core, device)
         self._engines: dict[tuple[int, int], Network] = {}
 
     def poses(self, frame: Frame) -> Poses:

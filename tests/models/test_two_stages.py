@@ -12,7 +12,7 @@ from rich.console import Console
 from agent.capture.frame import Frame
 from agent.config.tree import InputSize
 from agent.control.inventory import installed
-from agent.errors import ModelError
+from agent.errors import EngineError, ModelError
 from agent.inference.pair import Pair
 from agent.poses.agreement import POSSIBLE, Outcome, Tally, verdict
 from agent.poses.decoders import roles_of
@@ -153,6 +153,15 @@ def test_a_detector_is_no_network_to_run(tmp_path: Path) -> None:
     assert installed(store) == {stages.POSE: ("FP32", "FP16")}
     (store.folder / stages.DETECTOR / "manifest.json").unlink()
     assert installed(store) == {}
+
+
+@pytest.mark.parametrize("device", ["", "NOPE", "CPU:1", "AUTO:NOPE,CPU"])
+def test_an_unknown_device_is_told_before_anything_is_built(device: str, tmp_path: Path) -> None:
+    """`--device` is held to the grammar and the box, of two stages as of one."""
+    store = Store(tmp_path / "store")
+    stages.install(tmp_path, store)
+    with pytest.raises(EngineError, match="device"):
+        Runner(stages.POSE, store, precision="FP32", device=device, size=InputSize(), score_min=0.1)
 
 
 def test_own_pose_network_needs_a_detector(tmp_path: Path) -> None:
