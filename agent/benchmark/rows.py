@@ -21,10 +21,11 @@ def recipes(sweep: Sweep, model: str) -> tuple[Recipe, ...]:
     Raises CommandError for device strings that are none, and for more runs than a message can tell of.
     """
     found = [Recipe(engine="original", model=model, device="CPU", precision="FP32")] if sweep.baseline_runs else []
-    sides = sweep.long_sides or (None,)
-    for side, text, precision, hint in itertools.product(sides, sweep.devices, sweep.precisions, sweep.hints):
+    each = (sweep.long_sides or (None,), sweep.devices, sweep.detectors or (None,), sweep.precisions, sweep.hints)
+    for side, text, front, precision, hint in itertools.product(*each):
         device = DeviceString.parse(text)
         common = {"model": model, "device": str(device), "precision": precision, "hint": hint, "long_side": side}
+        common["detector"] = _apart(front, str(device))
         affinities = sweep.affinities if device.mode == "HETERO" else (None,)
         found += [
             Recipe.model_validate({"engine": "openvino", **common, "affinity": affinity}) for affinity in affinities
@@ -37,6 +38,12 @@ def recipes(sweep: Sweep, model: str) -> tuple[Recipe, ...]:
             "sweep in parts, or with fewer --runs",
         )
     return wanted
+
+
+def _apart(detector: str | None, device: str) -> str | None:
+    """Where a detector runs, None where that is where the rest runs. Raises CommandError for no device string."""
+    canonical = detector and str(DeviceString.parse(detector))
+    return None if canonical == device else canonical
 
 
 def sides_of(recipes: Sequence[Recipe]) -> tuple[int, ...]:
@@ -53,7 +60,27 @@ def settings_of(recipe: Recipe) -> Settings:
         affinity=Affinity(preset=recipe.affinity) if recipe.affinity else None,
         hint=recipe.hint or "latency",
         long_side=recipe.long_side,
+        detector=recipe.detector,
         said=SAID,
+    )
+
+
+def recipe_of(settings: Settings) -> Recipe:
+    """What measures settings, at the input size of the study. Raises CommandError where rules place the layers."""
+    if settings.affinity is not None and settings.affinity.preset is None:
+        raise CommandError(
+            ErrorCode.INVALID_AFFINITY,
+            "layers are placed by rules, and a row of the study has a preset",
+            "name one with --affinity, or another --device",
+        )
+    return Recipe(
+        engine="openvino",
+        model=settings.model,
+        device=settings.device,
+        precision=settings.precision,
+        affinity=settings.affinity.preset if settings.affinity else None,
+        hint=settings.hint,
+        detector=_apart(settings.detector, settings.device),
     )
 
 
@@ -138,7 +165,7 @@ def _same(one: Row, other: Row) -> bool:
     mine, its = one.effective, other.effective
     if mine is None or its is None or one.input != other.input or one.recipe.affinity or other.recipe.affinity:
         return False
-    named = ("model", "precision", "hint")
+    named = ("model", "precision", "hint", "detector")
     made = ("execution_devices", "model_precision", "inference_precision", "submodels", "infer_requests")
     return all(getattr(one.recipe, name) == getattr(other.recipe, name) for name in named) and all(
         getattr(mine, name) == getattr(its, name) for name in made

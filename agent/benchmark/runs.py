@@ -84,7 +84,8 @@ class Runs:
 
     def require(self, recipe: Recipe) -> None:
         """Refuse what this box has no device or no variant for. Raises CommandError."""
-        require(DeviceString.parse(recipe.device), self._bench.box.devices)
+        for device in filter(None, (recipe.device, recipe.detector)):
+            require(DeviceString.parse(device), self._bench.box.devices)
         require_precision(recipe.model, recipe.precision, self._bench.box)
 
     def size(self, settings: Settings) -> tuple[int, int]:

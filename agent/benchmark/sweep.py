@@ -244,7 +244,8 @@ def describe(recipe: Recipe) -> str:
     if recipe.engine == "original":
         return "original model"
     side = f"{recipe.long_side} px" if recipe.long_side else None
-    parts = (recipe.device, recipe.affinity, recipe.precision, recipe.hint, side)
+    front = f"detector on {recipe.detector}" if recipe.detector else None
+    parts = (recipe.device, recipe.affinity, front, recipe.precision, recipe.hint, side)
     return " ".join(part for part in parts if part)
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from agent import __version__
 from agent.benchmark.clips import Clips, Footage
 from agent.benchmark.limit import Limits
-from agent.benchmark.rows import best, recipes, settings_of
+from agent.benchmark.rows import best, recipe_of, recipes, settings_of
 from agent.benchmark.runs import Bench, first_frame, gflops_per_frame
 from agent.benchmark.sweep import Studying
 from agent.config.tree import Config
@@ -30,7 +30,7 @@ from agent.durable import replace_file
 from agent.errors import EdgeposeError
 from agent.inference.devices import Core
 from agent.observe.host import host_info
-from agent.wire.commands import Benchmark, CommandError, ErrorCode, Sweep
+from agent.wire.commands import Benchmark, Sweep
 from agent.wire.messages import DeviceInfo
 from agent.wire.study import Bar, Recipe, Study
 from agent.wire.wording import cause_of
@@ -175,21 +175,7 @@ class Studies:
 
     def _one(self, settings: Settings, args: Benchmark) -> Recipe:
         """What a benchmark measures: what runs, but for what it names."""
-        wanted = benchmarked(settings, args, self._parts.box())
-        if wanted.affinity is not None and wanted.affinity.preset is None:
-            raise CommandError(
-                ErrorCode.INVALID_AFFINITY,
-                "layers are placed by rules, and a row of the study has a preset",
-                "name one with --affinity, or another --device",
-            )
-        return Recipe(
-            engine="openvino",
-            model=wanted.model,
-            device=wanted.device,
-            precision=wanted.precision,
-            affinity=wanted.affinity.preset if wanted.affinity else None,
-            hint=wanted.hint,
-        )
+        return recipe_of(benchmarked(settings, args, self._parts.box()))
 
     def _load(self, work: Work) -> Ledger:
         try:

@@ -216,6 +216,8 @@ class Sweep(Measuring):
     """Of the HETERO devices alone."""
     long_sides: Annotated[tuple[LongSide, ...], Field(min_length=1, max_length=8)] | None = None
     """Input sizes, in pixels; None is the one that runs."""
+    detectors: Annotated[tuple[DeviceText, ...], Field(min_length=1, max_length=16)] | None = None
+    """Where the detector of a network of two stages runs; None is the device of each row."""
     hints: Annotated[tuple[HintName, ...], Field(min_length=1, max_length=2)] = ("throughput",)
     baseline_runs: Annotated[int, Field(ge=0, le=100)] = 10
     """Runs of the original model; 0 leaves it out."""

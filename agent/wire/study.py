@@ -22,6 +22,8 @@ class Recipe(Part):
     hint: HintName | None = None
     long_side: int | None = Field(default=None, exclude_if=lambda side: side is None)
     """Pixels of the network's input; None, which is left out, is the study's own input."""
+    detector: str | None = Field(default=None, exclude_if=lambda device: device is None)
+    """Where the detector of a network of two stages runs; None, which is left out, is the same device."""
 
 
 class Spread(Part):

@@ -168,12 +168,12 @@ def doing(agent: Agent, command: str, args: Mapping[str, JsonValue]) -> list[tup
     another, elsewhere = args["model"] != asked.model, args["device"] != asked.device
     placed = None if another or elsewhere else (asked.affinity or {}).get("preset")
     long_side = None if another else asked.long_side  # another network forgets the size
-    split = asked.detector is not None and not another
+    front = None if another else asked.detector  # which another network forgets, too
     counted = asked.streams is not None or asked.requests is not None
     steps: list[tuple[str, str, bool]] = [
         ("set-model", "model", another),
         ("set-precision", "precision", args["precision"] != asked.precision),
-        ("set-device", "device", elsewhere or split),
+        ("set-device", "device", elsewhere or args.get("detector") != front),
         ("set-affinity", "affinity", args["affinity"] != placed),
         ("set-input", "long_side", args["long_side"] != long_side),
         ("set-hint", "hint", args["hint"] != asked.hint or counted),
@@ -182,7 +182,10 @@ def doing(agent: Agent, command: str, args: Mapping[str, JsonValue]) -> list[tup
         steps[:2] = steps[1::-1]
     key = {"affinity": "preset"}
     # What a measurement left open is left as it is.
-    return [(name, {key.get(of, of): args[of]}) for name, of, differs in steps if differs and args[of] is not None]
+    found = [(name, {key.get(of, of): args[of]}) for name, of, differs in steps if differs and args[of] is not None]
+    if args.get("detector") is not None:
+        dict(found).get("set-device", {})["detector"] = args["detector"]
+    return found
 
 
 def undoing(agent: Agent, command: str, args: Mapping[str, JsonValue]) -> list[tuple[str, dict[str, JsonValue]]]:

@@ -97,7 +97,7 @@ def winner_of(file: Path) -> dict[str, JsonValue]:
     if best is None:
         raise ControllerError(f"{file} names no winner", hint="`controller report` and `tune` say why")
     told: dict[str, JsonValue] = best.model_dump(mode="json", exclude={"engine"})
-    return {"long_side": None, **told}
+    return {"long_side": None, "detector": None, **told}
 
 
 def alike(agents: list[Agent], one: Agent, *, any_network: bool) -> list[Agent]:

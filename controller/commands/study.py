@@ -133,6 +133,7 @@ all else has commas.
   controller sweep gym-01 --devices CPU/GPU/MULTI:GPU,CPU --precisions INT8
   controller sweep gym-01 --devices CPU --devices GPU --runs 3 --apply best
   controller sweep gym-01 --devices CPU --long-sides 256,384,512
+  controller sweep gym-01 --devices GPU --detector CPU/GPU
 """
 
 
@@ -140,6 +141,7 @@ all else has commas.
 @lists("--devices", DevicesType(), "DEVICE[/DEVICE...]", "OpenVINO's, for example CPU/MULTI:GPU,CPU.")
 @lists("--precisions", NamesType(PRECISIONS), "FP32,FP16,INT8", "Default: all three.")
 @lists("--affinity", NamesType(PRESETS), "fallback,convolutions,split", "Of HETERO devices. Default: all three.")
+@lists("--detector", DevicesType(), "DEVICE[/DEVICE...]", "Of two stages, for the first. Default: each row's device.")
 @lists("--hints", NamesType(HINTS), "throughput,latency", "Default: throughput.")
 @lists("--long-sides", SidesType(), "PIXELS[,PIXELS...]", "Input sizes, 384,512. Default: the one that runs.")
 @click.option(
@@ -160,6 +162,7 @@ all else has commas.
 def sweep(given: Given, /, out: Path | None, *, force: bool, **args: Any) -> None:  # noqa: ANN401
     """Send what was given."""
     args["affinities"] = args.pop("affinity")
+    args["detectors"] = args.pop("detector")
     _carry_out(given, "sweep", args, out, force=force)
 
 

@@ -67,11 +67,14 @@ def charts(study: Study) -> list[Chart]:
 
 
 def _devices(measured: tuple[Entry, ...]) -> Chart | None:
-    """The original model, and of every device string its fastest row at one precision."""
+    """The original model, and of every device string, with that of its detector, its fastest row at one precision."""
     ours = [entry for entry in measured if entry.kind != "original"]
     precision = next((name for name in PRECISIONS if any(entry.precision == name for entry in ours)), "")
     here = [entry for entry in ours if entry.precision == precision]
-    by_device = [fastest(same) for same in together(here, lambda entry: entry.row.recipe.device)]
+    by_device = [
+        fastest(same)
+        for same in together(here, lambda entry: str((entry.row.recipe.device, entry.row.recipe.detector)))
+    ]
     shown = [entry for entry in (original(measured), *by_device) if entry is not None]
     if not here:
         return None

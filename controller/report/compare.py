@@ -37,7 +37,7 @@ def sound(found: Iterable[Entry]) -> tuple[Entry, ...]:
 def reference(found: Iterable[Entry], like: Entry) -> Entry | None:
     """Return FP32 on the CPU, measured with the same hint and network."""
     wanted = like.row.recipe.model_copy(
-        update={"engine": "openvino", "device": "CPU", "precision": "FP32", "affinity": None}
+        update={"engine": "openvino", "device": "CPU", "precision": "FP32", "affinity": None, "detector": None}
     )
     return next((entry for entry in found if entry.measured and entry.row.recipe == wanted), None)
 
@@ -80,7 +80,8 @@ def _of(measured: Iterable[Entry], kind: str, precision: str) -> list[Entry]:
 
 def _cpu(measured: tuple[Entry, ...]) -> Iterator[Finding]:
     base = original(measured)
-    best = fastest(entry for entry in _of(measured, "single", "FP32") if entry.row.recipe.device == "CPU")
+    ours = _of(measured, "single", "FP32")
+    best = fastest(entry for entry in ours if (entry.row.recipe.device, entry.row.recipe.detector) == ("CPU", None))
     if base is not None and best is not None:
         line = f"{best.name} does {times(best, base)} the frames of the original model. The study found {STUDY_CPU}."
         yield Finding("OpenVINO on the CPU", (line,))

@@ -114,14 +114,15 @@ class Entry:
 
 def _said(recipe: Recipe, key: str) -> str | None:
     value = getattr(recipe, key)
-    return f"{value} px" if key == "long_side" and value is not None else value
+    words = {"long_side": f"{value} px", "detector": f"detector on {value}"}
+    return None if value is None else words.get(key, value)
 
 
 def entries(study: Study) -> tuple[Entry, ...]:
     """Name every row; hint, network and input size are said only where rows differ in them."""
     recipes = [row.recipe for row in study.rows if row.recipe.engine == "openvino"]
     differing = [key for key in ("hint", "model", "long_side") if len({getattr(recipe, key) for recipe in recipes}) > 1]
-    return tuple(Entry(row, ("device", "precision", "affinity", *differing)) for row in study.rows)
+    return tuple(Entry(row, ("device", "precision", "affinity", "detector", *differing)) for row in study.rows)
 
 
 def at_one_size(found: Iterable[Entry]) -> tuple[Entry, ...]:
@@ -217,8 +218,9 @@ class Column:
 COLUMNS: Final[Sequence[Column]] = (
     Column(
         "configuration",
-        "Device, precision and, of HETERO, affinity; the long side of the input where rows differ in it. The original "
-        "model is the same network in its original format, run by OpenCV's DNN module on the CPU.",
+        "Device, precision and, of HETERO, affinity; of two stages where the detector runs, if elsewhere; the long "
+        "side of the input where rows differ in it. The original model is the same network in its original format, run "
+        "by OpenCV's DNN module on the CPU.",
         lambda entry: entry.name,
         figure=False,
     ),

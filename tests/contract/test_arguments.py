@@ -54,6 +54,7 @@ FREE = {
     "set-device.detector": "the same",
     "benchmark.device": "the same",
     "sweep.devices[]": "the same",
+    "sweep.detectors[]": "the same",
     "tune.devices[]": "the same",
     "set-affinity.default": "the name of a device, compared with those of the box",
     "set-affinity.rules[].device": "the same",

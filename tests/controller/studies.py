@@ -123,6 +123,7 @@ def recipe(
     affinity: str | None = None,
     hint: str | None = "throughput",
     long_side: int | None = None,
+    detector: str | None = None,
 ) -> Recipe:
     return Recipe.model_validate(
         {
@@ -133,6 +134,7 @@ def recipe(
             "affinity": affinity,
             "hint": hint,
             "long_side": long_side,
+            "detector": detector,
         }
     )
 

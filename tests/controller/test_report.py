@@ -183,6 +183,19 @@ def test_what_the_charts_compare() -> None:
     assert "convolutions\n74 submodels, 14.68 MB moved" in {bar.label for bar in hetero.bars}
 
 
+def test_a_detector_elsewhere_is_said() -> None:
+    """Of two stages a row's name says where the first runs if not where the second does, in table, charts and CSV."""
+    recipes = [recipe("GPU", "FP32"), recipe("GPU", "FP32", detector="CPU"), recipe("CPU", "FP32")]
+    found = study(tuple(measured(each, Told(40.0 + place, 20.0)) for place, each in enumerate(recipes)))
+    names = [entry.name for entry in entries(found)]
+    assert names == ["GPU FP32", "GPU FP32 detector on CPU", "CPU FP32"]
+    (devices,) = charts_of(found)
+    assert [bar.label for bar in devices.bars] == ["GPU", "GPU detector on CPU", "CPU"]
+    line = next(csv.DictReader(io.StringIO(as_csv(study((measured(recipes[1], Told(40.0, 20.0)),))))))
+    assert (line["name"], line["recipe.detector"]) == ("GPU FP32 detector on CPU", "CPU")
+    assert "detector" not in recipes[0].model_dump_json()
+
+
 def test_a_chart_is_drawn_the_same_again() -> None:
     """The same study is the same picture, byte by byte; a name that is long, or mathematics to Matplotlib, is text."""
     odd = (

@@ -181,6 +181,8 @@ WINNER: dict[str, JsonValue] = {
         ({"precision": "INT8", "device": "CPU", "hint": "throughput"}, {}, []),
         ({"device": "CPU", "hint": "throughput", "long_side": 320}, {}, ["set-precision"]),
         ({"precision": "INT8", "detector": "GPU"}, {"long_side": 320}, ["set-device", "set-input", "set-hint"]),
+        ({"precision": "INT8", "detector": "GPU", "hint": "throughput"}, {"detector": "GPU"}, []),
+        ({"precision": "INT8", "hint": "throughput"}, {"detector": "GPU"}, ["set-device"]),
         ({"model": "another"}, {}, ["set-model", "set-precision", "set-hint"]),
         # The network is not there at the precision that runs: that is changed first.
         ({"model": "another"}, {"model": "small"}, ["set-precision", "set-model", "set-hint"]),
@@ -201,6 +203,7 @@ def test_a_box_is_sent_what_it_lacks_of_a_winner(
     wanted = WINNER | winner
     found = doing(box, APPLY, wanted)
     assert [name for name, _args in found] == (["set-device", "set-affinity"] if steps is None else steps)
+    assert dict(found).get("set-device", wanted).get("detector") == wanted.get("detector")
     assert ready_for(box, wanted)
     assert not ready_for(box, wanted | {"precision": "FP16"})
     back = [step for each in reversed(found) for step in undoing(box, *each)]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.benchmark.rows import best, eligible, recipes, settings_of
+from agent.benchmark.rows import best, eligible, recipe_of, recipes, settings_of
 from agent.wire.apart import fps, latency_ms, told_apart
 from agent.wire.commands import Agreement, Aim, CommandError, Sweep
 from agent.wire.devices import DeviceString
@@ -28,6 +28,8 @@ SWEEPS = st.builds(
     affinities=st.lists(st.sampled_from(["fallback", "convolutions", "split"]), min_size=1, max_size=3).map(tuple),
     hints=st.lists(st.sampled_from(["latency", "throughput"]), min_size=1, max_size=2).map(tuple),
     long_sides=st.none() | st.lists(st.sampled_from([256, 384, 512]), min_size=1, max_size=4).map(tuple),
+    detectors=st.none() | st.lists(st.sampled_from(["CPU", "cpu", "GPU"]), min_size=1, max_size=3).map(tuple),
+    runs=st.just(1),
     baseline_runs=st.integers(0, 2),
 )
 
@@ -236,7 +238,9 @@ def test_every_combination_has_one_row(sweep: Sweep) -> None:
         affinities = set(sweep.affinities) if device.startswith("HETERO") else {None}
         rows = [recipe for recipe in ours if recipe.device == device]
         assert {recipe.affinity for recipe in rows} == affinities
-        assert len(rows) == combinations * len(affinities)
+        fronts = {str(DeviceString.parse(text)) for text in sweep.detectors or (device,)}
+        assert {recipe.detector or device for recipe in rows} == fronts
+        assert len(rows) == combinations * len(affinities) * len(fronts)
 
 
 @given(SWEEPS)
@@ -248,7 +252,8 @@ def test_a_row_can_be_asked_for(sweep: Sweep) -> None:
         wanted = settings_of(recipe)
         asked = (wanted.model, wanted.device, wanted.precision, wanted.hint, wanted.affinity and wanted.affinity.preset)
         assert asked == (recipe.model, recipe.device, recipe.precision, recipe.hint, recipe.affinity)
-        assert wanted.long_side == recipe.long_side
+        assert (wanted.long_side, wanted.detector) == (recipe.long_side, recipe.detector)
+        assert recipe_of(wanted) == recipe.model_copy(update={"long_side": None}), "what runs is what is measured"
         assert not wanted.paused
 
 
