@@ -143,7 +143,7 @@ class Assembly:
                 raise
             log.warning("input.suspended", cause="no engine could be built with what was measured to fit")
             checked, record, fallen = self._first_engine(workshop, candidates, frames)
-        samples = Samples()
+        samples = Samples(first)
         pipeline = Pipeline(
             source,
             checked.lane,

@@ -23,9 +23,14 @@ NOTHING: Image = np.empty((0, 0, 3), np.uint8)
 
 
 class Samples:
-    """Fed with every result; keeps few. In memory alone: pictures of people do not go to disk."""
+    """Fed with every result; keeps few. In memory alone: pictures of people do not go to disk.
 
-    def __init__(self) -> None:
+    ``first`` is what the camera showed before there was a result: another engine that is asked for until then has its
+    picture's shape all the same.
+    """
+
+    def __init__(self, first: Frame | None = None) -> None:
+        self._first = first
         self._lock = threading.Lock()
         self._kept: deque[tuple[Frame, NDArray[np.uint8]]] = deque(maxlen=SAMPLES_MAX)
         """Frames without their pictures, which are kept as JPEG: a tenth of the memory."""
@@ -38,7 +43,7 @@ class Samples:
 
     def offer(self, result: Result) -> None:
         """Look at a result; called by the pipeline, in order."""
-        self.latest = result
+        self.latest, self._first = result, None
         self.results += 1
         if (recorder := self.recorder) is not None:
             recorder(result)
@@ -56,12 +61,13 @@ class Samples:
         return bool(self._kept)
 
     def frames(self) -> tuple[Frame, ...]:
-        """Frames with people, or the last one when nobody has been seen yet; none before the first result."""
+        """Frames with people, or the last one when nobody has been seen yet; none as long as no camera was."""
         with self._lock:
             kept = tuple(self._kept)
-        latest = self.latest
         if not kept:
-            return (shrunk(latest.frame),) if latest is not None else ()
+            first, latest = self._first, self.latest
+            last = latest.frame if latest is not None else first
+            return () if last is None else (shrunk(last),)
         return tuple(
             replace(frame, picture=np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)) for frame, jpeg in kept
         )

@@ -45,6 +45,19 @@ def test_the_last_frames_with_people_are_kept(store: Store) -> None:
     assert seen == [10 * number for number in range(SAMPLES_MAX + 1, 2 * SAMPLES_MAX + 1)]
 
 
+def test_before_the_first_result_it_is_what_the_camera_showed(store: Store) -> None:
+    """Whoever switches at once gets an input of the picture's shape; a result takes its place."""
+    frame = first_frame(store)
+    samples = Samples(frame)
+    (shown,) = samples.frames()
+    assert (shown.area.width, shown.area.height) == (
+        LONG_SIDE_MAX,
+        LONG_SIDE_MAX * frame.area.height // frame.area.width,
+    )
+    samples.offer(at(frame, 7, 1.0, NOBODY))
+    assert [kept.seq for kept in samples.frames()] == [7]
+
+
 def test_a_sample_is_the_picture_made_smaller(store: Store) -> None:
     """A sample shows what the frame showed, at most so many pixels long."""
     frame, samples = first_frame(store), Samples()

@@ -49,6 +49,24 @@ def test_a_threshold_holds_at_once_and_outlives_a_restart(broker: Broker, tmp_pa
             wait_for(somebody=True)
 
 
+def test_a_box_that_starts_in_a_pause_knows_the_pictures_shape(broker: Broker, tmp_path: Path) -> None:
+    """What is switched to before there is any result has no square input."""
+    variables = {"EDGEPOSE_PATHS__STATE": str(tmp_path / "state")}
+    with Commander(broker.port, TOPICS) as commander:
+        with agent(broker.port, **variables) as process:
+            commander.wait_for(TOPICS.availability, b"online")
+            assert commander.ask("pause").status is ReplyStatus.SUCCEEDED
+            process.signal(signal.SIGTERM)
+            assert process.end() == 0
+        commander.messages.clear()
+        with agent(broker.port, **variables):
+            commander.wait_for(TOPICS.availability, b"online")
+            assert commander.ask("set-hint", hint="throughput").status is ReplyStatus.SUCCEEDED
+            size = State.decode(commander.payloads(TOPICS.state)[-1]).input
+    assert size is not None
+    assert (size.height, size.width) == (96, 128)
+
+
 def test_a_service_starts_anew_for_the_rest(broker: Broker, tmp_path: Path) -> None:
     """It answers, ends with 0, and the process that a service manager then starts has the value; told as such."""
     address = tmp_path / "notify"
