@@ -67,6 +67,11 @@ def finish(card: NetworkCard, variants: Mapping[Precision, str], built: Path) ->
     for role, head in card.decoder.heads.items():
         if (found := outputs[role].shape[_channel_axis(card, head)]) != head.channels:
             raise ModelError(f"{first}: {head.tensor} has {found} channels, the card says {head.channels}")
+        if not np.isfinite(outputs[role]).all():
+            raise ModelError(
+                f"{first}: {head.tensor} is not finite for the golden picture",
+                hint="set input.mean and scale as the network was trained; export it again where they are right",
+            )
     if not card.decoder.selects:
         golden.save(built / GOLDEN, outputs)
 
@@ -86,12 +91,17 @@ def _save(card: NetworkCard, model: ov.Model, built: Path) -> dict[Precision, st
     variants: dict[Precision, str] = {"FP32": f"FP32/{card.name}.xml", "FP16": f"FP16/{card.name}.xml"}
     for precision, xml in variants.items():
         (built / xml).parent.mkdir()
-        try:
-            ov.save_model(model, built / xml, compress_to_fp16=precision == "FP16")
-        except RuntimeError as error:
-            # OpenVINO does not say why; what the disk does to a file is an OSError everywhere else.
-            raise OSError(errno.EIO, f"OpenVINO could not write {xml}") from error
+        save(model, built / xml, half=precision == "FP16")
     return variants
+
+
+def save(model: ov.Model, xml: Path, *, half: bool) -> None:
+    """Write IR, its weights as float16 if ``half``. Raises OSError."""
+    try:
+        ov.save_model(model, xml, compress_to_fp16=half)
+    except RuntimeError as error:
+        # OpenVINO does not say why; what the disk does to a file is an OSError everywhere else.
+        raise OSError(errno.EIO, f"OpenVINO could not write {xml.name}") from error
 
 
 def _name_tensors(model: ov.Model, card: NetworkCard, conversion: Cut) -> None:
@@ -123,8 +133,9 @@ def check(card: NetworkCard, xml: Path) -> None:
     if card.input.name not in (names := model.input().get_names()):
         raise ModelError(f"{xml.name}: the input is called {', '.join(sorted(names))}, the card says {card.input.name}")
     for role, head in card.decoder.heads.items():
+        axis = _channel_axis(card, head)
         try:
-            channels = model.output(head.tensor).get_partial_shape()[_channel_axis(card, head)]
+            shape = model.output(head.tensor).get_partial_shape()
         except RuntimeError as error:
             present = ", ".join(
                 f"{name} {port.get_partial_shape()}" for port in model.outputs for name in port.get_names()
@@ -132,6 +143,9 @@ def check(card: NetworkCard, xml: Path) -> None:
             raise ModelError(
                 f"{xml.name} has no output {head.tensor}, which the card names as {role}", hint=f"it has {present}"
             ) from error
+        if shape.rank.is_static and not 0 <= axis < len(shape):
+            raise ModelError(f"{xml.name}: {head.tensor} is {shape}, the card has its channels on axis {axis}")
+        channels = shape[axis] if shape.rank.is_static else ov.Dimension()
         if channels.is_static and channels != head.channels:
             raise ModelError(f"{xml.name}: {head.tensor} has {channels} channels, the card says {head.channels}")
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import openvino as ov
+from openvino.preprocess import PrePostProcessor
 
 from agent.errors import ModelError
 from models.getting import convert
@@ -75,7 +76,7 @@ def _variants(card: NetworkCard, files: dict[Precision, Path], built: Path) -> d
         model = _named(card, source)
         variants[precision] = f"{precision}/{card.name}.xml"
         (built / precision).mkdir()
-        ov.save_model(model, built / variants[precision], compress_to_fp16=precision == "FP16")
+        convert.save(model, built / variants[precision], half=precision == "FP16")
     return variants
 
 
@@ -86,12 +87,33 @@ def _named(card: NetworkCard, source: Path) -> ov.Model:
         raise ModelError(f"{source.name} has {len(model.inputs)} inputs; expected one, the picture")
     model.input().get_tensor().set_names({card.input.name})
     _require_sizes(card, source, model)
+    _require_fractions(card, source, model)
     wanted = set(card.decoder.outputs.values())
     spare = [port for port in model.outputs if not wanted & port.get_names()]
     missing = wanted - {name for port in model.outputs for name in port.get_names()}
     # Exports call a single output as they like, or not at all: what is left over can only be what is missing.
     if len(spare) == len(missing) == 1:
         spare[0].get_tensor().set_names(missing)
+    return _in_floats(model, wanted)
+
+
+def _require_fractions(card: NetworkCard, source: Path, model: ov.Model) -> None:
+    kind, plain = model.input().get_element_type(), {card.input.mean, card.input.scale} == {(0.0,) * 3, (1.0,) * 3}
+    if kind.is_integral() and not plain:
+        raise ModelError(
+            f"{source.name} takes whole numbers ({kind.get_type_name()}), of which input.mean and scale leave nothing",
+            hint="leave both out: such an export scales by itself",
+        )
+
+
+def _in_floats(model: ov.Model, wanted: set[str]) -> ov.Model:
+    """Have the outputs that are read be float32, as an export at half precision has them not."""
+    names = [port.get_names() & wanted for port in model.outputs if port.get_element_type() != ov.Type.f32]
+    if any(names):
+        steps = PrePostProcessor(model)
+        for name in (each for group in names for each in group):
+            steps.output(name).tensor().set_element_type(ov.Type.f32)
+        model = steps.build()
     return model
 
 

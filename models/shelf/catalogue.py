@@ -13,7 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PositiveFloat,
+    FiniteFloat,
     TypeAdapter,
     ValidationError,
     model_validator,
@@ -100,26 +100,31 @@ Package = Annotated[Pin, BeforeValidator(_sized)]
 """Its download size in bytes, shown while it is fetched, alone or beside its checksum."""
 
 
+SIDE_MAX = 4096
+"""Pixels: the largest input that can be asked for anywhere."""
+Divisor = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
+
+
 class Input(Part):
     """What the network takes: one picture of float 0..255, unless ``mean`` and ``scale`` say otherwise."""
 
     name: str
     layout: Literal["NHWC", "NCHW"]
     colour: Literal["RGB", "BGR"]
-    stride: int = Field(ge=1)
+    stride: int = Field(ge=1, le=SIDE_MAX)
     """Height and width must be multiples of this."""
-    height: int = Field(gt=0)
-    width: int = Field(gt=0)
+    height: int = Field(gt=0, le=SIDE_MAX)
+    width: int = Field(gt=0, le=SIDE_MAX)
     resizable: bool
     """Whether another height and width may be chosen."""
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    mean: tuple[FiniteFloat, FiniteFloat, FiniteFloat] = (0.0, 0.0, 0.0)
     """Taken from each channel, in the network's own colour order."""
-    scale: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
+    scale: tuple[Divisor, Divisor, Divisor] = (1.0, 1.0, 1.0)
     """What each channel is divided by after that: 255 for a network that takes 0..1."""
 
     @model_validator(mode="after")
     def _multiples(self) -> Self:
-        if self.resizable and (self.height % self.stride or self.width % self.stride):
+        if self.height % self.stride or self.width % self.stride:
             raise ValueError(f"height and width must be multiples of the stride {self.stride}")
         return self
 
@@ -136,6 +141,14 @@ class Output(Part):
 
 END_TO_END = 57
 """Numbers of a person in a YOLO-pose export that has chosen its people itself."""
+FORMS: dict[tuple[str, str], dict[int, int]] = {
+    ("yolo", "guesses"): {56: 1, END_TO_END: 2},
+    ("rtmo", "dets"): {5: 2},
+    ("rtmo", "keypoints"): {3: 3},
+    ("simcc", "simcc_x"): {17: 1, 26: 1},
+    ("simcc", "simcc_y"): {17: 1, 26: 1},
+}
+"""Of family and role, where it is one of a few: each number of channels that is read, and the axis it has to be on."""
 
 
 class Decoder(Part):
@@ -262,12 +275,26 @@ class NetworkCard(_Card):
                     raise ValueError("a network of your own is not downloaded: it has no files")
         if (self.detector is None) == (self.decoder.family == "simcc"):
             raise ValueError("a network of the family simcc looks at one person at a time: it names a detector")
+        self._require_readable()
         cut = getattr(self.conversion, "cut", None)
         if cut and set(cut) != set(self.decoder.heads):
             raise ValueError("conversion.cut and decoder.heads must name the same roles")
         if missing := sorted(needed - known):
             raise ValueError(f"conversion needs {', '.join(missing)}, which files does not list")
         return self
+
+    def _require_readable(self) -> None:
+        """Raise ValueError for heads of another form than the family's decoder reads."""
+        for role, head in self.decoder.heads.items():
+            axis = self.input.layout.index("C") if head.axis is None else head.axis
+            if head.axis is None and self.input.layout != "NCHW":
+                continue  # no output of these has as many axes: whether the layout is wrong, the file tells
+            known = FORMS.get((self.decoder.family, role), {})
+            if known and known.get(head.channels) != axis:
+                forms = " or ".join(f"channels = {channels} on axis {place}" for channels, place in known.items())
+                raise ValueError(
+                    f"the family {self.decoder.family} reads {role} with {forms}, not {head.channels} on axis {axis}"
+                )
 
 
 class ClipCard(_Card):

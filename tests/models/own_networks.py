@@ -11,6 +11,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
+from openvino.preprocess import PrePostProcessor
 
 from tests.poses.crowds import corners_of
 from tests.poses.yolo_guesses import draw_guesses
@@ -38,6 +39,41 @@ def write_yolo(xml: Path, *, size: int | None = SIZE, rows: int = 56, half: bool
     guesses[:, 4] = 0
     answer = ops.add(ops.constant(guesses), ops.multiply(ops.constant(scored), brightness))
     _save([answer], data, xml, half=half)
+
+
+def write_half(xml: Path) -> None:
+    """Save an export at half precision: picture and guesses are float16, and not the weights alone."""
+    data, brightness = _first_channel(None, "x")
+    guesses = draw_guesses(people(), SCORES, repeats=3)
+    guesses[:, 4] *= 0.5
+    answer = ops.add(ops.constant(guesses), ops.multiply(brightness, ops.constant(np.float32(0))))
+    steps = PrePostProcessor(ov.Model([ops.result(answer)], [data], "stand-in"))
+    steps.input().tensor().set_element_type(ov.Type.f16)
+    steps.output().tensor().set_element_type(ov.Type.f16)
+    xml.parent.mkdir(parents=True, exist_ok=True)
+    ov.save_model(steps.build(), xml)
+
+
+def write_whole(xml: Path) -> None:
+    """Save an export that takes bytes, and scales them by itself."""
+    data, brightness = _first_channel(SIZE, "x")
+    answer = ops.add(ops.constant(draw_guesses(people(), SCORES, repeats=3)), brightness)
+    steps = PrePostProcessor(ov.Model([ops.result(answer)], [data], "stand-in"))
+    steps.input().tensor().set_element_type(ov.Type.u8)
+    ov.save_model(steps.build(), xml)
+
+
+def write_broken(xml: Path) -> None:
+    """Save an export whose guesses are no numbers."""
+    data, brightness = _first_channel(SIZE, "x")
+    guesses = np.full((1, 56, 400), np.nan, np.float32)
+    _save([ops.add(ops.constant(guesses), brightness)], data, xml, half=False)
+
+
+def write_flat(xml: Path) -> None:
+    """Save an export whose output has one axis."""
+    data, brightness = _first_channel(SIZE, "x")
+    _save([ops.reshape(brightness, _index([1]), special_zero=False)], data, xml, half=False)
 
 
 def write_chosen(xml: Path) -> None:

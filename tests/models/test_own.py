@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import openvino as ov
 import pytest
 from click.testing import CliRunner
 
@@ -27,7 +28,18 @@ from models.judging.run import Runner
 from models.shelf import golden
 from models.shelf.catalogue import Precision
 from models.shelf.store import Store
-from tests.models.own_networks import SCORES, SIZE, people, write_chosen, write_rtmo, write_yolo
+from tests.models.own_networks import (
+    SCORES,
+    SIZE,
+    people,
+    write_broken,
+    write_chosen,
+    write_flat,
+    write_half,
+    write_rtmo,
+    write_whole,
+    write_yolo,
+)
 
 EXAMPLES = {"my-yolo": ("yolo11n-pose.xml", write_yolo), "my-rtmo": ("end2end.onnx", write_rtmo)}
 RED, BLUE = 2, 0
@@ -197,6 +209,16 @@ FAULTS: list[tuple[dict[str, str], Callable[[Path], None], str]] = [
     ({'kind = "own"': 'kind = "ir"'}, write_yolo, "conversion.ir"),
     ({"scale = [255, 255, 255]": "scale = [255, 255, 0]"}, write_yolo, "input.scale.2"),
     ({'"yolo11n-pose.xml"': '"../yolo11n-pose.xml"'}, write_yolo, "conversion.own.network.FP32"),
+    ({"channels = 56": "channels = 56, axis = 2"}, write_yolo, "reads guesses with channels = 56 on axis 1 or .*57"),
+    ({"channels = 56": "channels = 57"}, lambda xml: write_yolo(xml, rows=57), "not 57 on axis 1"),
+    ({"channels = 56": "channels = 58, axis = 2"}, write_chosen, "not 58 on axis 2"),
+    ({"height = 640": "height = 633"}, write_yolo, "multiples of the stride 32"),
+    ({"height = 640": "height = 64000"}, write_yolo, "height: should be at most 4096"),
+    ({"scale = [255, 255, 255]": "scale = [inf, 255, 255]"}, write_yolo, "scale.0: should be a finite number"),
+    ({"scale = [255, 255, 255]": "scale = [1e-320, 255, 255]"}, write_yolo, "scale.0: should be at least 1e-06"),
+    ({}, write_whole, r"takes whole numbers \(u8\), of which input.mean and scale leave nothing"),
+    ({}, write_broken, "guesses is not finite for the golden picture"),
+    ({}, write_flat, r"guesses is \[1\], the card has its channels on axis 1"),
 ]
 
 
@@ -211,6 +233,32 @@ def test_what_does_not_fit_is_refused(
         add(example("my-yolo", tmp_path, changes=changes), tmp_path, store, roles_of)
     assert "\n" not in str(caught.value)
     assert store.names() == store.own() == ()
+
+
+def test_an_export_at_half_precision_runs(tmp_path: Path) -> None:
+    """Its picture and guesses are float16: what runs gets and gives float32, whatever the exporter chose."""
+    write_half(tmp_path / "yolo11n-pose.xml")
+    store = Store(tmp_path / "store")
+    add(example("my-yolo", tmp_path), tmp_path, store, roles_of)
+    with Runner("my-yolo", store, precision="FP32", device="CPU", size=InputSize(), score_min=0.2) as runner:
+        poses = runner.poses(picture(RED, 255))
+    np.testing.assert_allclose(poses.scores, SCORES / 2, rtol=1e-2)
+    np.testing.assert_allclose(poses.keypoints[..., :2], people()[..., :2] * 2, atol=2)
+
+
+def test_a_disk_that_is_full_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO says no more than that it cannot write: the line is that of every full disk, and nothing is left."""
+
+    def full(*_args: object, **_options: object) -> None:
+        raise RuntimeError("basic_ios::clear: iostream error")
+
+    write_yolo(tmp_path / "yolo11n-pose.xml")
+    store = Store(tmp_path / "store")
+    monkeypatch.setattr(ov, "save_model", full)
+    with pytest.raises(ModelError, match=f"my-yolo cannot be written to {store.folder}"):
+        add(example("my-yolo", tmp_path), tmp_path, store, roles_of)
+    assert store.names() == store.own() == ()
+    assert not any(path.is_file() for path in (store.folder / ".building").rglob("*"))
 
 
 def test_names_lead_nowhere_else(tmp_path: Path) -> None:
