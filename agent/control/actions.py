@@ -30,6 +30,7 @@ from agent.control.events import (
 from agent.control.fits import Fit
 from agent.control.journal import Record
 from agent.control.settings import Settings
+from agent.control.state import Stray
 from agent.control.turn import Turn
 from agent.wire.commands import (
     Cancel,
@@ -340,7 +341,8 @@ def fall_back(turn: Turn) -> None:
 def forget_stray(turn: Turn) -> None:
     """What was given up has ended at last."""
     assert isinstance(turn.event, StrayEnded)
-    turn.state = replace(turn.state, strays=turn.state.strays - {turn.event.number})
+    left = {number: stray for number, stray in turn.state.strays.items() if number != turn.event.number}
+    turn.state = replace(turn.state, strays=left)
 
 
 def settle(turn: Turn) -> None:
@@ -373,10 +375,12 @@ def stop(turn: Turn) -> None:
 
 
 def _stray(turn: Turn) -> None:
-    assert turn.state.work is not None
-    number = turn.state.work.number
-    turn.effects.append(Abandon(number))
-    turn.state = replace(turn.state, strays=turn.state.strays | {number})
+    work = turn.state.work
+    assert work is not None
+    name = work.command.name if work.command else "the way back"
+    stray = Stray(f"{name} ({work.settings.device})", turn.now)
+    turn.effects.append(Abandon(work.number))
+    turn.state = replace(turn.state, strays={**turn.state.strays, work.number: stray})
 
 
 def _cancelled(by: str) -> CommandError:

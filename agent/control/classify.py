@@ -114,7 +114,7 @@ def _of_command(state: State, command: Command, box: Box, now: datetime) -> Kind
         overrides.require_known(command.args.keys or ())
         return Kind.ASK
     _require_turn(state)
-    return _of_change(state, command, box)
+    return _of_change(state, command, box, now)
 
 
 def _require_new(state: State, command: Command) -> None:
@@ -168,7 +168,7 @@ def _require_turn(state: State) -> None:
         raise CommandError(ErrorCode.BUSY, f"{WAITING_MAX} commands are waiting already", "try again in a moment")
 
 
-def _of_change(state: State, command: Command, box: Box) -> Kind:
+def _of_change(state: State, command: Command, box: Box, now: datetime) -> Kind:
     if isinstance(command.args, SetSettings | UnsetSettings):
         overrides.asked(state.record, command.args, box.file)
     elif command.name == "restart" and not box.supervised:
@@ -182,10 +182,12 @@ def _of_change(state: State, command: Command, box: Box) -> Kind:
     # What it is checked against may be another thing when its turn comes.
     waits = state.phase in BUSY_PHASES
     if state.strays and not waits:
+        oldest = min(state.strays.values(), key=lambda stray: stray.given_up_at)
+        ago_s = max(0.0, (now - oldest.given_up_at).total_seconds())
         raise CommandError(
             ErrorCode.BUSY,
-            "a compilation that took too long was given up and still runs",
-            "wait until it ends; if it never does, restart the agent",
+            f"the compilation of {oldest.what} was given up {ago_s:.0f} s ago and still runs: nothing can interrupt it",
+            "ask again once it has ended, poses go on meanwhile; if it never ends, restart the agent",
         )
     if not waits:
         _require_possible(state.record.settings, command.args, box)

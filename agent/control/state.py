@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -67,6 +68,15 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Stray:
+    """Work that was given up and still runs."""
+
+    what: str
+    """The command it was for, and the device it compiles for."""
+    given_up_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Everything a decision depends on."""
 
@@ -77,8 +87,8 @@ class State:
     phase: Phase = Phase.STARTING
     work: Work | None = None
     waiting: tuple[Command, ...] = ()
-    strays: frozenset[int] = frozenset()
-    """Numbers of the compilations that were given up and still run: a thread cannot be interrupted."""
+    strays: Mapping[int, Stray] = field(default_factory=lambda: MappingProxyType({}))
+    """The compilations that were given up and still run, by number: a thread cannot be interrupted."""
     works: int = 0
     """Number of the last work."""
     replies: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))

@@ -235,7 +235,7 @@ def test_a_winner_that_fails_changes_nothing(fault: str) -> None:
     (note,) = of(events.Note, effects)
     assert (note.code, of(events.End, effects)) == ("switch.failed", [])
     assert (state.record.version, state.record.settings, state.phase) == (0, BASE, Phase.READY)
-    state = replace(state, strays=frozenset())
+    state = replace(state, strays={})
     assert hears(state, events.Asked(command("set-precision", "c", "FP16")))[0].phase is Phase.SWITCHING
 
 

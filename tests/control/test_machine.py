@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -491,6 +492,19 @@ def test_what_takes_too_long_is_given_up_and_waited_for() -> None:
     note switch.started
     switching
 """)
+
+
+def test_who_is_refused_for_what_still_runs_is_told_which_and_since_when() -> None:
+    """The command, its device and the seconds since; and what to do."""
+    _told, state = replay("> started\n> set-device a SIMCPU\n> overdue\n")
+    asked = Asked(command("set-hint", "c", "latency"))
+    _state, effects = step(state, asked, BOX, NOW + timedelta(seconds=42))
+    (sent,) = [effect for effect in effects if isinstance(effect, Send)]
+    error = Reply.decode(sent.payload).error
+    assert error is not None
+    told = "the compilation of set-device (SIMCPU) was given up 42 s ago and still runs: nothing can interrupt it"
+    assert error.message == told
+    assert "restart the agent" in error.hint
 
 
 def test_only_the_end_of_what_was_given_up_frees_the_way() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from agent.wire.messages import Metrics, State
+from agent.wire.messages import Metrics, Requested, State
 from agent.wire.topics import Topics
 from tests.broker import Broker, Listener
 from tests.fleet.bench import QUEUED, boxes
@@ -96,12 +96,17 @@ def ends(told: list[dict[str, Any]]) -> dict[str, tuple[str, str, str]]:
     return {box["device_id"]: (box["verdict"], box["undo"], box["runs"]) for box in last["boxes"]}
 
 
-def precisions(port: int, count: int) -> dict[str, str]:
+def requests(port: int, count: int) -> dict[str, Requested]:
     """What is asked of each box now, as the broker keeps it."""
     with Listener(port, "edgepose/+/state") as listener:
         listener.wait_count(count)
         states = [State.decode(bytes(message.payload)) for message in list(listener.messages)]
-    return {state.device_id: state.requested.precision for state in states}
+    return {state.device_id: state.requested for state in states}
+
+
+def precisions(port: int, count: int) -> dict[str, str]:
+    """The precision that is asked of each box now."""
+    return {device: requested.precision for device, requested in requests(port, count).items()}
 
 
 def disturbed(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from tests.broker import Broker
 from tests.controller.shapes import RolloutEnd
+from tests.controller.studies import Told, measured, recipe, study
 from tests.fleet.bench import QUEUED, boxes
-from tests.fleet.rollouts import CONTROLLER, ROOT, Kinds, carry_out, disturbed, ends, fleet, precisions
+from tests.fleet.rollouts import CONTROLLER, ROOT, Kinds, carry_out, disturbed, ends, fleet, precisions, requests
 from tests.fleet.watch import Watch
 
 WORDS = ["gym-*", "set-precision", "INT8", "--canary", "1", "--batch", "4", "--soak", "4", "--timeout", "60"]
@@ -48,6 +49,29 @@ def test_a_roll_out_judges_each_box_and_goes_on_where_it_was_killed(tmp_path: Pa
     assert {device: asked[device] for device in asked if device != "gym-0006"} == {
         device: wanted[runs] for device, (_verdict, _undo, runs) in found.items() if device != "gym-0006"
     }
+
+
+def test_a_winner_goes_to_all_of_a_kind_as_a_whole(tmp_path: Path) -> None:
+    """Of a sweep's file: who bears it has all of it, who does not is back to all it had; also over a kill."""
+    file = tmp_path / "sweep.json"
+    plain, fast = recipe("CPU", "FP32"), recipe("CPU", "INT8", long_side=320)
+    found = study((measured(plain, Told(20.0, 30.0)), measured(fast, Told(60.0, 20.0))))
+    file.write_text(found.model_dump_json(by_alias=True))
+    words: list[str | Path] = ["--kind-of", "gym-0000", "--from", file, "--canary", "1", "--max-failures", "2"]
+    words += ["--soak", "4", "--timeout", "60", "--min-fps-ratio", "0.3"]
+    with fleet(tmp_path, Kinds(4, fail=(2,), slow=(3,))) as port:
+        before = requests(port, 4)
+        _killed, told = disturbed(port, words, tmp_path / "rollout.json", [3])
+        ended, after = ends(told), requests(port, 4)
+    changed = {"precision": "INT8", "hint": "throughput", "long_side": 320}
+    wanted = {device: each.model_copy(update=changed) for device, each in before.items()}
+    assert ended == {
+        "gym-0000": ("good", "", "new"),
+        "gym-0001": ("good", "", "new"),
+        "gym-0002": ("failed", "", "old"),
+        "gym-0003": ("slow", "done", "old"),
+    }
+    assert after == {device: (wanted if runs == "new" else before)[device] for device, (*_, runs) in ended.items()}
 
 
 def test_too_many_failures_stop_it_and_take_all_back(tmp_path: Path) -> None:
