@@ -8,6 +8,7 @@ import click
 from agent.config.tree import Log
 from agent.observe import logs
 from models.commands.options import FOLDER, JSON, print_json, print_table
+from models.getting.progress import Reporter
 from models.judging.compare import compare as measure
 from models.judging.compare import parse_side
 from models.shelf.store import Store
@@ -32,7 +33,9 @@ def compare(
     """
     logs.setup(Log(level="warning"))
     store = Store(models_dir)
-    found = measure(parse_side(first), parse_side(second), store, clip=clip, frames=frames, device=device)
+    sides = parse_side(first), parse_side(second)
+    with Reporter().steps() as tell:
+        found = measure(*sides, store, clip=clip, frames=frames, device=device, tell=tell)
     if as_json:
         print_json(asdict(found))
         return

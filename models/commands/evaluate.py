@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from models.commands.options import FOLDER, JSON, input_size, print_json, print_table, size_options
+from models.getting.progress import Reporter
 from models.judging.evaluate import evaluate as measure
 from models.shelf import catalogue
 from models.shelf.store import Store
@@ -56,19 +57,21 @@ def evaluate(  # noqa: PLR0913, PLR0917 - one parameter per option
     """
     store = Store(models_dir)
     size = input_size(store.seeing(store.card(name)), long_side, height, width)
-    found = [
-        measure(
-            name,
-            store,
-            precision=precision,
-            device=device,
-            size=size,
-            images=images,
-            annotations=annotations,
-            true_boxes=true_boxes,
-        )
-        for precision in precisions or store.precisions(name)
-    ]
+    with Reporter().steps() as tell:
+        found = [
+            measure(
+                name,
+                store,
+                precision=precision,
+                device=device,
+                size=size,
+                images=images,
+                annotations=annotations,
+                true_boxes=true_boxes,
+                tell=tell,
+            )
+            for precision in precisions or store.precisions(name)
+        ]
     if as_json:
         print_json([asdict(row) for row in found])
         return

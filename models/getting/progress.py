@@ -28,6 +28,12 @@ SAY_S: Final = 10.0
 
 Tell = Callable[[str, float], None]
 """Hears what is being done, and the fraction of the whole that is done."""
+TellAny = Callable[[str, float | None], None]
+"""Hears the same where nobody may know how much there is to do: None."""
+
+
+def untold(_step: str, _fraction: float | None) -> None:
+    """Where nobody listens."""
 
 
 class Reporter:
@@ -72,27 +78,29 @@ class Reporter:
         return advance
 
     @contextmanager
-    def steps(self) -> Iterator[Tell]:
+    def steps(self) -> Iterator[TellAny]:
         """Show work that is done in steps; call what is yielded with what is being done."""
         if not self._console.is_terminal:
             yield self._line_a_step()
             return
         step = TextColumn("{task.description}", markup=False, table_column=Column())  # broken between words, never cut
         with _drawn(self._console, BarColumn(bar_width=24), step, TimeElapsedColumn()) as progress:
-            row = progress.add_task("", total=1.0)
-            yield lambda step, fraction: progress.update(row, description=step, completed=fraction)
+            row = progress.add_task("", total=None)
+            yield lambda step, fraction: progress.update(
+                row, description=step, completed=fraction, total=None if fraction is None else 1.0
+            )
 
-    def _line_a_step(self) -> Tell:
+    def _line_a_step(self) -> TellAny:
         """A line when another kind of step begins; while only its numbers change, one now and then."""
         kind, said_s = "", 0.0
 
-        def tell(step: str, fraction: float) -> None:
+        def tell(step: str, fraction: float | None) -> None:
             nonlocal kind, said_s
             words = re.sub(r"\d+", "", step)
             if words == kind and self._clock() - said_s < SAY_S:
                 return
             kind, said_s = words, self._clock()
-            self.line(f"{_percent(fraction):>5} {step}")
+            self.line(step if fraction is None else f"{_percent(fraction):>5} {step}")
 
         return tell
 
@@ -124,9 +132,9 @@ class Lines(Reporter):
         yield advance
 
     @contextmanager
-    def steps(self) -> Iterator[Tell]:
+    def steps(self) -> Iterator[TellAny]:
         """Tell of work that is done in steps."""
-        yield self._say
+        yield lambda step, fraction: self._say(step, fraction or 0.0)
 
     def _say(self, step: str, progress: float) -> None:
         sys.stderr.write(json.dumps({"step": step, "progress": round(progress, 3)}) + "\n")

@@ -12,6 +12,7 @@ from agent.capture.frame import EndOfSource, Frame
 from agent.config.tree import Camera, InputSize
 from agent.errors import ModelError
 from agent.poses.agreement import POSSIBLE, Tally
+from models.getting.progress import TellAny, untold
 from models.judging.run import Runner
 from models.shelf.catalogue import PRECISIONS, Precision
 from models.shelf.store import Store
@@ -65,11 +66,24 @@ def parse_side(text: str) -> Side:
     return Side(match["name"], cast(Precision, precision), int(match["long_side"]) if match["long_side"] else None)
 
 
-def compare(a: Side, b: Side, store: Store, *, clip: str, frames: int | None = None, device: str = "CPU") -> Comparison:
-    """Run both over the first ``frames`` frames of ``clip``: a file, a folder, or the name of a sample clip."""
+def compare(
+    a: Side,
+    b: Side,
+    store: Store,
+    *,
+    clip: str,
+    frames: int | None = None,
+    device: str = "CPU",
+    tell: TellAny = untold,
+) -> Comparison:
+    """Run both over the first ``frames`` frames of ``clip``: a file, a folder, or the name of a sample clip.
+
+    ``tell`` hears before each frame; of how many is known where ``frames`` are given.
+    """
     tally = Tally()
     with _runner(a, store, device) as runner_a, _runner(b, store, device) as runner_b:
-        for frame in frames_of(clip, store, frames):
+        for number, frame in enumerate(frames_of(clip, store, frames)):
+            tell(f"comparing, frame {number + 1}", None if frames is None else number / frames)
             tally.add(runner_a.poses(frame), runner_b.poses(frame))
     found = tally.agreement()
     return Comparison(

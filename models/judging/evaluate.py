@@ -24,6 +24,7 @@ from agent.config.tree import InputSize
 from agent.errors import ModelError
 from agent.poses.skeleton import Poses
 from agent.wire.wording import cause_of
+from models.getting.progress import Tell, untold
 from models.judging.run import Runner, describe
 from models.shelf.catalogue import Precision
 from models.shelf.store import Store
@@ -60,8 +61,9 @@ def evaluate(  # noqa: PLR0913 - one for each option of the command
     images: Path,
     annotations: Path,
     true_boxes: bool = False,
+    tell: Tell = untold,
 ) -> Accuracy:
-    """Run ``name`` over the pictures and compare with the annotations.
+    """Run ``name`` over the pictures and compare with the annotations; ``tell`` hears before each of them.
 
     With ``true_boxes`` a network of two stages is told where the annotated people are, and its detector is not asked.
     Raises ModelError for data that does not fit.
@@ -70,7 +72,9 @@ def evaluate(  # noqa: PLR0913 - one for each option of the command
     results: list[dict[str, Any]] = []
     with Runner(name, store, precision=precision, device=device, size=size, score_min=SCORE_MIN) as runner:
         pictures = 0
+        count = len(truth.getImgIds())
         for image_id, frame in _pictures(truth, images):
+            tell(f"{name}@{precision}: picture {pictures + 1} of {count}", pictures / count)
             poses = (
                 runner.poses_of(frame, annotated_boxes(truth, image_id, frame)) if true_boxes else runner.poses(frame)
             )

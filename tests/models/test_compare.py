@@ -1,6 +1,9 @@
 """Comparing two networks, precisions or sizes on a clip."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -51,11 +54,25 @@ def test_missed_and_invented_people_are_told(store: Store, tmp_path: Path) -> No
 
     arguments = ["my-yolo", "movenet-multipose:256", "--clip", str(pictures), "--models-dir", str(both.folder)]
     done = CliRunner().invoke(cli, ["compare", *arguments, "--json"], catch_exceptions=False)
-    found = json.loads(done.output)
+    found = json.loads(done.stdout)
+    assert done.stderr.startswith("comparing, frame 1\n"), "of how many is not known before the end"
     assert (found["frames"], found["people_a"], found["people_b"]) == (2, 6, 0)
     assert (found["matched"], found["mean_oks"], found["missed"], found["invented"]) == (0, None, 6, 0)
     reverse = compare(MOVENET, parse_side("my-yolo"), both, clip=str(pictures))
     assert (reverse.people_a, reverse.missed, reverse.invented) == (0, 0, 6)
+
+
+def test_ctrl_c_ends_it(store: Store) -> None:
+    """Amid the frames: exit code 130, nothing on standard output, no traceback."""
+    command = [sys.executable, "-m", "models.cli", "compare", str(MOVENET), str(MOVENET), "--clip", "vtest", "--json"]
+    with subprocess.Popen(
+        [*command, "--models-dir", str(store.folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "comparing, frame 1\n"
+        process.send_signal(signal.SIGINT)
+        printed, said = process.communicate(timeout=60)
+    assert (process.returncode, printed, "Traceback" in said) == (130, "", False)
 
 
 def test_sides_are_read() -> None:
