@@ -5,13 +5,37 @@ import io
 import os
 import re
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TextIO
 
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 WORD: Final = re.compile(r"(?:[^\s`]|`[^`]*`)+|\S")
 """What stands in backticks is to be copied, and one word."""
+SAY_S: Final = 10.0
+"""Where there is no terminal to draw on it is said so often how far things are."""
 CURE: Final = "free some space where the output goes, or send it elsewhere"
+
+
+class Every:
+    """Whether it is time to say again how far something is: ``period_s`` after the last time, or after the start.
+
+    ``clock`` gives seconds.
+    """
+
+    def __init__(self, period_s: float = SAY_S, clock: Callable[[], float] = time.monotonic) -> None:
+        self._period_s = period_s
+        self._clock = clock
+        self._last_s = clock()
+
+    def due(self) -> bool:
+        """Whether it is time, from which the next period counts."""
+        now_s = self._clock()
+        if now_s - self._last_s < self._period_s:
+            return False
+        self._last_s = now_s
+        return True
 
 
 def show_what_it_can() -> None:

@@ -31,7 +31,7 @@ from tests.house import (
 
 INNER_IMPORTS_MAX = 9
 """Imports inside functions, each with its reason beside it."""
-BELOW_JUDGING = frozenset({"agent.durable", "agent.errors", "agent.policies", "agent.wire.wording"})
+BELOW_JUDGING = frozenset({"agent.durable", "agent.errors", "agent.policies", "agent.stdout", "agent.wire.wording"})
 """What the lower floors of `models`, and the package itself, know of the agent."""
 
 

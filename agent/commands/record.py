@@ -1,5 +1,6 @@
 """`agent record`: the agent without a broker, its keypoints into a file."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ from agent.config.tree import Config
 from agent.console import CONFIG_OPTION, Signals, leave
 from agent.observe import logs
 from agent.output.recording import FileOutlet, recording_faults
+from agent.stdout import Every
 from agent.wire.recording import Recording, RecordingError
 
 
@@ -40,12 +42,23 @@ def record(config_file: Path | None, out: Path, video: Path | None, frames: int 
         raise click.UsageError(f"{error}\n{error.cure}".rstrip()) from error
     from agent.app import Agent  # noqa: PLC0415 - takes most of the start; what is wrong with what was given comes first
 
-    running = Agent(every_frame_once(config), outlet=FileOutlet(recording), frames_max=frames)
+    outlet = FileOutlet(recording, said_now_and_then(recording, Every()))
+    running = Agent(every_frame_once(config), outlet=outlet, frames_max=frames)
     signals.then = running.stop
     with recording_faults(), recording:
         code = running.run()
     click.echo(f"{out}: {recording.tally}" if recording.tally.frames else "no frame came, nothing is written", err=True)
     leave(code)
+
+
+def said_now_and_then(recording: Recording, every: Every) -> Callable[[], None]:
+    """To be called after each frame: says on standard error, so often, what has been recorded by then."""
+
+    def taken() -> None:
+        if every.due():
+            click.echo(f"{recording.path}: {recording.tally}", err=True)
+
+    return taken
 
 
 def every_frame_once(config: Config) -> Config:

@@ -1,6 +1,6 @@
 """Keypoints into a file instead of to a broker."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -11,10 +11,14 @@ from agent.wire.recording import Recording, RecordingError
 
 
 class FileOutlet:
-    """Puts keypoints into a recording, which belongs to the caller; nobody hears the other messages."""
+    """Puts keypoints into a recording, which belongs to the caller; nobody hears the other messages.
 
-    def __init__(self, recording: Recording) -> None:
+    ``taken`` is called after each.
+    """
+
+    def __init__(self, recording: Recording, taken: Callable[[], None] = lambda: None) -> None:
         self._recording = recording
+        self._taken = taken
 
     def announce(self, leaf_topic: str, payload: bytes, expiry_s: int | None = None) -> None:
         """Drop it."""
@@ -29,6 +33,7 @@ class FileOutlet:
         """Append one message. Raises EdgeposeError when the file cannot be written."""
         with recording_faults():
             self._recording.add(payload)
+        self._taken()
 
     def __enter__(self) -> Self:
         return self

@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from agent.wire.recording import Recording, RecordingError, Tally
 from controller.client.session import Session
@@ -17,6 +14,7 @@ from controller.commands.options import Given, bounded, connection
 from controller.commands.targets import DeviceType
 from controller.errors import ControllerError, UsageError
 from controller.interrupt import UntilEnded
+from controller.terminal.progress import counted
 from controller.terminal.surroundings import print_json, tell
 
 
@@ -70,13 +68,10 @@ def record_into(
     agent, payloads = session.keypoints(device, seconds=seconds)
     tell(f"Recording {device}, which is {agent.availability}, into {recording.path}. Ctrl-C ends it.")
     try:
-        with (
-            UntilEnded(),
-            recording,
-            Live(console=Console(stderr=True), get_renderable=lambda: Text(str(recording.tally)), transient=True),
-        ):
+        with UntilEnded(), recording, counted(lambda: f"{recording.path}: {recording.tally}") as look:
             for payload in itertools.islice(payloads, count):
                 recording.add(payload)
+                look()
     finally:
         tell(f"{recording.path}: {recording.tally}" if recording.tally.frames else "Nothing came, nothing is written.")
     return recording.tally

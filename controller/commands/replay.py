@@ -23,6 +23,7 @@ from controller.commands.record import recording_faults
 from controller.commands.targets import DeviceType
 from controller.errors import ControllerError
 from controller.interrupt import UntilEnded
+from controller.terminal.progress import counted
 from controller.terminal.surroundings import tell
 
 SINGLE_FRAME_S: Final = 1.0
@@ -145,17 +146,20 @@ def _presence(client: Client, played: Played) -> Iterator[None]:
 
 
 def _play(client: Client, played: Played, *, speed: float, loop: bool) -> None:
-    due = time.monotonic()
-    for _round in itertools.count() if loop else range(1):
-        previous: Keypoints | None = None
-        for line, message in read(played.path, lambda _: None):
-            if speed and previous is not None:
-                # A clock that was set back in the middle of a recording gives no pause.
-                due += max(0.0, (message.captured_at - previous.captured_at).total_seconds()) / speed
-            client.idle(due)
-            client.send(played.topics.keypoints, _now(line, played.topics.device_id))
-            previous = message
-        due += played.pause_s / speed if speed else 0.0
+    due, sent = time.monotonic(), 0
+    with counted(lambda: f"{played.topics.device_id}: {sent} of {many(played.frames, 'frame')}") as look:
+        for _round in itertools.count() if loop else range(1):
+            previous: Keypoints | None = None
+            sent = 0
+            for line, message in read(played.path, lambda _: None):
+                if speed and previous is not None:
+                    # A clock that was set back in the middle of a recording gives no pause.
+                    due += max(0.0, (message.captured_at - previous.captured_at).total_seconds()) / speed
+                client.idle(due)
+                client.send(played.topics.keypoints, _now(line, played.topics.device_id))
+                previous, sent = message, sent + 1
+                look()
+            due += played.pause_s / speed if speed else 0.0
 
 
 def _now(line: bytes, device_id: str) -> bytes:

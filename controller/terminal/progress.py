@@ -5,7 +5,7 @@ Without a terminal a line now and then.
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Final
@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from agent.stdout import Every
 from agent.wire.commands import Job
 from agent.wire.messages import Status
 from controller.client.fleet import printable
@@ -129,6 +130,21 @@ def drawn(display: Live | Progress) -> Iterator[None]:
         yield
     finally:
         display.stop()
+
+
+@contextmanager
+def counted(text: Callable[[], str]) -> Iterator[Callable[[], None]]:
+    """Show how far something that goes on is, in the words of ``text``; call what is yielded as it goes on.
+
+    On a terminal one line that changes; without one a line now and then.
+    """
+    if sys.stderr.isatty():
+        live = Live(console=Console(stderr=True), get_renderable=lambda: Text(printable(text())), transient=True)
+        with drawn(live):
+            yield lambda: None
+        return
+    every = Every(SAY_S)
+    yield lambda: tell(text()) if every.due() else None
 
 
 class Steps(Progress):

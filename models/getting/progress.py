@@ -21,10 +21,10 @@ from rich.progress import (
 )
 from rich.table import Column
 
+from agent.stdout import Every
+
 STEPS: Final = 50
 """A program is told so often in all how far a download is."""
-SAY_S: Final = 10.0
-"""Without a terminal it is said so often how far things are."""
 
 Tell = Callable[[str, float], None]
 """Hears what is being done, and the fraction of the whole that is done."""
@@ -66,14 +66,12 @@ class Reporter:
 
     def _lines_of(self, text: str, total: int | None) -> Callable[[int], None]:
         self.line(f"{text} ({decimal(total)})" if total else text)
-        said_s = self._clock()
+        every = Every(clock=self._clock)
 
         def advance(done: int) -> None:
-            nonlocal said_s
-            if self._clock() - said_s < SAY_S:
-                return
-            said_s = self._clock()
-            self.line(f"{text}: {decimal(done)}" + (f" of {decimal(total)}, {_percent(done / total)}" if total else ""))
+            if every.due():
+                of = f" of {decimal(total)}, {_percent(done / total)}" if total else ""
+                self.line(f"{text}: {decimal(done)}{of}")
 
         return advance
 
@@ -92,14 +90,15 @@ class Reporter:
 
     def _line_a_step(self) -> TellAny:
         """A line when another kind of step begins; while only its numbers change, one now and then."""
-        kind, said_s = "", 0.0
+        kind, every = "", Every(clock=self._clock)
 
         def tell(step: str, fraction: float | None) -> None:
-            nonlocal kind, said_s
+            nonlocal kind, every
             words = re.sub(r"\d+", "", step)
-            if words == kind and self._clock() - said_s < SAY_S:
+            if words != kind:
+                kind, every = words, Every(clock=self._clock)
+            elif not every.due():
                 return
-            kind, said_s = words, self._clock()
             self.line(step if fraction is None else f"{_percent(fraction):>5} {step}")
 
         return tell
@@ -117,15 +116,14 @@ class Lines(Reporter):
         """Tell that ``text`` is under way, and how far it is: the bytes alone where ``total`` is unknown."""
         said = 0
 
-        said_s = self._clock()
+        every = Every(clock=self._clock)
 
         def advance(done: int) -> None:
-            nonlocal said, said_s
+            nonlocal said
             if total and (step := STEPS * min(done, total) // total) > said:
                 said = step
                 self._say(text, step / STEPS)
-            elif not total and self._clock() - said_s >= SAY_S:
-                said_s = self._clock()
+            elif not total and every.due():
                 self._say(f"{text}: {decimal(done)}", 0.0)
 
         self._say(text, 0.0)

@@ -6,7 +6,8 @@ import json
 import pytest
 from rich.console import Console
 
-from models.getting.progress import SAY_S, Lines, Reporter
+from agent.stdout import SAY_S
+from models.getting.progress import Lines, Reporter
 
 
 class Log(Reporter):

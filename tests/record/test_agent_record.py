@@ -16,9 +16,14 @@ import cv2
 import pytest
 from pydantic import AwareDatetime, BaseModel, JsonValue
 
+from agent.commands.record import said_now_and_then
+from agent.output.recording import FileOutlet
+from agent.stdout import SAY_S, Every
 from agent.wire.commands import Reply
 from agent.wire.messages import Message
+from agent.wire.recording import Recording
 from models.shelf.store import Store
+from tests import samples
 from tests.broker import Broker, Listener
 from tests.controller.conftest import environment
 from tests.nursery import NURSERY
@@ -39,6 +44,18 @@ def agent(folder: Path, *arguments: str, **variables: str) -> subprocess.Complet
         "TMPDIR": str(folder / "scratch"),
     }
     return NURSERY.run(["agent", *arguments], environment(**settings | variables), cwd=folder)
+
+
+def test_a_long_recording_says_how_far_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line with the counts every ten seconds, not one for each frame."""
+    now_s = 0.0
+    with Recording(out := tmp_path / "a.jsonl", replace=False) as recording:
+        outlet = FileOutlet(recording, said_now_and_then(recording, Every(clock=lambda: now_s)))
+        for seq in range(9):
+            now_s = seq * SAY_S / 4
+            outlet.keypoints(samples.keypoints(seq=seq).encode())
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(",")[0] for line in said] == [f"{out}: 5 frames", f"{out}: 9 frames"]
 
 
 @pytest.mark.usefixtures("store")

@@ -4,10 +4,16 @@ import json
 import signal
 import time
 from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
+from agent.wire.recording import Recording
 from agent.wire.topics import Topics
+from controller.client.fleet import Agent
+from controller.commands import record
+from controller.terminal import progress
 from tests import samples
 from tests.broker import Broker, Listener
 from tests.controller.conftest import controller
@@ -47,6 +53,22 @@ def test_it_skips_and_names_garbage(broker: Broker, tmp_path: Path) -> None:
         errors = end(process)
     assert out.read_bytes().splitlines() == payloads(0, 2)
     assert errors.count(f"Warning: {Topics(DEVICE).keypoints}: not understood, skipped") == 2
+
+
+def test_a_log_is_told_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Without a terminal a line says how much has been recorded, before the end does."""
+    monkeypatch.setattr(progress, "SAY_S", 0.0)
+    session: Any = MagicMock()
+    session.keypoints.return_value = (Agent(DEVICE), iter(payloads(0, 1)))
+    out = tmp_path / "a.jsonl"
+    record.record_into(session, DEVICE, Recording(out, replace=False), seconds=None, count=None)
+    said = capsys.readouterr().err.splitlines()
+    assert said[1:] == [
+        f"{out}: 1 frame, 2 persons, 0 frames missing in 0 gaps",
+        *[f"{out}: 2 frames, 4 persons, 0 frames missing in 0 gaps"] * 2,
+    ]
 
 
 def test_its_seconds_end_it(broker: Broker, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from agent.wire.messages import Keypoints, State, Status
 from agent.wire.recording import Recording
 from agent.wire.topics import Topics
+from controller.commands import replay as command
+from controller.terminal import progress
 from tests import samples
 from tests.broker import Broker, Listener, publish_all
 from tests.contract.strategies import messages as any_of
@@ -124,6 +127,16 @@ def test_as_fast_as_possible(broker: Broker, tmp_path: Path) -> None:
         assert replay(broker, recording(tmp_path / "a.jsonl", spacing_s=3600.0), "--speed", "0").returncode == 0
         listener.wait_for(TOPICS.availability, b"online")
         assert len(listener.payloads(TOPICS.keypoints)) == 5
+
+
+def test_a_log_is_told_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Without a terminal a line says how far it is."""
+    monkeypatch.setattr(progress, "SAY_S", 0.0)
+    played = command.Played(recording(tmp_path / "a.jsonl", 3), TOPICS, "any", 3, 1.0)
+    command._play(MagicMock(), played, speed=0, loop=False)
+    assert capsys.readouterr().err.splitlines() == [f"{DEVICE}: {sent} of 3 frames" for sent in (1, 2, 3)]
 
 
 def test_a_live_device_is_left_alone(broker: Broker, tmp_path: Path) -> None:
