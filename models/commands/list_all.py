@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from agent.errors import ModelError
 from models.commands.options import FOLDER, JSON, print_json, print_table
 from models.shelf import catalogue
 from models.shelf.store import Store
@@ -17,25 +18,29 @@ def list_(models_dir: Path, as_json: bool) -> None:
     """List networks and clips, installed or not."""
     store = Store(models_dir)
     installed = set(store.names())
-    rows: list[dict[str, Any]] = [
-        {
-            "name": card.name,
-            "kind": card.kind,
-            "title": card.title,
-            "licence": card.licence,
-            "installed": card.name in installed,
-            "precisions": list(store.precisions(card.name)) if card.name in installed else [],
-        }
-        for card in [*catalogue.cards().values(), *map(store.card, store.own())]
-    ]
+    names = [*catalogue.cards(), *store.own()]
+    rows = [_row(store, name, installed=name in installed) for name in names]
     if as_json:
         print_json(rows)
         return
     print_table(
         ("name", "kind", "installed", "licence", "what"),
-        ([row["name"], row["kind"], _state(row), row["licence"], row["title"]] for row in rows),
+        ([row["name"], row["kind"], _state(row), row["licence"], row["fault"] or row["title"]] for row in rows),
     )
 
 
+def _row(store: Store, name: str, *, installed: bool) -> dict[str, Any]:
+    """What is known of a network or clip; one that is damaged is told as such, and hides no other."""
+    row: dict[str, Any] = {"name": name, "kind": "network", "title": "", "licence": "", "installed": installed}
+    row |= {"precisions": [], "fault": None}
+    try:
+        card = catalogue.cards().get(name) or store.card(name)
+        row |= {"kind": card.kind, "title": card.title, "licence": card.licence}
+        row["precisions"] = list(store.precisions(name)) if installed else []
+    except ModelError as error:
+        row["fault"] = str(error)
+    return row
+
+
 def _state(row: dict[str, Any]) -> str:
-    return " ".join(row["precisions"]) or ("yes" if row["installed"] else "-")
+    return "damaged" if row["fault"] else " ".join(row["precisions"]) or ("yes" if row["installed"] else "-")

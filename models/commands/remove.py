@@ -24,7 +24,7 @@ def remove(names: tuple[str, ...], models_dir: Path, yes: bool, as_json: bool) -
     store = Store(models_dir)
     wanted = list(dict.fromkeys(names))
     for name in wanted:
-        store.manifest(name)
+        store.size(name)
         if users := sorted(set(store.users_of(name)) - set(wanted)):
             hint = f"remove it together with {', '.join(users)}"
             raise ModelError(f"{name} is a part of {', '.join(users)}, which is here", hint=hint)
@@ -42,8 +42,11 @@ def _be_sure(store: Store, names: list[str]) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError("nobody is here to be asked: say --yes to remove without asking")
     for name in names:
-        manifest, own = store.manifest(name), name in store.own()
-        made = ", ".join(manifest.certificates)
+        own = name in store.own()
+        try:
+            made = ", ".join(store.manifest(name).certificates)
+        except ModelError:  # damaged, which may be why it is to go
+            made = ""
         kept = (
             "which nothing fetches again"
             if own
@@ -51,7 +54,7 @@ def _be_sure(store: Store, names: list[str]) -> None:
             if made
             else "to be fetched again"
         )
-        told = f"{name}: {_size(sum(file.size for file in manifest.files.values()))}, {kept}"
+        told = f"{name}: {_size(store.size(name))}, {kept}"
         click.echo(fitted(told, sys.stderr), err=True)
     click.confirm("Remove?", abort=True, err=True)
 

@@ -71,15 +71,32 @@ def gather(card: Card, store: Store, folder: Path, *, reporter: Reporter | None 
     say = reporter or Reporter()
     cards = (*detectors(card), card)
     wanted = {file: folder / PurePosixPath(file.name).name for each in cards for file in each.files}
-    missing = [file for file, path in wanted.items() if not (path.exists() and is_intact(file, path))]
-    with store.locked(card.name, lambda: None), store.building(card.name) as scratch:
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-        packages = Packages(scratch, _pins(card), say)
-        for name, path in _gather(card, missing, store, None, scratch, packages, say).items():
-            shutil.copyfile(path, folder / PurePosixPath(name).name)
-    for each in cards:
-        _forget_downloads(each, store)
+        missing = [file for file, path in wanted.items() if not (path.exists() and is_intact(file, path))]
+        with store.locked(card.name, lambda: None), store.building(card.name) as scratch:
+            packages = Packages(scratch, _pins(card), say)
+            for name, path in _gather(card, missing, store, None, scratch, packages, say).items():
+                _put(path, folder / PurePosixPath(name).name)
+        for each in cards:
+            _forget_downloads(each, store)
+    except OSError as error:
+        place = error.filename or folder
+        raise FetchError(
+            f"the files of {card.name} cannot be brought to {folder}: {place}: {error.strerror or error}",
+            hint="name a folder with room that can be written to; --models-dir has to be one too",
+        ) from error
     return list(wanted.values())
+
+
+def _put(source: Path, place: Path) -> None:
+    """Copy a file; what a full disk or Ctrl-C leaves half is not left under its name."""
+    part = place.with_name(f".{place.name}.part")
+    try:
+        shutil.copyfile(source, part)
+        part.replace(place)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _install(card: Card, store: Store, origin: Path | None, packages: Packages, say: Reporter) -> None:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from pydantic import ValidationError
+
 from agent.capture import open_source
 from agent.capture.frame import EndOfSource, Frame
 from agent.config.tree import Camera, InputSize
 from agent.errors import ModelError
 from agent.poses.agreement import POSSIBLE, Tally
+from agent.wire.wording import shown
 from models.getting.progress import TellAny, untold
 from models.judging.run import Runner
 from models.shelf.catalogue import PRECISIONS, Precision
@@ -105,9 +108,17 @@ def _runner(side: Side, store: Store, device: str) -> Runner:
 
 
 def frames_of(clip: str, store: Store, most: int | None) -> Iterator[Frame]:
-    """The first ``most`` frames of ``clip``, all of them by default: a file, a folder, or a sample clip's name."""
-    source = clip if Path(clip).exists() else f"clip:{clip.removeprefix('clip:')}"
-    camera = Camera(source=source, pace="fast", lossless=True)
+    """The first ``most`` frames of ``clip``, all of them by default: a file, a folder, or a sample clip's name.
+
+    Raises CaptureError and ModelError for what cannot be read.
+    """
+    try:
+        source = clip if Path(clip).exists() else f"clip:{clip.removeprefix('clip:')}"
+        camera = Camera(source=source, pace="fast", lossless=True)
+    except (ValidationError, OSError) as error:  # empty, or longer than any file's name
+        raise ModelError(
+            f"{shown(clip)} is no clip", hint="give a video file, a folder of pictures, or the name of a sample clip"
+        ) from error
     with closing(open_source(camera, resolve_clip=store.clip, notify=lambda _event: None)) as frames:
         taken = 0
         while most is None or taken < most:

@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from platformdirs import PlatformDirs
@@ -87,11 +87,23 @@ class Store:
         try:
             return Manifest.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            known = name in catalogue.cards()  # what nobody knows cannot be fetched either
-            hint = f"models fetch {name}" if known else "`models list` shows what there is"
-            raise ModelError(f"{name} is not in {self.folder}", hint=hint) from None
+            raise self._absent(name) from None
         except (OSError, ValidationError) as error:
-            raise ModelError(f"{path} cannot be read: {_first_line(error)}", hint=f"models fetch {name}") from error
+            cure = f"models add the card of {name} again" if name in self.own() else f"models fetch {name}"
+            raise ModelError(f"{path} cannot be read: {_first_line(error)}", hint=cure) from error
+
+    def _absent(self, name: str) -> ModelError:
+        known = name in catalogue.cards()  # what nobody knows cannot be fetched either
+        hint = f"models fetch {name}" if known else "`models list` shows what there is"
+        return ModelError(f"{name} is not in {self.folder}", hint=hint)
+
+    def size(self, name: str) -> int:
+        """Bytes of an entry without its manifest, damaged or not. Raises ModelError where it is not there."""
+        if name not in {*self.names(), *self.own()}:
+            raise self._absent(name)
+        entry = self.folder / name
+        files = (path for path in entry.rglob("*") if path != entry / MANIFEST and not path.is_dir())
+        return sum(path.lstat().st_size for path in files)
 
     def precisions(self, name: str) -> tuple[Precision, ...]:
         """Precisions that are present, FP32 first."""
@@ -252,26 +264,29 @@ class Store:
         return entry / folder / f"{name}.xml"
 
     def users_of(self, name: str) -> tuple[str, ...]:
-        """List the installed networks of two stages of which ``name`` is the first."""
-        cards = catalogue.cards()
-        found = [
-            self.card(each) for each in self.names() if isinstance(cards.get(each), NetworkCard) or each in self.own()
-        ]
+        """List the installed networks of two stages of which ``name`` is the first; a damaged one uses nothing."""
+        cards, found = catalogue.cards(), list[NetworkCard]()
+        for each in self.names():
+            if isinstance(cards.get(each), NetworkCard) or each in self.own():
+                with suppress(ModelError):
+                    found.append(self.card(each))
         return tuple(card.name for card in found if card.detector == name)
 
     def remove(self, name: str) -> int:
         """Take an entry away; the bytes of its files.
 
-        It is gone with one rename, and deleted after that; an engine that runs it keeps it open. Raises ModelError.
+        It may be damaged. It is gone with one rename, and deleted after that; an engine that runs it keeps it open.
+        Raises ModelError.
         """
-        with self.locked(name, lambda: None):
-            size = sum(file.size for file in self.manifest(name).files.values())
-            try:
+        self.size(name)  # before anything is made for a name that is none
+        try:
+            with self.locked(name, lambda: None):
+                size = self.size(name)
                 with self.building(name) as room:
                     (self.folder / name).rename(room / name)
                     sync(self.folder)
-            except OSError as error:
-                raise ModelError(f"{self.folder / name} cannot be removed: {error.strerror}") from error
+        except OSError as error:
+            raise ModelError(f"{self.folder / name} cannot be removed: {error.strerror}") from error
         return size
 
     def _replace_manifest(self, manifest: Manifest) -> None:

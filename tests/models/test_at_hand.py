@@ -1,11 +1,13 @@
 """``--from``: files already at hand."""
 
 import bz2
+import errno
 import io
 import lzma
+import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,12 @@ from rich.console import Console
 
 from agent.errors import FetchError
 from models.getting import download
-from models.getting.fetch import fetch
+from models.getting.fetch import fetch, gather
 from models.getting.progress import Reporter
-from models.shelf.catalogue import Pin
+from models.shelf.catalogue import ClipCard, Pin
 from models.shelf.store import Store
 from tests.models.samples import CONTENT, clip_card
+from tests.models.server import serving
 
 QUIET = Reporter(Console(quiet=True))
 CARD = clip_card("http://nowhere.invalid/sample.avi")
@@ -182,3 +185,35 @@ def test_an_archive_that_would_fill_the_disk(cache: Store, tmp_path: Path, monke
         fetch(CARD, cache, origin=tmp_path / "a.zip", reporter=QUIET)
     assert taken
     assert max(taken) < 2 * len(CONTENT)
+
+
+@pytest.mark.parametrize("place", ["file/below", "taken"])
+def test_files_cannot_be_brought_there(place: str, cache: Store, tmp_path: Path, served: ClipCard) -> None:
+    """`--files-to` a folder that cannot be, or where a folder has the file's name, ends in a line."""
+    (tmp_path / "file").touch()
+    (tmp_path / "taken" / "sample.avi").mkdir(parents=True)
+    with pytest.raises(FetchError, match="the files of sample cannot be brought to"):
+        gather(served, cache, tmp_path / place, reporter=QUIET)
+
+
+def test_half_a_file_is_not_brought(
+    cache: Store, tmp_path: Path, served: ClipCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is full in the middle of a file has no half of it afterwards."""
+
+    def half(_source: Path, place: Path) -> None:
+        place.write_bytes(CONTENT[:1000])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", half)
+    with pytest.raises(FetchError, match=r"cannot be brought to .*: No space left on device"):
+        gather(served, cache, tmp_path / "usb", reporter=QUIET)
+    assert list((tmp_path / "usb").iterdir()) == []
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[ClipCard]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serving() as server:
+        server.files["/sample.avi"] = CONTENT
+        yield clip_card(server.url("/sample.avi"))

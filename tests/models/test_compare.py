@@ -14,12 +14,21 @@ from agent.errors import EdgeposeError, ModelError
 from agent.poses.decoders import roles_of
 from models.cli import cli
 from models.getting.own import add
-from models.judging.compare import Side, compare, parse_side
+from models.judging.compare import Side, compare, frames_of, parse_side
 from models.shelf.store import Store
 from tests.models.own_networks import write_yolo
 from tests.models.test_own import RED, example, picture
 
 MOVENET = parse_side("movenet-multipose:384")
+
+
+@pytest.mark.parametrize("clip", ["", "clip:", "a" * 5000], ids=["empty", "no name", "long"])
+def test_what_is_no_clip_is_told(clip: str, tmp_path: Path) -> None:
+    """Words that can be neither a file nor a name are refused in a line."""
+    with pytest.raises(EdgeposeError) as caught:
+        next(frames_of(clip, Store(tmp_path), None))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200 + len(str(tmp_path))
 
 
 def test_a_network_agrees_with_itself(store: Store) -> None:

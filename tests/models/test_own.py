@@ -1,6 +1,7 @@
 """Networks of the user's own: from a card and its files to poses."""
 
 import json
+import shutil
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -325,3 +326,57 @@ def test_int8_that_the_configuration_names_starts(tmp_path: Path) -> None:
     assert lane.agreement is not None
     assert lane.agreement.people == 3
     lane.lane.engine.close()
+
+
+def damaged(folder: Path, file: str) -> Store:
+    """Two networks of the user's own, one of which cannot be read any more."""
+    store = install("my-yolo", folder)
+    write_rtmo(folder / "export" / "end2end.xml")
+    add(example("my-rtmo", folder), folder / "export", store, roles_of)
+    (store.folder / "my-yolo" / file).write_text("broken", encoding="utf-8")
+    return store
+
+
+@pytest.mark.parametrize("file", ["card.toml", "manifest.json"])
+def test_a_damaged_network_is_listed_and_goes(file: str, tmp_path: Path) -> None:
+    """It hides no other from `list`, is in the way of no other's removal, and can be removed itself."""
+    store = damaged(tmp_path, file)
+    folder = ("--models-dir", str(store.folder))
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(cli, [*arguments, *folder], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    rows = {row["name"]: row for row in json.loads(run("list", "--json"))}
+    assert rows["my-rtmo"]["precisions"] == ["FP32", "FP16"]
+    assert rows["my-rtmo"]["fault"] is None
+    assert f"my-yolo/{file}" in rows["my-yolo"]["fault"]
+    assert "damaged" in run("list")
+    with pytest.raises(ModelError) as caught:
+        store.precisions(store.card("my-yolo").name)
+    assert "models fetch" not in caught.value.hint
+    run("remove", "my-rtmo", "--yes")
+    run("remove", "my-yolo", "--yes")
+    assert store.names() == store.own() == ()
+    assert not (store.folder / "my-yolo").exists()
+
+
+@pytest.mark.parametrize("name", ["nothing", "../store/my-yolo", ".locks", ""])
+def test_what_is_not_here_is_not_removed(name: str, tmp_path: Path) -> None:
+    """Only an entry goes, by its own name, and nothing is made for another."""
+    store = install("my-yolo", tmp_path)
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    with pytest.raises(ModelError, match="is not in"):
+        store.remove(name)
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_takes_no_lock_is_told(tmp_path: Path) -> None:
+    """Where nothing can be written, a removal ends in a line and leaves what it was to take."""
+    store = install("my-yolo", tmp_path)
+    shutil.rmtree(store.folder / ".locks")
+    (store.folder / ".locks").touch()
+    with pytest.raises(ModelError, match="my-yolo cannot be removed: "):
+        store.remove("my-yolo")
+    assert store.names() == ("my-yolo",)
