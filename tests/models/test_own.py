@@ -133,7 +133,7 @@ def test_user_meets_it_everywhere(tmp_path: Path) -> None:
     def run(*arguments: str) -> str:
         done = CliRunner().invoke(cli, [*arguments, *folder], catch_exceptions=False)
         assert done.exit_code == 0, done.output
-        return done.output
+        return done.stdout
 
     assert "my-yolo: FP32 FP16 ready" in run("add", str(card), "--from", str(tmp_path / "export"))
     rows = {row["name"]: row for row in json.loads(run("list", "--json"))}
@@ -346,7 +346,7 @@ def test_a_damaged_network_is_listed_and_goes(file: str, tmp_path: Path) -> None
     def run(*arguments: str) -> str:
         done = CliRunner().invoke(cli, [*arguments, *folder], catch_exceptions=False)
         assert done.exit_code == 0, done.output
-        return done.output
+        return done.stdout
 
     rows = {row["name"]: row for row in json.loads(run("list", "--json"))}
     assert rows["my-rtmo"]["precisions"] == ["FP32", "FP16"]
