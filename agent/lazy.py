@@ -4,6 +4,7 @@ After the lazy group of click's documentation ("Lazily Loading Subcommands"). Th
 list of all; here the table holds what the list says, and a test holds the table to the commands.
 """
 
+import math
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -33,6 +34,7 @@ class LazyGroup(click.Group):
     def __init__(self, *args: Any, places: Mapping[str, Place], **settings: Any) -> None:  # noqa: ANN401 - click's
         super().__init__(*args, **settings)
         self.places = places
+        _take_numbers(self)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all commands, sorted."""
@@ -44,6 +46,7 @@ class LazyGroup(click.Group):
         if place is None:
             return None
         command: click.Command = vars(import_module(place.module))[place.name]
+        _take_numbers(command)
         if ctx.auto_envvar_prefix:
             _name_variables(command, f"{ctx.auto_envvar_prefix}_{cmd_name}")
         return command
@@ -64,6 +67,24 @@ class LazyGroup(click.Group):
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
         found = [CompletionItem(name, help=self.places[name].summary) for name in names]
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+class Number(click.FloatRange):
+    """A number within bounds: click holds NaN to be within any."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """Refuse what is no number."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
+
+
+def _take_numbers(command: click.Command) -> None:
+    for option in command.params:
+        if type(option.type) is click.FloatRange:
+            bounds = option.type
+            option.type = Number(bounds.min, bounds.max, bounds.min_open, bounds.max_open, bounds.clamp)
 
 
 def _name_variables(command: click.Command, prefix: str) -> None:

@@ -4,7 +4,11 @@ from collections.abc import Callable
 
 import click
 import pytest
+from click.testing import CliRunner
 
+import agent.cli
+import controller.cli
+import models.cli
 from agent import console
 
 
@@ -20,3 +24,25 @@ def no() -> None:
 def test_a_no_is_not_ctrl_c(ends: Callable[[], None], code: int) -> None:
     """Whoever was asked and has not agreed gets 1, as from `controller`; 130 is Ctrl-C."""
     assert console.run(click.Command("any", callback=ends)) == code
+
+
+def floats() -> list[tuple[click.Group, str, str]]:
+    """Every option of the three programs that takes a number within bounds: program, command, option."""
+    return [
+        (program, name, max(option.opts, key=len))
+        for program in (agent.cli.agent, controller.cli.cli, models.cli.cli)
+        for name in program.list_commands(click.Context(program))
+        if (command := program.get_command(click.Context(program), name)) is not None
+        for option in command.params
+        if isinstance(option.type, click.FloatRange)
+    ]
+
+
+def test_what_is_no_number_is_within_no_bounds() -> None:
+    """NaN is refused by the option that it was given to, whatever the bounds: each comparison with it is false."""
+    found = floats()
+    assert {"--timeout", "--missed-max", "--seconds", "--fps"} <= {option for _program, _name, option in found}
+    for program, name, option in found:
+        done = CliRunner().invoke(program, [name, option, "nan"], standalone_mode=False)
+        assert isinstance(done.exception, click.BadParameter), (name, option, done.exception)
+        assert "'nan' is no number" in str(done.exception)
