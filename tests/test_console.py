@@ -21,8 +21,9 @@ def no() -> None:
 
 
 @pytest.mark.parametrize(("ends", "code"), [(ctrl_c, 130), (no, 1)])
-def test_a_no_is_not_ctrl_c(ends: Callable[[], None], code: int) -> None:
+def test_a_no_is_not_ctrl_c(ends: Callable[[], None], code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever was asked and has not agreed gets 1, as from `controller`; 130 is Ctrl-C."""
+    monkeypatch.setattr("sys.argv", ["any"])  # not what the tests were started with
     assert console.run(click.Command("any", callback=ends)) == code
 
 
