@@ -129,6 +129,8 @@ class BoxPage:
         with ui.element("section").classes("plate"):
             ui.label("Change").props("role=heading aria-level=2").classes("name")
             self.selects: dict[str, ui.select] = {}
+            self._shown: dict[str, Any] = {}
+            """What each of them showed when the box last told, or when it was sent: all else is somebody's choice."""
             for name, word in WORDS.items():
                 with ui.element("div").classes("choice"):
                     self.selects[name] = ui.select([], label=word).props("dense outlined")
@@ -156,7 +158,12 @@ class BoxPage:
 
     def _setter(self, name: str) -> Callable[[], Any]:
         field = "long_side" if name == "size" else name
-        return lambda: self._send(CHOICES[name], {field: self.selects[name].value})
+
+        async def send() -> None:
+            self._shown[name] = self.selects[name].value
+            await self._send(CHOICES[name], {field: self.selects[name].value})
+
+        return send
 
     def _facts(self, box: Box) -> None:
         state, metrics = box.agent.state, current(box)
@@ -204,7 +211,11 @@ class BoxPage:
             now = seen if name == "size" else getattr(state.requested, name)
             known = [*options, *([now] if now is not None and now not in options else [])]
             if self._is_new(f"choice {name}", (known, now)):
-                self.selects[name].set_options(known, value=now)
+                chosen = self.selects[name].value
+                # What somebody has chosen and not sent yet stays chosen, whatever the box says meanwhile.
+                pending = name in self._shown and chosen != self._shown[name] and chosen in known
+                self.selects[name].set_options(known, value=chosen if pending else now)
+                self._shown[name] = now
 
     def _zones(self, box: Box) -> None:
         state = box.agent.state

@@ -1,7 +1,9 @@
 """Playwright, kept in the user's cache, Debian's Chromium, and the page as its command serves it."""
 
 import shutil
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +36,19 @@ def _install(folder: Path) -> None:
     run(install, "Playwright")
 
 
+def _answers(port: int) -> None:
+    """Wait until somebody listens, which is a moment after it was said."""
+    deadline_s = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=60).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline_s, "nobody listens"
+            time.sleep(0.05)
+        else:
+            return
+
+
 @contextmanager
 def page_served(broker_port: int, *options: str) -> Iterator[str]:
     """`controller dashboard` on a broker on loopback; yields its address."""
@@ -43,6 +58,7 @@ def page_served(broker_port: int, *options: str) -> Iterator[str]:
     command = [*alone, "--broker", f"127.0.0.1:{broker_port}"]
     with Process([*command, "dashboard", "--listen", f"127.0.0.1:{port}", *options]) as process:
         process.wait_out("http://")
+        _answers(port)
         yield f"http://127.0.0.1:{port}"
         process.popen.terminate()
         assert process.end() in {0, -15}, process.errors

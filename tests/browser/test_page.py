@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.wire.commands import Job, JobStatus
+from agent.wire.commands import Job, JobStatus, ReplyStatus
 from agent.wire.messages import State, Status
 from agent.wire.topics import Topics
 from tests.broker import Broker
@@ -78,6 +78,9 @@ def test_a_box_is_seen_and_changed(chromium: Any, broker: Broker) -> None:
 
         page.get_by_label("Device", exact=True).click()
         page.get_by_role("option", name="HETERO:SIMCPU,CPU", exact=True).click()
+        # Somebody else is quicker: what was chosen here is still what Set sends.
+        assert commander.ask("set-device", device="CPU").status is ReplyStatus.SUCCEEDED
+        page.get_by_text("CPU, FP32", exact=True).wait_for()
         page.get_by_role("button", name="Set Device").click()
         page.get_by_text("set-device: done").wait_for()
         page.get_by_label("Layers (HETERO)").click()
