@@ -207,7 +207,7 @@ class Camera(Table):
     @property
     def waits(self) -> bool:
         """A file or folder whose frames wait for whoever processes them, so that none is lost."""
-        return self.at_full_speed or (self.lossless and not self.live)
+        return self.lossless or self.at_full_speed
 
     @model_validator(mode="after")
     def _only_for_files(self) -> Self:

@@ -183,8 +183,9 @@ def doing(agent: Agent, command: str, args: Mapping[str, JsonValue]) -> list[tup
     key = {"affinity": "preset"}
     # What a measurement left open is left as it is.
     found = [(name, {key.get(of, of): args[of]}) for name, of, differs in steps if differs and args[of] is not None]
-    if args.get("detector") is not None:
-        dict(found).get("set-device", {})["detector"] = args["detector"]
+    for name, wanted in found:
+        if name == "set-device" and args.get("detector") is not None:
+            wanted["detector"] = args["detector"]
     return found
 
 

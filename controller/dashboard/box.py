@@ -153,9 +153,6 @@ class BoxPage:
                 self.spinner.set_visibility(False)
             self.answer = ui.element("div").classes("column").props("aria-live=polite")
 
-    async def _place(self, command: str) -> None:
-        await self._send(command, {"preset": self.preset.value})
-
     def _setter(self, name: str) -> Callable[[], Any]:
         field = "long_side" if name == "size" else name
 

@@ -114,9 +114,7 @@ class Lines(Reporter):
     @contextmanager
     def task(self, text: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
         """Tell that ``text`` is under way, and how far it is: the bytes alone where ``total`` is unknown."""
-        said = 0
-
-        every = Every(clock=self._clock)
+        said, every = 0, Every(clock=self._clock)
 
         def advance(done: int) -> None:
             nonlocal said

@@ -97,10 +97,13 @@ class Store:
         hint = f"models fetch {name}" if known else "`models list` shows what there is"
         return ModelError(f"{name} is not in {self.folder}", hint=hint)
 
-    def size(self, name: str) -> int:
-        """Bytes of an entry without its manifest, damaged or not. Raises ModelError where it is not there."""
+    def _require(self, name: str) -> None:
         if name not in {*self.names(), *self.own()}:
             raise self._absent(name)
+
+    def size(self, name: str) -> int:
+        """Bytes of an entry without its manifest, damaged or not. Raises ModelError where it is not there."""
+        self._require(name)
         entry = self.folder / name
         files = (path for path in entry.rglob("*") if path != entry / MANIFEST and not path.is_dir())
         return sum(path.lstat().st_size for path in files)
@@ -278,7 +281,7 @@ class Store:
         It may be damaged. It is gone with one rename, and deleted after that; an engine that runs it keeps it open.
         Raises ModelError.
         """
-        self.size(name)  # before anything is made for a name that is none
+        self._require(name)  # before anything is made for a name that is none
         try:
             with self.locked(name, lambda: None):
                 size = self.size(name)
