@@ -157,7 +157,7 @@ class Assembly:
         if record.settings.paused:
             pipeline.pause()
         goes_on = journal.unfinished(record) is not None
-        bench = Parts(config, core, store, workshop, samples, known.devices, pipeline.pause)
+        bench = Parts(config, core, store, workshop, samples, known.devices, pipeline.rest)
         studies = Studies(bench, goes_on=goes_on)
         parts.callback(studies.leave)
         quantizing = Quantizing(config, samples)

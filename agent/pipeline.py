@@ -23,6 +23,8 @@ from agent.poses.skeleton import Poses
 
 POLL_S = 0.25
 """How often a waiting thread looks whether it should stop."""
+REST_S = 10.0
+"""How long a device is waited for that may be about to answer; who never does is looked after elsewhere."""
 FAILURES_MAX = 3
 """So many inferences failed one after the other are told; a single one costs its frame."""
 
@@ -109,7 +111,9 @@ class Pipeline:
         self._flowing = threading.Event()
         self._flowing.set()
         self._fresh_from = 0.0
-        self._started: queue.SimpleQueue[Started | None] = queue.SimpleQueue()
+        self._started: queue.SimpleQueue[Started | threading.Event | None] = queue.SimpleQueue()
+        """Frames on the device; an event, set when what stands before it is out; None at the end."""
+        self._rested: threading.Event | None = None
         self._stop = threading.Event()
         self._first: Frame | None = None
         self._failure: BaseException | None = None
@@ -141,6 +145,12 @@ class Pipeline:
         """Take no more frames; what is on the device is finished."""
         self._flowing.clear()
 
+    def rest(self, timeout_s: float = REST_S) -> bool:
+        """Pause, and wait until what was on the device is published; whether that came in time."""
+        self._rested = rested = threading.Event()
+        self.pause()
+        return rested.wait(timeout_s)
+
     def resume(self) -> None:
         """Go on, with frames a camera gives from now on; nothing changes where it was not paused."""
         if self._flowing.is_set():
@@ -165,6 +175,9 @@ class Pipeline:
             while not self._stop.is_set():
                 if self._flowing.wait(POLL_S):
                     self._feed_one()
+                elif (rested := self._rested) is not None:
+                    self._rested = None
+                    self._started.put(rested)
         except EndOfSource:
             pass  # the finisher ends after what is on the device
         except Exception as error:  # noqa: BLE001 - top of the thread: the agent ends with this error
@@ -200,7 +213,10 @@ class Pipeline:
     def _run_finisher(self) -> None:
         try:
             while (started := self._started.get()) is not None:
-                self._finish_one(started)
+                if isinstance(started, Started):
+                    self._finish_one(started)
+                else:
+                    started.set()
         except Exception as error:  # noqa: BLE001 - top of the thread: the agent ends with this error
             self._failure = self._failure or error
             self._stop.set()
@@ -210,9 +226,10 @@ class Pipeline:
     def _give_back(self) -> None:
         """Wait for what is still on the device: an engine whose slots are lost cannot be closed or used again."""
         while (started := self._started.get()) is not None:
-            with suppress(EngineError):
-                started.slot.wait()
-            started.lane.engine.release(started.slot)
+            if isinstance(started, Started):
+                with suppress(EngineError):
+                    started.slot.wait()
+                started.lane.engine.release(started.slot)
 
     def _finish_one(self, started: Started) -> None:
         frame, lane, slot = started.frame, started.lane, started.slot

@@ -67,8 +67,8 @@ class Parts:
     workshop: Workshop
     samples: Samples
     devices: tuple[DeviceInfo, ...]
-    hold: Callable[[], None]
-    """Stops live publishing; it goes on when the job is over."""
+    hold: Callable[[], object]
+    """Stops live publishing, and returns when the device is free; it goes on when the job is over."""
 
     def box(self) -> Box:
         """What this box can do now: a variant may have been made since the start."""

@@ -136,6 +136,30 @@ def test_the_frame_handed_over_is_the_first(clip: Path, engine: Engine) -> None:
     assert run.numbers == list(range(first.seq, first.seq + FRAMES))
 
 
+def test_who_rests_has_given_everything_out(clip: Path, engine: Engine) -> None:
+    """A rest has begun when all that was on the device is published, and not before; it lasts until the resume."""
+    publishing, go_on = threading.Event(), threading.Event()
+
+    def publish(_result: Result) -> None:
+        publishing.set()
+        assert go_on.wait(WAIT_S)
+
+    with opened(source=str(clip), pace="fast", lossless=True, loop=True) as source:
+        run = Run(source, engine, publish=publish)
+        run.pipeline.start()
+        assert publishing.wait(WAIT_S)
+        assert not run.pipeline.rest(0.0)
+        go_on.set()
+        assert run.pipeline.rest(WAIT_S)
+        assert run.pipeline.begun == len(run.results)
+        before = len(run.results)
+        run.pipeline.resume()
+        for _ in range(before + 2):
+            assert run.published.acquire(timeout=WAIT_S)
+        run.pipeline.stop(WAIT_S)
+        assert run.end() is None
+
+
 def test_every_result_is_timed(clip: Path, engine: Engine) -> None:
     """Each frame has one timing whose parts are measured, make sense together, and count its people."""
     with opened(source=str(clip), pace="fast", lossless=True) as source:
