@@ -136,7 +136,7 @@ bench-sizes: $(STAMP)  ## Accuracy, people found, speed by input size, network a
 bench-agreement: $(STAMP)  ## Our raw limit over OpenVINO's benchmark_app, in turns
 	$(BIN)/python -m tests.benchmarks.bench_agreement
 
-bench-intervals: $(STAMP)  ## Twenty benchmarks: how many 95 % intervals contain the mean of all
+bench-intervals: $(STAMP)  ## A hundred equal runs as twenty rows: how many 95 % intervals contain the mean of all
 	$(BIN)/python -m tests.benchmarks.intervals
 
 .PHONY: bench-study
