@@ -35,6 +35,8 @@ class Samples:
         self._kept: deque[tuple[Frame, NDArray[np.uint8]]] = deque(maxlen=SAMPLES_MAX)
         """Frames without their pictures, which are kept as JPEG: a tenth of the memory."""
         self._next_s = 0.0
+        self._shape = (0, 0)
+        """Of what is looked at in the frames that are kept, in the camera's pixels."""
         self.latest: Result | None = None
         self.results = 0
         """So many came."""
@@ -47,6 +49,11 @@ class Samples:
         self.results += 1
         if (recorder := self.recorder) is not None:
             recorder(result)
+        area = result.frame.area
+        if (area.width, area.height) != self._shape:
+            self._shape, self._next_s = (area.width, area.height), 0.0
+            with self._lock:
+                self._kept.clear()  # of another camera, or of the same one set to another format
         if result.frame.captured_s < self._next_s or not (result.poses.scores >= CERTAIN).any():
             return
         self._next_s = result.frame.captured_s + EVERY_S
@@ -60,14 +67,19 @@ class Samples:
         """Whether a frame with people is among those kept."""
         return bool(self._kept)
 
+    @property
+    def newest(self) -> Frame | None:
+        """What the camera shows, in its own size; None as long as it shows nothing."""
+        first, latest = self._first, self.latest
+        return latest.frame if latest is not None else first
+
     def frames(self) -> tuple[Frame, ...]:
-        """Frames with people, or the last one when nobody has been seen yet; none as long as no camera was."""
+        """Frames with people, shrunk, or the last one when nobody has been seen yet; none as long as no camera was."""
         with self._lock:
             kept = tuple(self._kept)
         if not kept:
-            first, latest = self._first, self.latest
-            last = latest.frame if latest is not None else first
-            return () if last is None else (shrunk(last),)
+            newest = self.newest
+            return () if newest is None else (shrunk(newest),)
         return tuple(
             replace(frame, picture=np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)) for frame, jpeg in kept
         )

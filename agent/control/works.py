@@ -124,12 +124,13 @@ class Works:
 
         if work.job is not None:
             return Over(self._jobs[work.job.partition("-")[0]](work, tell, cancelled))
-        frames = self._samples.frames()
+        frames, newest, settings = self._samples.frames(), self._samples.newest, work.settings
         with behind():
             if work.command is not None and isinstance(work.command.args, PlanAffinity):
-                plan = self._workshop.plan(work.settings, frames, cancelled, tell)
+                plan = self._workshop.plan(settings, newest, cancelled, tell)
                 return Over(Done(work.number, plan.model_dump(mode="json")))
-            return Over(Built(work.number), self._workshop.build(work.settings, frames, cancelled, tell=tell))
+            lane = self._workshop.build(settings, frames, cancelled, before=newest, tell=tell)
+            return Over(Built(work.number), lane)
 
     def _measured(self, swapped: Swapped) -> dict[str, JsonValue]:
         handover, engine = swapped.handover, swapped.lane.engine

@@ -73,18 +73,20 @@ class Workshop:
         frames: Sequence[Frame],
         cancelled: threading.Event,
         *,
+        before: Frame | None = None,
         judged: bool = False,
         named: bool = False,
         tell: Tell = lambda _step, _share: None,
     ) -> CheckedLane:
         """Build and check an engine, and try it on ``frames``, which should show people.
 
-        The input size follows the last of the frames. A precision that has been ``judged`` before needs no people in
-        view now, nor does one that the configuration has ``named``. ``tell`` hears what is being measured. Raises
-        ModelError, ConfigError, EngineError, TrialError, AccuracyError, and CancelledError between two steps once
-        ``cancelled`` is set.
+        ``before`` is what the camera shows, in its own size: what was measured to fit it is found by that, and the
+        input takes its shape. Without one it is the last of the frames. A precision that has been ``judged`` before
+        needs no people in view now, nor does one that the configuration has ``named``. ``tell`` hears what is being
+        measured. Raises ModelError, ConfigError, EngineError, TrialError, AccuracyError, and CancelledError between
+        two steps once ``cancelled`` is set.
         """
-        card, frame = self._store.card(settings.model), frames[-1] if frames else None
+        card, frame = self._store.card(settings.model), before or (frames[-1] if frames else None)
         settings = self.fitted(settings, frame)
         engine = self.engine(settings, self.size(settings, frame), self._conduct(cancelled, tell))
         decoder = self._decoder(card, self._config.model.person_score_min)
@@ -96,15 +98,14 @@ class Workshop:
             raise
         return CheckedLane(Lane(engine, decoder), agreement)
 
-    def plan(self, settings: Settings, frames: Sequence[Frame], cancelled: threading.Event, tell: Tell) -> Plan:
-        """Where the layers of a network would go; of two stages those of the pose network.
+    def plan(self, settings: Settings, before: Frame | None, cancelled: threading.Event, tell: Tell) -> Plan:
+        """Where the layers of a network would go, before what the camera shows; of two stages the pose network's.
 
         Raises ModelError, ConfigError, EngineError, CommandError, and CancelledError once ``cancelled`` is set.
         """
         card = self._store.card(settings.model)
-        frame = frames[-1] if frames else None
-        settings = self.fitted(settings, frame)
-        spec = self._spec(settings, self.size(settings, frame))
+        settings = self.fitted(settings, before)
+        spec = self._spec(settings, self.size(settings, before))
         if card.detector is not None:
             spec = replace(spec, height=card.input.height, width=card.input.width)
         network = self._core.read_model(self._store.variant(card.name, spec.precision))

@@ -58,6 +58,30 @@ def test_before_the_first_result_it_is_what_the_camera_showed(store: Store) -> N
     assert [kept.seq for kept in samples.frames()] == [7]
 
 
+def test_the_newest_is_in_the_cameras_own_size(store: Store) -> None:
+    """What was measured to fit a camera is found again by it, and a sample is smaller."""
+    frame = first_frame(store)
+    assert Samples().newest is None
+    samples = Samples(frame)
+    assert samples.newest is frame
+    samples.offer(at(frame, 7, 1.0, SOMEBODY))
+    assert samples.newest is not None
+    assert (samples.newest.seq, samples.newest.area) == (7, frame.area)
+    assert samples.frames()[-1].area != frame.area
+
+
+def test_a_picture_of_another_shape_begins_anew(store: Store) -> None:
+    """What was seen before says nothing of what the camera sees now: no sample of it stays, and the next one counts."""
+    frame, samples = first_frame(store), Samples()
+    half = replace(frame, picture=frame.image[:, : frame.area.width // 2])
+    samples.offer(at(frame, 0, 1.0, SOMEBODY))
+    samples.offer(at(half, 1, 1.1, NOBODY))
+    assert [kept.seq for kept in samples.frames()] == [1], "nobody has been seen in it yet"
+    samples.offer(at(half, 2, 1.2, SOMEBODY))
+    samples.offer(at(half, 3, 1.3, NOBODY))
+    assert [kept.seq for kept in samples.frames()] == [2]
+
+
 def test_a_sample_is_the_picture_made_smaller(store: Store) -> None:
     """A sample shows what the frame showed, at most so many pixels long."""
     frame, samples = first_frame(store), Samples()

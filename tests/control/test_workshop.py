@@ -56,6 +56,14 @@ def test_the_input_follows_the_shape_of_the_camera(workshop: Workshop) -> None:
         engine.close()
 
 
+def test_the_input_is_that_of_the_camera_not_of_a_sample(workshop: Workshop) -> None:
+    """A sample is smaller, and may be older than the picture's shape; what the camera shows counts."""
+    wide, square = as_frame(np.full((32, 128, 3), 120, np.uint8)), picture(120)
+    engine = workshop.build(settings("tiny-sound"), [square], threading.Event(), before=wide).lane.engine
+    assert (engine.spec.height, engine.spec.width) == (32, 64)
+    engine.close()
+
+
 def test_a_commanded_size_wins_over_the_configured_one(workshop: Workshop) -> None:
     """The long side of a command is that of the input, and one the network cannot take is told with the nearest."""
     frame = as_frame(np.full((128, 64, 3), 120, np.uint8))

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +41,10 @@ def last(rig: Rig, wanted: Callable[[State], bool]) -> State:
 
     rig.heard.wait(lambda _: so(), timeout_s=120)
     return said()
+
+
+def asked_for(name: str, value: str, state: State) -> bool:
+    return bool(getattr(state.requested, name) == value)
 
 
 def codes(rig: Rig) -> list[str]:
@@ -106,6 +111,9 @@ def test_what_fits(broker: Broker, tmp_path: Path) -> None:
 
         for name, value in (("precision", "FP32"), ("hint", "latency")):
             assert rig.heard.ask(f"set-{name}", **{name: value}, timeout_s=120).status is ReplyStatus.SUCCEEDED
+            state = last(rig, partial(asked_for, name, value))
+            assert state.input is not None
+            assert state.input.width == fitted.width, f"set-{name} took back the size that fits"
         restarted(rig)
         state = last(rig, lambda state: state.effective is not None and state.effective.model_precision == "FP32")
         assert state.requested.hint == "latency"
