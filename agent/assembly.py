@@ -20,6 +20,7 @@ from agent.control.fits import Fits
 from agent.control.fitting import Fitting
 from agent.control.inventory import Known, installed
 from agent.control.quantizing import Quantizing
+from agent.control.reshaping import Reshaping
 from agent.control.samples import Samples
 from agent.control.studying import Parts, Studies
 from agent.control.tuning import Tunings
@@ -177,7 +178,8 @@ class Assembly:
         )
         fitting = Fitting(bench, fits, captured=captured, post=self._post)
         parts.callback(fitting.cancel)
-        running = Running(pipeline, checked.lane, works, samples, fitting)
+        reshaping = None if config.camera.waits else Reshaping(workshop, samples)
+        running = Running(pipeline, checked.lane, works, samples, reshaping, fitting)
         parts.callback(lambda: running.lane.engine.close())  # noqa: PLW0108 - the lane in use then, not now
         self._post(Ready(running, source, record, fallen))  # before the pipeline's first word, which may be its last
         self._telemetry.take()

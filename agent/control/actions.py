@@ -18,6 +18,7 @@ from agent.control.events import (
     Look,
     Overdue,
     Remember,
+    Reshaped,
     Restart,
     Send,
     SizeFound,
@@ -171,6 +172,16 @@ def begin_fit(turn: Turn) -> None:
     turn.note("switch.started", f"{_described(event.fit, wanted)} instead of {event.runs} pixels, to fit")
 
 
+def begin_reshaping(turn: Turn) -> None:
+    """Build what runs anew, as the start would have done before this picture."""
+    assert isinstance(turn.event, Reshaped)
+    event, settings = turn.event, turn.state.running
+    picture, wanted, runs = (f"{width}x{height}" for width, height in (event.picture, event.wanted, event.runs))
+    turn.begin(Work(turn.state.works + 1, None, settings, reshaping=True))
+    text = f"{settings.model} at {wanted} instead of {runs} pixels: the camera's picture is {picture}"
+    turn.note("switch.started", text)
+
+
 def keep_size(turn: Turn) -> None:
     """What is in use fits, or nothing does."""
     assert isinstance(turn.event, SizeFound)
@@ -228,6 +239,9 @@ def commit(turn: Turn) -> None:
         turn.effects.append(Remember(work.fit))
         turn.note("switch.done", f"{text}: {_described(work.fit, settings)}")
         _tell_fit(turn, work.fit, settings.long_side)
+        return
+    if work.reshaping:
+        turn.note("switch.done", f"{text}, in the shape of the camera's picture")
         return
     accepted = journal.accepted(record, settings)  # a pause waits its turn
     if work.command is None:

@@ -14,6 +14,7 @@ from agent.control.events import (
     Failed,
     Informed,
     Overdue,
+    Reshaped,
     Settled,
     SizeFound,
     Started,
@@ -69,23 +70,29 @@ def classify(state: State, event: Event, box: Box, now: datetime) -> tuple[Kind,
             if isinstance(event, Done) and event.apply is not None and state.record.cancelling is None:
                 return Kind.DONE_APPLY, None
             return _NEWS_OF_WORK[type(event)], None
-        case SizeFound():
-            return _of_size(state, event), None
+        case SizeFound() | Reshaped():
+            return _of_picture(state, event), None
         case Started(record=record):
             return Kind.STARTED_AMID if journal.unfinished(record) else Kind.STARTED, None
         case _:
             return _NEWS[type(event)], None
 
 
+def idle(state: State) -> bool:
+    """Whether frames flow and nothing is to be done."""
+    return state.phase is Phase.READY and not (state.waiting or state.strays or state.record.settings.paused)
+
+
 def untouched(state: State) -> bool:
     """Whether nothing is to be done, and what the engine is asked for is what the configuration says."""
     record = state.record
     asked = record.settings.said or record.settings.requested() != record.base.requested()
-    idle = state.phase is Phase.READY and not state.waiting and not state.strays
-    return idle and not (asked or record.settings.paused or record.fallback)
+    return idle(state) and not (asked or record.fallback)
 
 
-def _of_size(state: State, event: SizeFound) -> Kind:
+def _of_picture(state: State, event: SizeFound | Reshaped) -> Kind:
+    if isinstance(event, Reshaped):
+        return Kind.RESHAPED if idle(state) else Kind.LATE_NEWS
     if not untouched(state) or event.settings.requested() != state.record.settings.requested():
         return Kind.LATE_NEWS
     return Kind.SIZE_FOUND if event.switch else Kind.SIZE_STAYS

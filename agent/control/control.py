@@ -18,10 +18,11 @@ from agent.config.remote import REMOTE, with_values
 from agent.config.tree import Commands, Config
 from agent.control import events, faults, journal, overrides
 from agent.control.asking import Box
-from agent.control.classify import untouched
+from agent.control.classify import idle, untouched
 from agent.control.events import Effect, Event
 from agent.control.fitting import Fitting
 from agent.control.machine import step
+from agent.control.reshaping import Reshaping
 from agent.control.samples import Samples
 from agent.control.settings import Settings
 from agent.control.snapshot import snapshot
@@ -53,6 +54,8 @@ class Running:
     lane: Lane
     works: Works
     samples: Samples
+    reshaping: Reshaping | None = None
+    """None where a file is looked at that waits for its results."""
     fitting: Fitting | None = None
     """None where there is nothing to choose."""
     previous: Lane | None = None
@@ -248,6 +251,7 @@ class Control:
         if now >= self._tidy_s:
             self._tidy_s = now + TIDY_S
             self.happened(events.Tidied())
+        self._reshape()
         self._fit()
 
     def fitted(self) -> Fitted | None:
@@ -255,6 +259,14 @@ class Control:
         if (running := self.running) is None or running.fitting is None:
             return None
         return running.fitting.told(self.state.record.settings, running.lane.engine.spec)
+
+    def _reshape(self) -> None:
+        """Follow the shape of the camera's picture, which nobody asks for: while nothing else is to be done."""
+        if (running := self.running) is None or running.reshaping is None or not (self._flowing and idle(self.state)):
+            return
+        spec = running.lane.engine.spec
+        if (reshaped := running.reshaping.look(self.state.running, spec, time.monotonic())) is not None:
+            self.happened(reshaped)
 
     def _fit(self) -> None:
         """Let what fits be measured while nothing else is to be done; whatever somebody asks for ends that."""

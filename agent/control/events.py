@@ -31,6 +31,8 @@ class Work:
     """Whether it goes back from an engine that failed."""
     fit: Fit | None = None
     """What fits the camera, where that is why. The settings name it; what is asked for does not."""
+    reshaping: bool = False
+    """Whether it builds what runs anew, for a picture of another shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,15 @@ class SizeFound:
 
 
 @dataclass(frozen=True, slots=True)
+class Reshaped:
+    """The camera's picture asks for an input of another shape than the engine in use has. Sizes: width, height."""
+
+    picture: tuple[int, int]
+    wanted: tuple[int, int]
+    runs: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """The agent has run long enough in what it runs in to call it good."""
 
@@ -137,8 +148,8 @@ class Stopped:
 
 
 Event = (
-    Asked | Informed | Started | Built | Done | Failed | Overdue | StrayEnded | Broken | SizeFound | Settled | Tidied
-    | Stopped
+    Asked | Informed | Started | Built | Done | Failed | Overdue | StrayEnded | Broken | SizeFound | Reshaped | Settled
+    | Tidied | Stopped
 )  # fmt: skip
 
 

@@ -61,6 +61,7 @@ TABLE: Final[dict[Phase, Row]] = {
         Kind.BROKEN: (Phase.SWITCHING, actions.fall_back),
         Kind.SIZE_FOUND: (Phase.SWITCHING, actions.begin_fit),
         Kind.SIZE_STAYS: (Phase.READY, actions.keep_size),
+        Kind.RESHAPED: (Phase.SWITCHING, actions.begin_reshaping),
     },
     Phase.SWITCHING: _waits(Phase.SWITCHING)
     | {

@@ -62,6 +62,7 @@ class Kind(StrEnum):
     BROKEN = "engine broken"
     SIZE_FOUND = "size found"
     SIZE_STAYS = "size stays"
+    RESHAPED = "picture of another shape"
     SETTLED = "settled"
     TIDIED = "tidied"
     STOP = "stop"

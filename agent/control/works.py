@@ -129,7 +129,8 @@ class Works:
             if work.command is not None and isinstance(work.command.args, PlanAffinity):
                 plan = self._workshop.plan(settings, newest, cancelled, tell)
                 return Over(Done(work.number, plan.model_dump(mode="json")))
-            lane = self._workshop.build(settings, frames, cancelled, before=newest, tell=tell)
+            judged = work.reshaping
+            lane = self._workshop.build(settings, frames, cancelled, before=newest, judged=judged, tell=tell)
             return Over(Built(work.number), lane)
 
     def _measured(self, swapped: Swapped) -> dict[str, JsonValue]:

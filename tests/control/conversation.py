@@ -99,6 +99,7 @@ def _event(state: State, words: list[str], now: datetime) -> Event:
         "size-found": lambda: events.SizeFound(BASE, FIT, 256, switch=True),
         "size-stays": lambda: events.SizeFound(BASE, FIT, 512, switch=False),
         "no-size": lambda: events.SizeFound(BASE, NO_FIT, 256, switch=False),
+        "reshaped": lambda: events.Reshaped((768, 576), (256, 192), (256, 256)),
         "broken": lambda: events.Broken("the device is gone"),
         "settled": events.Settled,
         "tidied": events.Tidied,

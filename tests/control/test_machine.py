@@ -124,6 +124,76 @@ def test_a_size_is_found_too_late() -> None:
 """)
 
 
+def test_a_picture_of_another_shape_is_followed() -> None:
+    """What runs is built anew for it, be it what somebody asked for; nobody's wish, and no version, changes."""
+    check("""
+> started
+    ready
+> set-device a SIMCPU
+    save v0 CPU attempt=a
+    begin 1 SIMCPU
+    note switch.started
+    switching
+> reshaped
+> built
+    swap 1
+    measuring
+> done
+    save v1 SIMCPU replies=a
+    reply a succeeded v1
+    note switch.done
+    ready
+> reshaped
+    begin 2 SIMCPU
+    note switch.started
+    switching
+> reshaped
+> set-precision b FP16
+    note command.accepted
+> built
+    swap 2
+    measuring
+> done
+    note switch.done
+    save v1 SIMCPU attempt=b replies=a
+    begin 3 SIMCPU+FP16
+    note switch.started
+    switching
+""")
+
+
+def test_a_shape_that_does_not_work_changes_nothing() -> None:
+    """The old engine never stopped; in a pause none is built for a picture nobody looks at."""
+    check("""
+> started
+    ready
+> reshaped
+    begin 1 CPU
+    note switch.started
+    switching
+> failed
+    note switch.failed
+    ready
+> reshaped
+    begin 2 CPU
+    note switch.started
+    switching
+> built
+    swap 2
+    measuring
+> failed
+    swap back 2
+    note switch.failed
+    ready
+> pause a
+    flow off
+    save v1 CPU+paused replies=a
+    reply a succeeded v1
+    note agent.paused
+> reshaped
+""")
+
+
 def test_a_precision_that_was_named_is_kept() -> None:
     """Be it what the configuration says anyway: nothing that is measured chooses another."""
     check("""

@@ -151,6 +151,11 @@ class Conversations(RuleBasedStateMachine):
     def a_size_is_found(self, switch: bool) -> None:
         self.happens(events.SizeFound(self.disk.base, FIT, 256, switch=switch))
 
+    @precondition(lambda self: self.started)
+    @rule()
+    def the_picture_gets_another_shape(self) -> None:
+        self.happens(events.Reshaped((768, 576), (256, 192), (256, 256)))
+
     @precondition(lambda self: self.quiet_since < len(self.asked))
     @rule(later=LATER)
     def time_goes_by(self, later: timedelta) -> None:
@@ -242,7 +247,8 @@ class Conversations(RuleBasedStateMachine):
             assert work.command.expires_at is None or work.command.expires_at > self.now
         else:
             assert not [thread for thread in rivals if thread.wanted], f"{work} beside {rivals}"
-            assert self.disk.fallback or (work.fit is not None and not self.disk.settings.paused)
+            unasked = work.fit is not None or work.reshaping
+            assert self.disk.fallback or (unasked and not self.disk.settings.paused)
         self.threads[work.number] = Thread(work)
         if work.job is not None:
             self.jobs[work.job] = work.number
