@@ -119,6 +119,10 @@ def tuned(args: Tune, box: Box) -> None:
         require(DeviceString.parse(device), box.devices)
     if not box.models:
         raise CommandError(ErrorCode.UNKNOWN_MODEL, "there is no network on this box", "`models fetch` brings one")
+    able = [model for model, present in box.models.items() if {*present} & {*args.precisions}]
+    for model in args.models or (() if able else box.models):
+        if model not in able:
+            require_precision(model, args.precisions[0], box)
 
 
 def _canonical(affinity: Affinity) -> tuple[Rule, ...]:

@@ -174,7 +174,10 @@ def read(path: Path) -> ov.Model:
     try:
         return ov.Core().read_model(path)
     except RuntimeError as error:
-        raise ModelError(f"OpenVINO cannot read {path.name}: {_last_line(error)}") from error
+        why = _last_line(error)
+        apart = "external" in why.lower()  # as today's PyTorch exports
+        hint = "its weights are in a file of their own: put that, whole, into the same folder" if apart else ""
+        raise ModelError(f"OpenVINO cannot read {path.name}: {why}", hint=hint) from error
 
 
 def _last_line(error: RuntimeError) -> str:

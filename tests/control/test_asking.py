@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.control.asking import Box, asked, placed
+from agent.control.asking import Box, asked, placed, tuned
 from agent.control.settings import Settings
 from agent.wire.affinity import Affinity, Match, Rule
 from agent.wire.commands import (
@@ -21,6 +21,7 @@ from agent.wire.commands import (
     SetInput,
     SetModel,
     SetPrecision,
+    Tune,
 )
 from agent.wire.devices import DeviceString, require
 
@@ -36,6 +37,29 @@ def refused(settings: Settings, args: AnyArgs, box: Box = BOX) -> CommandError:
     with pytest.raises(CommandError) as refusal:
         asked(settings, args, box)
     return refusal.value
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (Tune(precisions=("FP16",)), "movenet-multipose has no FP16"),
+        (Tune(models=("movenet-multipose", "human-pose-estimation-0001"), precisions=("INT8",)), "0001 has no INT8"),
+        (Tune(models=("human-pose-estimation-0001",), precisions=("FP16", "INT8")), "0001 has no FP16"),
+    ],
+)
+def test_tuning_with_what_is_not_there_is_refused(args: Tune, told: str) -> None:
+    """Before anything is measured: no network has the precision, or one that was named has not."""
+    with pytest.raises(CommandError, match=told) as refusal:
+        tuned(args, BOX)
+    assert refusal.value.code is ErrorCode.UNAVAILABLE_PRECISION
+
+
+@pytest.mark.parametrize(
+    "args", [Tune(), Tune(precisions=("INT8",)), Tune(models=("movenet-multipose",), precisions=("FP16", "INT8"))]
+)
+def test_tuning_with_what_some_network_has_begins(args: Tune) -> None:
+    """Networks that nobody named are left out where they lack it."""
+    tuned(args, BOX)
 
 
 @pytest.mark.parametrize(

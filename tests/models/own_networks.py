@@ -135,3 +135,32 @@ def _first_channel(size: int | None, name: str) -> tuple[Any, Any]:
 def _save(outputs: list[Any], data: Any, xml: Path, *, half: bool) -> None:
     xml.parent.mkdir(parents=True, exist_ok=True)
     ov.save_model(ov.Model([ops.result(node) for node in outputs], [data], "stand-in"), xml, compress_to_fp16=half)
+
+
+def write_apart(path: Path, value: float) -> Path:
+    """Write an ONNX file that adds one number to its input, and the number into a file of its own; returns that.
+
+    By the field numbers of onnx.proto3, version 8 of its intermediate representation.
+    """
+    apart = path.with_suffix(".onnx.data")
+    apart.write_bytes(np.float32(value).tobytes())
+    where = _onnx((1, "location"), (2, apart.name))
+    weight = _onnx((1, 1), (2, 1), (8, "w"), (13, where), (14, 1))
+    shape = _onnx((1, _onnx((1, 1))))
+    ports = [_onnx((1, name), (2, _onnx((1, _onnx((1, 1), (2, shape)))))) for name in ("x", "y")]
+    node = _onnx((1, "x"), (1, "w"), (2, "y"), (4, "Add"))
+    graph = _onnx((1, node), (2, "apart"), (5, weight), (11, ports[0]), (12, ports[1]))
+    path.write_bytes(_onnx((1, 8), (7, graph), (8, _onnx((1, ""), (2, 17)))))
+    return apart
+
+
+def _onnx(*fields: tuple[int, int | str | bytes]) -> bytes:
+    """One message of Protocol Buffers; every number in it is below 128."""
+    message = b""
+    for number, value in fields:
+        if isinstance(value, int):
+            message += bytes((number << 3, value))
+        else:
+            data = value.encode() if isinstance(value, str) else value
+            message += bytes((number << 3 | 2, len(data))) + data
+    return message

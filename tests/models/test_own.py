@@ -24,6 +24,7 @@ from agent.inference.devices import open_core
 from agent.pipeline import infer
 from agent.poses.decoders import roles_of
 from models.cli import cli
+from models.getting import convert
 from models.getting.own import add
 from models.judging.run import Runner
 from models.shelf import golden
@@ -33,6 +34,7 @@ from tests.models.own_networks import (
     SCORES,
     SIZE,
     people,
+    write_apart,
     write_broken,
     write_chosen,
     write_flat,
@@ -380,3 +382,19 @@ def test_a_folder_that_takes_no_lock_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="my-yolo cannot be removed: "):
         store.remove("my-yolo")
     assert store.names() == ("my-yolo",)
+
+
+def test_weights_in_a_file_of_their_own(tmp_path: Path) -> None:
+    """They are read with the network; where they are missing or cut off, the cure is told."""
+    path = tmp_path / "apart.onnx"
+    weights = write_apart(path, 2.5)
+    found = [op.get_data() for op in convert.read(path).get_ops() if op.get_type_name() == "Constant"]
+    np.testing.assert_array_equal(found, [[2.5]])
+    weights.write_bytes(b"\0")
+    with pytest.raises(ModelError, match=r"cannot read apart\.onnx") as cut:
+        convert.read(path)
+    weights.unlink()
+    with pytest.raises(ModelError, match=r"cannot read apart\.onnx") as missing:
+        convert.read(path)
+    assert "into the same folder" in cut.value.hint
+    assert "into the same folder" in missing.value.hint
