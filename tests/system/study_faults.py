@@ -184,12 +184,18 @@ class Rig:
 
     def state(self, status: Status) -> State:
         """Wait until this is the last that was said of the state."""
+        return self._last(lambda state: state.status is status)
 
+    def _last(self, wanted: Callable[[State], bool]) -> State:
         def last() -> State:
             return State.decode(self.heard.payloads(TOPICS.state)[-1])
 
-        self.heard.wait(lambda _: bool(self.heard.payloads(TOPICS.state)) and last().status is status, timeout_s=120)
+        self.heard.wait(lambda _: bool(self.heard.payloads(TOPICS.state)) and wanted(last()), timeout_s=120)
         return last()
+
+    def runs(self, wanted: Callable[[State], bool]) -> State:
+        """Wait until the agent runs, and the last that was said of its state is so."""
+        return self._last(lambda state: state.status is Status.RUNNING and wanted(state))
 
     def flows(self) -> None:
         """See keypoints come, from now on."""

@@ -1,13 +1,12 @@
 """A real agent fits input, precision and hint to the camera, remembers them, and is overruled."""
 
 import signal
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from agent.wire.commands import ReplyStatus
-from agent.wire.messages import Event, State, Status
+from agent.wire.messages import Event, State
 from tests.broker import Broker
 from tests.system.process import DEMO
 from tests.system.study_faults import TOPICS, Rig
@@ -28,19 +27,6 @@ SLOW: Final = {
 """A camera and an age that any machine holds."""
 NAMED: Final = ("precision = ", "hint = ")
 """What the demo's configuration names, and a fresh box's does not."""
-
-
-def last(rig: Rig, wanted: Callable[[State], bool]) -> State:
-    """Wait until the last that was said of the state is so, and the agent runs."""
-
-    def said() -> State:
-        return State.decode(rig.heard.payloads(TOPICS.state)[-1])
-
-    def so() -> bool:
-        return bool(rig.heard.payloads(TOPICS.state)) and said().status is Status.RUNNING and wanted(said())
-
-    rig.heard.wait(lambda _: so(), timeout_s=120)
-    return said()
 
 
 def asked_for(name: str, value: str, state: State) -> bool:
@@ -67,11 +53,11 @@ def fresh(folder: Path) -> str:
 def test_what_fits(broker: Broker, tmp_path: Path) -> None:
     """From what a fresh box runs to what was measured; again after a restart; not against who asks for another."""
     with Rig(tmp_path, broker, also=ALSO, config=fresh(tmp_path), **SLOW) as rig:
-        own = last(rig, lambda state: state.input is not None).input
+        own = rig.runs(lambda state: state.input is not None).input
         assert own is not None
         assert (own.width, own.height, own.chosen_by, own.fitted) == (256, 256, "network", None)
         rig.told("input.fitted")
-        state = last(rig, lambda state: state.input is not None and state.input.fitted is not None)
+        state = rig.runs(lambda state: state.input is not None and state.input.fitted is not None)
         assert state.input is not None
         assert state.input.fitted is not None
         fitted = state.input
@@ -86,7 +72,7 @@ def test_what_fits(broker: Broker, tmp_path: Path) -> None:
         rig.flows()
 
         restarted(rig)
-        state = last(rig, lambda state: state.input is not None and state.input.fitted is not None)
+        state = rig.runs(lambda state: state.input is not None and state.input.fitted is not None)
         assert state.input == fitted
         assert state.effective is not None
         assert state.effective.engine == 1, "it is the first engine"
@@ -95,27 +81,27 @@ def test_what_fits(broker: Broker, tmp_path: Path) -> None:
         rig.flows()
 
         assert rig.heard.ask("set-input", long_side=96, timeout_s=120).status is ReplyStatus.SUCCEEDED
-        state = last(rig, lambda state: state.requested.long_side == 96)
+        state = rig.runs(lambda state: state.requested.long_side == 96)
         assert state.input is not None
         assert (state.input.width, state.input.chosen_by, state.input.fitted) == (96, "command", None)
         assert "input.fitted" not in codes(rig), "it was measured again"
         restarted(rig)
         rig.flows()
-        state = last(rig, lambda state: state.requested.long_side == 96)
+        state = rig.runs(lambda state: state.requested.long_side == 96)
         assert state.input is not None
         assert state.input.width == 96
 
         assert rig.heard.ask("set-input", long_side=None, timeout_s=120).status is ReplyStatus.SUCCEEDED
-        state = last(rig, lambda state: state.input is not None and state.input.fitted is not None)
+        state = rig.runs(lambda state: state.input is not None and state.input.fitted is not None)
         assert state.input == fitted
 
         for name, value in (("precision", "FP32"), ("hint", "latency")):
             assert rig.heard.ask(f"set-{name}", **{name: value}, timeout_s=120).status is ReplyStatus.SUCCEEDED
-            state = last(rig, partial(asked_for, name, value))
+            state = rig.runs(partial(asked_for, name, value))
             assert state.input is not None
             assert state.input.width == fitted.width, f"set-{name} took back the size that fits"
         restarted(rig)
-        state = last(rig, lambda state: state.effective is not None and state.effective.model_precision == "FP32")
+        state = rig.runs(lambda state: state.effective is not None and state.effective.model_precision == "FP32")
         assert state.requested.hint == "latency"
         assert state.input is not None
         assert state.input.width == fitted.width, "the size nobody has named"

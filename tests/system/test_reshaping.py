@@ -33,19 +33,6 @@ class Turning:
         return cv2.imencode(".jpg", grey)[1].tobytes()
 
 
-def runs(rig: Rig, wanted: Callable[[State], bool]) -> State:
-    """Wait until the agent runs and the last that was said of it is so."""
-
-    def said() -> State:
-        return State.decode(rig.heard.payloads(TOPICS.state)[-1])
-
-    def so() -> bool:
-        return bool(rig.heard.payloads(TOPICS.state)) and said().status is Status.RUNNING and wanted(said())
-
-    rig.heard.wait(lambda _: so(), timeout_s=120)
-    return said()
-
-
 def sized(width: int, height: int) -> Callable[[State], bool]:
     """Whether the input has this size."""
     return lambda state: state.input is not None and (state.input.width, state.input.height) == (width, height)
@@ -64,15 +51,15 @@ def test_the_input_follows_the_picture(broker: Broker, tmp_path: Path) -> None:
             dark = rig.state(Status.CAMERA_LOST)
             assert sized(128, 128)(dark)
             camera.listen()
-            state = runs(rig, sized(128, 96))
+            state = rig.runs(sized(128, 96))
             assert (state.version, state.requested.long_side) == (0, None)
             rig.flows()
 
             pictures.size = UPRIGHT
-            runs(rig, sized(96, 128))
+            rig.runs(sized(96, 128))
             rig.flows()
             assert rig.heard.ask("set-precision", precision="FP16", timeout_s=120).status is ReplyStatus.SUCCEEDED
-            state = runs(rig, lambda state: state.requested.precision == "FP16")
+            state = rig.runs(lambda state: state.requested.precision == "FP16")
             assert sized(96, 128)(state)
             told = [Event.decode(payload) for payload in rig.heard.payloads(TOPICS.event)]
             switches = [event for event in told if event.code.startswith("switch.")]
