@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from rich.text import Text
 from agent.app import Agent
 from agent.config.file import load
 from agent.config.tree import Config, InputSize
+from agent.durable import scratch
 from agent.errors import EdgeposeError
 from agent.extras import require
 from agent.observe import logs
@@ -109,7 +109,7 @@ def run_demo(*, seconds: float | None, model: str | None, port: int, video: Path
     with ExitStack() as stack:
         mqtt5, mqtt311 = stack.enter_context(embedded_broker(port))
         # What is tried out on a demo is forgotten with it.
-        state = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgepose-demo-", ignore_cleanup_errors=True))
+        state = stack.enter_context(scratch("the demo's state"))
         config = _configuration(mqtt5, model, video, state)
         logs.setup(config.log)
         store = Store(config.paths.models)
@@ -153,8 +153,8 @@ def embedded_broker(wanted: int) -> Iterator[tuple[int, int]]:
     text = BROKER_TOML
     for section, name, port in (("v5.1", "mqtt5", mqtt5), ("v4.1", "mqtt311", mqtt311)):
         text += LISTENER_TOML.format(section=section, name=name, host=LOOPBACK, port=port)
-    with tempfile.TemporaryDirectory(prefix="edgepose-demo-") as folder:
-        path = Path(folder) / "broker.toml"
+    with scratch("the demo's broker") as folder:
+        path = folder / "broker.toml"
         path.write_text(text, encoding="utf-8")
         broker = Broker(config_path=str(path), listen=LOOPBACK, port=mqtt5)
         try:
@@ -204,13 +204,13 @@ def _free_port(wanted: int) -> int:
     raise EdgeposeError("no free port on loopback for the embedded broker")
 
 
-def _configuration(port: int, model: str | None, video: Path | None, state: str) -> Config:
+def _configuration(port: int, model: str | None, video: Path | None, state: Path) -> Config:
     overrides: dict[str, Any] = {
         "mqtt.host": LOOPBACK,
         "mqtt.port": port,
         "metrics.window_s": 2.0,
         "log.level": "warning",
-        "paths.state": state,
+        "paths.state": str(state),
     }
     if model is not None:
         overrides["model.name"] = model

@@ -3,6 +3,7 @@
 npm for ``npm:``, pip for ``pypi:``, apt-get for ``deb:`` sources; ``https://.../a.zip#member`` for the rest.
 """
 
+import errno
 import io
 import lzma
 import os
@@ -46,6 +47,8 @@ _UNREADABLE = (
     OverflowError,
 )
 """What Python's readers raise for a damaged archive, when they open it or at any piece of a file inside."""
+_ROOM = 1 << 16
+"""Bytes; a disk that has less left is full."""
 _NOISE = ("A complete log of this run", "code E")
 
 
@@ -123,6 +126,8 @@ class Packages:
             else:
                 raise FetchError(f"{name} did not end within {_TIMEOUT_S:g} s")
         if client.returncode:
+            if shutil.disk_usage(folder).free < _ROOM:  # of which its log says nothing: it could not be written either
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             said = (folder / "client.log").read_text(errors="replace")
             raise FetchError(f"{name} failed: {_complaint(said) or f'exit status {client.returncode}'}")
 

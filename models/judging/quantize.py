@@ -10,7 +10,6 @@ Quantising everything loses accuracy to very few layers: in movenet-multipose on
 5. Its speed is measured in turns with FP32's and FP16's.
 """
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ import openvino as ov
 from agent.benchmark.limit import raw_throughput
 from agent.capture.frame import Frame
 from agent.config.tree import InputSize
+from agent.durable import scratch
 from agent.errors import ModelError
 from agent.inference.build import build
 from agent.inference.devices import open_core
@@ -36,6 +36,7 @@ from agent.poses.agreement import PEOPLE_MIN, POSSIBLE, Outcome, Tally, Verdict
 from agent.poses.decoders import decoder_for, roles_of
 from agent.poses.skeleton import Poses
 from agent.wire.commands import Agreement
+from models.getting import convert
 from models.getting.progress import Tell
 from models.judging import ptq
 from models.judging.likeness import Finder, Scene, as_input, crops_of
@@ -107,19 +108,19 @@ def quantize(
     the network cannot take, and ModuleNotFoundError without NNCF.
     """
     require_quantizable(card)
-    core = open_core({})
-    if card.detector is None:
-        frames = [as_input(frame, card, size) for frame in frames]
-    scenes = _scenes(core, card, store, frames, size, _within(tell, 0, 0.1))
-    calibration, held = split(scenes)
-    inputs = _inputs(card, store, evenly(calibration, CALIBRATION_MAX), size)
-    share = 0.65 / len(inputs)
-    stages = [
-        _stage(core, each, store, pictures, _within(tell, 0.1 + share * number, 0.1 + share * (number + 1)))
-        for number, (each, pictures) in enumerate(inputs)
-    ]
-    with tempfile.TemporaryDirectory(prefix="edgepose-") as folder:
-        xmls = {stage.card.name: Path(folder) / f"{stage.card.name}.xml" for stage in stages}
+    with scratch("networks that are tried") as folder:  # a full disk is told before minutes were measured
+        core = open_core({})
+        if card.detector is None:
+            frames = [as_input(frame, card, size) for frame in frames]
+        scenes = _scenes(core, card, store, frames, size, _within(tell, 0, 0.1))
+        calibration, held = split(scenes)
+        inputs = _inputs(card, store, evenly(calibration, CALIBRATION_MAX), size)
+        share = 0.65 / len(inputs)
+        stages = [
+            _stage(core, each, store, pictures, _within(tell, 0.1 + share * number, 0.1 + share * (number + 1)))
+            for number, (each, pictures) in enumerate(inputs)
+        ]
+        xmls = {stage.card.name: folder / f"{stage.card.name}.xml" for stage in stages}
         for number, budget in enumerate(BUDGETS):
             chosen = [choose(stage.layers, budget) for stage in stages]
             count, of = sum(map(len, chosen)), sum(len(stage.layers) for stage in stages)
@@ -129,7 +130,7 @@ def quantize(
                 for stage, only in zip(stages, chosen, strict=True)
             ]
             for stage, network in zip(stages, networks, strict=True):
-                ov.save_model(network, xmls[stage.card.name], compress_to_fp16=False)
+                _write(network, xmls[stage.card.name])
             agreement = _compare(core, card, store, xmls, evenly(held, HELD_MAX), size)
             if (verdict := judge(agreement)).outcome is Outcome.PASSED:
                 break
@@ -161,6 +162,17 @@ def quantize(
     return made
 
 
+def _write(network: ov.Model, xml: Path) -> None:
+    """Write a network to be tried. Raises ModelError."""
+    try:
+        convert.save(network, xml, half=False)
+    except OSError as error:
+        raise ModelError(
+            f"a network that is tried cannot be written to {xml.parent}: {error.strerror or error}",
+            hint="make room there, or name a folder that has some: TMPDIR=/there",
+        ) from error
+
+
 def install(quantized: Quantized, store: Store) -> Path:
     """Make it the INT8 variant of an installed network, in place of what there was; the .xml. Raises ModelError.
 
@@ -174,11 +186,12 @@ def install(quantized: Quantized, store: Store) -> Path:
         with store.locked(name, lambda: None), store.building(name) as scratch:
             built = scratch / "INT8"
             built.mkdir()
-            ov.save_model(quantized.model, built / f"{name}.xml", compress_to_fp16=False)
+            convert.save(quantized.model, built / f"{name}.xml", half=False)
             return store.add_variant(name, "INT8", built, quantized.certificate)
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise ModelError(
-            f"the INT8 variant of {name} cannot be written to {store.folder}: {error}", hint="make room there"
+            f"the INT8 variant of {name} cannot be written to {store.folder}: {error.strerror or error}",
+            hint="make room there",
         ) from error
 
 

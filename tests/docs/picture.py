@@ -90,7 +90,7 @@ def skeletons(store: Store) -> bytes:
 def table() -> str:
     """The demo's table after some seconds, as SVG that fetches nothing."""
     with embedded_broker(1883) as ports, tempfile.TemporaryDirectory() as state:
-        config = _configuration(ports[0], None, None, state)
+        config = _configuration(ports[0], None, None, Path(state))
         agent = Agent(config)
         ended: queue.SimpleQueue[int] = queue.SimpleQueue()
         threading.Thread(target=lambda: ended.put(agent.run()), name="agent", daemon=True).start()

@@ -28,10 +28,16 @@ print(json.dumps([[device.name for device in list_devices(core)], plugins.left_o
 """
 
 
-def asked(libraries: str, *arguments: str) -> tuple[list[str], dict[str, str], str]:
+NO_ROOM = """
+import tempfile
+tempfile._candidate_tempdir_list = list  # nowhere is a file to be had: each disk is full
+"""
+
+
+def asked(libraries: str, *arguments: str, before: str = "") -> tuple[list[str], dict[str, str], str]:
     """What a process beside these libraries finds: devices, plugins that were left out, and how NPU is refused."""
     done = subprocess.run(
-        [sys.executable, "-c", ASKS, *arguments],
+        [sys.executable, "-c", before + ASKS, *arguments],
         env=environment(LD_LIBRARY_PATH=libraries),
         capture_output=True,
         text=True,
@@ -73,6 +79,14 @@ def test_nothing_is_left_out_where_all_answer() -> None:
     """Where each plugin answers, be it that there is no such device, OpenVINO's own list holds."""
     _names, left_out, _refused = asked("")
     assert left_out == {}
+
+
+def test_a_full_disk_is_in_no_ones_way(tmp_path: Path) -> None:
+    """Where no file can be made anywhere all is found out as ever, beside a plugin that dies too."""
+    names, left_out, _refused = asked("", before=NO_ROOM)
+    assert (names[0], left_out) == ("CPU", {})
+    names, left_out, _refused = asked(stand_in.build(tmp_path, stand_in.DYING % "SIGILL"), before=NO_ROOM)
+    assert (names, left_out) == (["CPU", "SIMCPU"], {"NPU": "ended its process by SIGILL"})
 
 
 def test_doctor_speaks_beside_a_plugin_that_dies(tmp_path: Path) -> None:

