@@ -145,7 +145,17 @@ class Agent:
         self._hang = Hang(config.inference.hang_timeout_s)
         self._answering = Answering.YES
         self._began_s = time.monotonic()
-        self._assembly = assemble(config, self._outlet, self._telemetry, frames_max, self._inbox.put, zones=self._zones)
+        self._assembly = assemble(
+            config,
+            self._outlet,
+            self._telemetry,
+            frames_max,
+            self._inbox.put,
+            zones=self._zones,
+            strict=outlet is not None,
+        )
+        self._whole = True
+        """Whether what was to be written is, as far as closing can tell."""
         self._starter = threading.Thread(
             target=self._assembly.start, args=(self._control.candidates(),), name="starter", daemon=True
         )
@@ -181,12 +191,16 @@ class Agent:
             closer.join(max(0.0, deadline - time.monotonic()))
         if closer.is_alive():
             log.warning("agent.close_timed_out", after_s=CLOSE_S)
+        code = code if self._whole else 1
         log.info("agent.stopped", code=code)
         return code
 
     def _run_closer(self) -> None:
         try:
             self._assembly.close()
+        except EdgeposeError as error:
+            self._whole = False
+            self._fail(error)
         except Exception:
             log.exception("agent.close_failed")  # the process is about to end
 

@@ -14,7 +14,7 @@ from agent.capture.frame import CaptureEvent, EndOfSource, Frame, Source
 from agent.config.tree import Config
 from agent.control import journal
 from agent.control.control import Running
-from agent.control.events import SizeFound
+from agent.control.events import Note, SizeFound
 from agent.control.fetching import Fetching
 from agent.control.fits import Fits
 from agent.control.fitting import Fitting
@@ -26,7 +26,7 @@ from agent.control.studying import Parts, Studies
 from agent.control.tuning import Tunings
 from agent.control.works import Over, Progress, Works
 from agent.control.workshop import CheckedLane, Workshop
-from agent.errors import EdgeposeError, ModelError
+from agent.errors import ConfigError, EdgeposeError, ModelError
 from agent.inference.devices import list_devices, open_core
 from agent.observe.telemetry import Telemetry
 from agent.output.keypoints import Outlet, encode_keypoints
@@ -35,6 +35,7 @@ from agent.pipeline import Pipeline, Result
 from agent.poses.skeleton import Poses
 from agent.tracking import Follower
 from agent.tracking.zones import Sighting, ZoneWatch
+from agent.wire.messages import Severity
 from models.shelf.store import Store
 
 log = structlog.get_logger()
@@ -75,11 +76,14 @@ class Seen:
     captured_at: datetime
 
 
-News = Known | Ready | Ended | EngineFailing | CaptureEvent | Over | Progress | Seen | SizeFound
+News = Known | Ready | Ended | EngineFailing | CaptureEvent | Over | Progress | Seen | SizeFound | Note
 
 
 class Assembly:
-    """Everything that holds a handle, made in :meth:`start` and closed in :meth:`close`; news go to ``post``."""
+    """Everything that holds a handle, made in :meth:`start` and closed in :meth:`close`; news go to ``post``.
+
+    With ``strict`` a video file that cannot be written is an error; else it is news, and poses go on without it.
+    """
 
     def __init__(
         self,
@@ -90,6 +94,7 @@ class Assembly:
         post: Callable[[News], None],
         *,
         zones: ZoneWatch,
+        strict: bool = False,
     ) -> None:
         self._config = config
         self._outlet = outlet
@@ -97,6 +102,7 @@ class Assembly:
         self._frames_max = frames_max
         self._post = post
         self._zones = zones
+        self._strict = strict
         self._people = Follower(config.tracking, config.smoothing)
         self._parts = ExitStack()
         self._stopping = threading.Event()
@@ -220,7 +226,9 @@ class Assembly:
         zones = self._zones
         video: AnnotatedVideo | None = None
         if output.video_file is not None:
-            video = self._parts.enter_context(AnnotatedVideo(output.video_file, output.video_fps, blur=output.blur))
+            told = None if self._strict else self._video_failed
+            drawn = AnnotatedVideo(output.video_file, output.video_fps, blur=output.blur, on_failure=told)
+            video = self._parts.enter_context(drawn)
 
         def publish(result: Result) -> None:
             outlet.keypoints(encode_keypoints(result, device_id))
@@ -233,6 +241,13 @@ class Assembly:
                 video.write(result)
 
         return publish
+
+    def _video_failed(self, error: ConfigError) -> None:
+        text = f"{error}: it ends here, poses go on"
+        if self._stopping.is_set():  # nobody takes news any more
+            log.warning("video.failed", message=text, hint=error.hint)
+        else:
+            self._post(Note("video.failed", Severity.WARNING, text, {"hint": error.hint}))
 
 
 def _require_network(store: Store, candidates: list[journal.Record]) -> None:

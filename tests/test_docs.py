@@ -319,9 +319,9 @@ def test_the_figures_are_those_of_the_benchmark() -> None:
     """Each measured figure of the README names the key under which `make bench` prints it."""
     printed = text_of(ROOT / "tests/benchmarks/bench.py").replace("{key}", "fp32")
     named = re.findall(r"^\| [^`|]+ \| [^|]+ \| [^|]+ \| `(\w+)` \|$", README, re.MULTILINE)
-    assert len(named) == 8
+    assert len(named) == 11
     for key in named:
-        assert key.replace("bf16", "fp32") in printed
+        assert key.replace("bf16", "fp32") in printed, key
 
 
 def test_the_page_of_networks_has_the_whole_catalogue() -> None:

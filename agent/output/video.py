@@ -1,14 +1,15 @@
 """The annotated video file.
 
-H.264, which every browser plays, where PyAV's FFmpeg has an encoder for it; else what OpenCV's wheel brings.
+H.264, which every browser plays, where PyAV's FFmpeg has an encoder for it. What was written stays readable however the
+process ends: an MP4 is written in fragments, which need no table of contents at their end.
 """
 
 from collections import deque
-from contextlib import suppress
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import av
 import cv2
@@ -21,44 +22,64 @@ from agent.pipeline import Result
 from agent.poses.drawing import blur_people, draw, person_regions
 from agent.poses.skeleton import Poses
 
-CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
-"""OpenCV's codec per file ending; all of them are built into its wheel."""
-H264_SUFFIXES = frozenset({".mp4", ".mkv"})
-H264: Final = "libx264"
+
+class Coding(NamedTuple):
+    """How an encoder of FFmpeg's is asked."""
+
+    pix_fmt: str
+    options: dict[str, str]
+
+
+CODINGS: Final = {
+    "libx264": Coding("yuv420p", {"preset": "superfast", "crf": "23"}),  # in the colours that browsers take
+    "mpeg4": Coding("yuv420p", {"qmin": "3", "qmax": "3"}),
+    "mjpeg": Coding("yuvj420p", {"qmin": "3", "qmax": "3"}),
+}
+CODECS: Final = {".mp4": ("libx264", "mpeg4"), ".avi": ("mjpeg",), ".mkv": ("libx264", "mpeg4")}
+"""Encoders per file ending; the first that is there."""
+FRAGMENTS: Final = {"movflags": "+frag_keyframe+empty_moov+default_base_moof"}
+KEY_S: Final = 5.0
+"""Seconds between pictures that need no other: so much is lost where the process is killed."""
 BLUR_FRAMES = 10
 """People stay blurred where they were this many frames ago: a network misses somebody for a frame or two."""
 
 
-class H264Encoder:
+class Encoder:
     """Takes pictures of one size, uint8 (H, W, 3) BGR, into a file. Raises ConfigError when it cannot be written."""
 
     def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
         self._path = path
-        # What tells where the pictures stand comes first: a browser begins before it has all of it.
-        options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
         self._broken = False
+        codec = next(name for name in CODECS[path.suffix] if name in av.codecs_available)
+        coding = CODINGS[codec]
         try:
             path.touch()  # FFmpeg finds out with the first packet
-            self._file = av.open(str(path), "w", container_options=options)
-            self._stream = self._file.add_stream(H264, rate=Fraction(fps).limit_denominator(1000))
+            self._file = av.open(str(path), "w", container_options=FRAGMENTS if path.suffix == ".mp4" else {})
+            stream = self._file.add_stream(codec, rate=Fraction(fps).limit_denominator(1000))
         except (OSError, av.FFmpegError) as error:
-            raise unwritable(path) from error
-        self._stream.width, self._stream.height = size
-        self._stream.pix_fmt = "yuv420p"  # what browsers take
-        self._stream.options = {"preset": "superfast", "crf": "23"}
+            raise unwritable(path, error) from error
+        assert isinstance(stream, av.VideoStream)
+        self._stream = stream
+        stream.width, stream.height = size
+        stream.pix_fmt = coding.pix_fmt
+        stream.options = {**coding.options, "g": str(max(1, round(KEY_S * fps)))}
 
     def write(self, image: Image) -> None:
         """Append one. Raises ConfigError when the file cannot be written."""
         self._encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24"))
 
     def release(self) -> None:
-        """Finish the file."""
+        """Finish the file. Raises ConfigError when it cannot be written; not again, where that has been told."""
         try:
             if not self._broken:
                 self._encode(None)
         finally:
-            with suppress(OSError, av.FFmpegError):  # it has been told
+            told, self._broken = self._broken, True
+            try:
                 self._file.close()
+            except (OSError, av.FFmpegError) as error:
+                if not told:
+                    raise unwritable(self._path, error) from error
 
     def _encode(self, frame: av.VideoFrame | None) -> None:
         try:
@@ -66,27 +87,38 @@ class H264Encoder:
                 self._file.mux(packet)
         except (OSError, av.FFmpegError) as error:
             self._broken = True
-            raise unwritable(self._path) from error
+            raise unwritable(self._path, error) from error
 
 
-def unwritable(path: Path) -> ConfigError:
-    """Say that the file cannot be written."""
-    return ConfigError(f"output.video_file {path} cannot be written", hint="check the folder, its permissions and room")
+def unwritable(path: Path, error: OSError | av.FFmpegError) -> ConfigError:
+    """Say that the file cannot be written, and why."""
+    why = error.strerror or error
+    return ConfigError(f"output.video_file {path} cannot be written: {why}", hint="check the folder's rights and room")
 
 
 class AnnotatedVideo:
     """Writes every result, drawn, to a video file.
 
     The file opens with the first frame and takes its size, cut to even sides, which codecs want; later frames of
-    another size are scaled to it. With ``blur`` nobody who was found can be recognised.
+    another size are scaled to it. With ``blur`` nobody who was found can be recognised. ``on_failure`` hears, once,
+    that the file cannot be written, and no more is; without it whoever writes or closes is told.
     """
 
-    def __init__(self, path: Path, fps: float, *, blur: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        fps: float,
+        *,
+        blur: bool = False,
+        on_failure: Callable[[ConfigError], None] | None = None,
+    ) -> None:
         if path.suffix not in CODECS:
             raise ConfigError(f"output.video_file {path}: expected a name ending in {', '.join(CODECS)}")
         self._path = path
         self._fps = fps
-        self._writer: H264Encoder | cv2.VideoWriter | None = None
+        self._writer: Encoder | None = None
+        self._on_failure = on_failure
+        self._failed = False
         self._size = (0, 0)
         self._moments: deque[float] = deque(maxlen=30)
         self._blur = blur
@@ -94,7 +126,15 @@ class AnnotatedVideo:
         self._shape: tuple[int, ...] = ()
 
     def write(self, result: Result) -> None:
-        """Append one frame. Raises ConfigError when the file cannot be written."""
+        """Append one frame. Raises ConfigError when the file cannot be written, and nobody hears of it otherwise."""
+        if self._failed:
+            return
+        try:
+            self._write(result)
+        except ConfigError as error:
+            self._fail(error)
+
+    def _write(self, result: Result) -> None:
         image = result.frame.image
         self._moments.append(result.frame.captured_s)
         if self._writer is None:
@@ -122,18 +162,23 @@ class AnnotatedVideo:
 
     def _open(self, size: tuple[int, int]) -> None:
         size = (max(2, size[0] // 2 * 2), max(2, size[1] // 2 * 2))
-        if self._path.suffix in H264_SUFFIXES and H264 in av.codecs_available:
-            self._writer, self._size = H264Encoder(self._path, self._fps, size), size
-            return
-        writer = cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*CODECS[self._path.suffix]), self._fps, size)
-        if not writer.isOpened():
-            raise unwritable(self._path)
-        self._writer, self._size = writer, size
+        self._writer, self._size = Encoder(self._path, self._fps, size), size
+
+    def _fail(self, error: ConfigError) -> None:
+        if self._on_failure is None:
+            raise error
+        if not self._failed:
+            self._failed = True
+            self._on_failure(error)
 
     def close(self) -> None:
-        """Finish the file."""
-        if self._writer is not None:
+        """Finish the file. Raises as :meth:`write` does."""
+        if self._writer is None:
+            return
+        try:
             self._writer.release()
+        except ConfigError as error:
+            self._fail(error)
 
     def __enter__(self) -> Self:
         return self

@@ -367,6 +367,7 @@ EVENT_CODES: Final = (
     "engine.hung",
     "engine.back",
     "engine.degraded",
+    "video.failed",
     "broker.dropped",
     "broker.taken_over",
     "clock.jumped",

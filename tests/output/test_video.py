@@ -59,12 +59,48 @@ def test_browsers_play_it(suffix: str, codec: str, tmp_path: Path) -> None:
     assert suffix != ".mp4" or content.index(b"moov") < content.index(b"mdat")
 
 
-def test_without_an_encoder_of_h264_opencv_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was there before is there still where FFmpeg was built without it."""
-    monkeypatch.setattr("agent.output.video.av.codecs_available", {"mjpeg"})
+def test_without_an_encoder_of_h264_another_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MPEG-4's own, which FFmpeg always has."""
+    monkeypatch.setattr("agent.output.video.av.codecs_available", {"mpeg4", "mjpeg"})
     with AnnotatedVideo(tmp_path / "out.mp4", 10) as video:
         video.write(result(0, (240, 320)))
     assert len(read_back(tmp_path / "out.mp4")) == 1
+
+
+@pytest.mark.parametrize("suffix", sorted(CODECS))
+def test_a_killed_process_leaves_what_it_had_written(suffix: str, tmp_path: Path) -> None:
+    """A file that was never finished plays, but for its last seconds."""
+    path, copy = tmp_path / f"out{suffix}", tmp_path / f"copy{suffix}"
+    noise = np.random.default_rng(7).integers(0, 255, (240, 320, 3), np.uint8)
+    with AnnotatedVideo(path, 10) as video:
+        for seq in range(200):
+            frame = Frame(np.roll(noise, seq, axis=1), seq, datetime.now(UTC), 0.1 * seq, 0.0)
+            video.write(Result(frame, Poses.nobody(), engine=1, model="movenet-multipose"))
+        copy.write_bytes(path.read_bytes())
+    assert len(read_back(copy)) >= 50
+    assert len(read_back(path)) == 200
+
+
+@pytest.mark.parametrize("suffix", sorted(CODECS))
+def test_a_full_disk_is_told_once(suffix: str, tmp_path: Path) -> None:
+    """Whoever writes or closes hears of it; or the one who is there to hear it, and nobody else is bothered."""
+    path = tmp_path / f"out{suffix}"
+    path.symlink_to("/dev/full")
+    with pytest.raises(ConfigError, match="cannot be written: No space left on device"):
+        written_to(AnnotatedVideo(path, 10))
+    heard: list[ConfigError] = []
+    written_to(AnnotatedVideo(path, 10, on_failure=heard.append))
+    (error,) = heard
+    assert (str(path) in str(error), "room" in error.hint) == (True, True)
+
+
+def written_to(video: AnnotatedVideo) -> None:
+    """Some seconds of what no codec makes small."""
+    chance = np.random.default_rng(7)
+    with video:
+        for seq in range(30):
+            frame = Frame(chance.integers(0, 255, (240, 320, 3), np.uint8), seq, datetime.now(UTC), 0.1 * seq, 0.0)
+            video.write(Result(frame, Poses.nobody(), engine=1, model="movenet-multipose"))
 
 
 @pytest.mark.parametrize("suffix", sorted(CODECS))
