@@ -6,6 +6,7 @@ People are computed one a request, several requests at a time: on a processor a 
 this way any device string runs it, BATCH and HETERO included.
 """
 
+import math
 import queue
 import time
 from collections import deque
@@ -49,7 +50,11 @@ LOST: Final = np.float32(0.3)
 """Whoever scores lower has not been seen in a frame."""
 TWICE: Final = np.float32(0.7)
 """Object keypoint similarity from which two boxes have shown the same person."""
+EXPECTED_S: Final = 0.15
+"""So long after a frame a person is expected where they were in it. Later a walker is out of their own box: looked for
+there, a part of them is found, a second time, beside whom the detector finds."""
 ANSWER_S: Final = 60.0
+NOBODY: Final[Floats] = np.zeros((0, 4), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class PairSlot:
         """Keep the frame, and write it into a request of the detector where that is to look at it."""
         pair = self._pair
         self._frame, self._alone = frame, alone
-        if alone or pair.rhythm.due(frame.seq, time.perf_counter()):
+        if alone or pair.rhythm.due(frame.seq, time.perf_counter(), late=pair.late(frame)):
             self._detecting = pair.detector.acquire(ANSWER_S)
             if self._detecting is None:
                 raise EngineError(f"the detector on {pair.detector.spec.device} did not answer within {ANSWER_S:.0f} s")
@@ -154,7 +159,9 @@ class Pair:
         self._joints = joints
         self._bins = bins
         self._persons_max = stages.persons_max
-        self._expected = np.zeros((0, 4), np.float32)
+        self._expected = NOBODY
+        self._expected_s = self._taken_s = -math.inf
+        """When on the clock of the scene: of the frame before, and of the last that was taken."""
         self._idle: queue.SimpleQueue[PairSlot] = queue.SimpleQueue()
         for _ in range(IN_FLIGHT):
             self._idle.put(PairSlot(self))
@@ -183,13 +190,22 @@ class Pair:
         slot.empty()
         self._idle.put(slot)
 
+    def late(self, frame: Frame) -> bool:
+        """Whether it comes so long after the frame taken before that nobody is expected; asked once of each."""
+        before_s, self._taken_s = self._taken_s, frame.scene_s
+        return frame.scene_s - before_s > EXPECTED_S
+
+    def expected(self, frame: Frame) -> Floats:
+        """The boxes (N, 4) of whom the frame before showed, as long as that is not too long ago."""
+        return self._expected if frame.scene_s - self._expected_s <= EXPECTED_S else NOBODY
+
     def follow(self, frame: Frame, found: Detections | None, *, alone: bool) -> Floats:
         """The joints (N, J, 3) of whom the detector ``found`` and who was there in the frame before, best first.
 
         Who came a moment ago and is hardly seen is left out, until found again. Of a frame that stands ``alone``
         nothing is remembered, and nothing left out. Raises EngineError.
         """
-        known = np.zeros((0, 4), np.float32) if alone else self._expected
+        known = NOBODY if alone else self.expected(frame)
         boxes = known
         if found is not None:
             boxes = _joined(found.boxes if alone else _likely(found, known), known)
@@ -200,6 +216,7 @@ class Pair:
         seen = boxes[scores_of(joints) >= LOST]
         # Whoever is lost is looked for where they were last, until the detector has said whether they are there.
         self._expected = seen if found is not None else _joined(seen, known)
+        self._expected_s = frame.scene_s
         if len(self._expected) > len(seen):
             self.rhythm.hurry()
         enough = np.count_nonzero(joints[:, :BODY, 2] >= SEEN, axis=1) >= ENOUGH

@@ -37,12 +37,15 @@ class Rhythm:
         self._finished = 0
         self._finished_s = 0.0
 
-    def due(self, seq: int, now_s: float) -> bool:
-        """Whether the detector is to look at frame ``seq``, taken at ``now_s`` of time.perf_counter()."""
+    def due(self, seq: int, now_s: float, *, late: bool = False) -> bool:
+        """Whether the detector is to look at frame ``seq``, taken at ``now_s`` of time.perf_counter().
+
+        It has to where the frame comes so ``late`` that nobody is expected.
+        """
         if not self._fixed:
             self._watch(seq, now_s)
         self._since += 1
-        if self._since < self.period and not self._hurried:
+        if self._since < self.period and not (self._hurried or late):
             return False
         self._since, self._hurried = 0, False
         return True

@@ -16,7 +16,7 @@ from agent.control.workshop import CheckedLane, Workshop
 from agent.errors import ConfigError, EngineError
 from agent.inference.build import build
 from agent.inference.engine import Engine, Slot
-from agent.inference.pair import Pair, Stages
+from agent.inference.pair import EXPECTED_S, Pair, Stages
 from agent.inference.spec import EngineSpec
 from agent.pipeline import Pipeline, Result, infer
 from agent.poses.skeleton import Poses
@@ -112,6 +112,26 @@ def test_between_detections_people_are_followed(lane: CheckedLane) -> None:
     assert [len(poses) for poses in found] == [1, 1, 1, 1, 2, 2, 2, 2, 2]
     for poses, (x, y) in zip(found, way, strict=True):
         assert min(abs(px - x) + abs(py - y) for px, py in places(poses)) <= 8
+
+
+def test_who_was_seen_too_long_ago_is_expected_nowhere(lane: CheckedLane) -> None:
+    """Where frames come far apart people are out of their boxes: the detector looks at each, whatever its period.
+
+    Else a part of a walker is found where they were, beside themselves.
+    """
+    moments = [0.0, 0.1, 0.2, 0.2 + 1.5 * EXPECTED_S, 0.2 + 3 * EXPECTED_S, 0.3 + 3 * EXPECTED_S]
+    way = [80, 84, 88, 110, 132, 136]
+    frames = [
+        replace(picture((x, 100), seq=seq), captured_s=at_s)
+        for seq, (x, at_s) in enumerate(zip(way, moments, strict=True))
+    ]
+    found, looked = follow(lane, frames)
+    assert looked == [True, False, False, True, True, False]
+    assert [places(poses) for poses in found] == [[(round(x / 5) * 5, 100)] for x in way]
+    assert isinstance(lane.lane.engine, Pair)
+    (known,) = lane.lane.engine.expected(replace(frames[-1], captured_s=moments[-1] + 0.5 * EXPECTED_S))
+    assert known[0] < way[-1] < known[0] + known[2]
+    assert not len(lane.lane.engine.expected(replace(frames[-1], captured_s=moments[-1] + 1.5 * EXPECTED_S)))
 
 
 @pytest.mark.parametrize(
