@@ -29,10 +29,10 @@ from rich.text import Text
 from agent.app import Agent
 from agent.config.file import load
 from agent.config.tree import Config, InputSize
-from agent.durable import scratch
 from agent.errors import EdgeposeError
 from agent.extras import require
 from agent.observe import logs
+from agent.scratch import scratch
 from agent.wire.messages import Keypoints, MessageError, Metrics, State
 from agent.wire.topics import Topics
 from agent.wire.wording import many

@@ -1,12 +1,8 @@
 """Files that are the old or the new ones, whole, whenever the power goes: what every program of ours writes."""
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-
-from agent.errors import EdgeposeError
 
 
 def replace_file(path: Path, content: bytes, *, private: bool = False) -> None:
@@ -33,19 +29,6 @@ def replace_file(path: Path, content: bytes, *, private: bool = False) -> None:
             written.unlink()
         raise
     sync(folder)
-
-
-@contextmanager
-def scratch(purpose: str) -> Iterator[Path]:
-    """A folder for a while, gone afterwards with what is in it. Raises EdgeposeError where none can be made."""
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="edgepose-", ignore_cleanup_errors=True)
-    except OSError as error:
-        why = error.strerror or error
-        hint = "make room on the disk, or name a folder that has some: TMPDIR=/there"
-        raise EdgeposeError(f"no temporary folder can be made for {purpose}: {why}", hint=hint) from error
-    with folder as name:
-        yield Path(name)
 
 
 def aside(path: Path) -> Path:

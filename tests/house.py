@@ -16,7 +16,10 @@ PAGE: Final = ROOT / "docs" / "architecture.md"
 ROW: Final = re.compile(r"^\| `(\w[\w/.]*)` \|([^|]+)\|([^|]*)\|([^|]*)\|$", re.MULTILINE)
 PICTURE: Final = re.compile(r"(?<=```mermaid\n)flowchart.*?(?=```)", re.DOTALL)
 GROUND: Final = frozenset(
-    {"agent", *(f"agent/{name}.py" for name in ("durable", "errors", "extras", "policies", "redact", "sheet"))}
+    {
+        "agent",
+        *(f"agent/{name}.py" for name in ("durable", "errors", "extras", "policies", "redact", "scratch", "sheet")),
+    }
 )
 """What rooms stand on. An arrow to it would tell nothing: the picture leaves it out, the table does not."""
 

@@ -3,13 +3,11 @@
 import errno
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 import pytest
 
-from agent.durable import aside, replace_file, scratch
-from agent.errors import EdgeposeError
+from agent.durable import aside, replace_file
 
 
 def test_a_file_is_replaced_when_its_content_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,27 +59,3 @@ def test_what_is_private_is_its_owners_alone(tmp_path: Path) -> None:
     assert [stat.S_IMODE(each.stat().st_mode) for each in (ours, ours.parent, theirs)] == [0o600, 0o700, 0o644]
     assert theirs.read_bytes() == b"2"
     assert not (tmp_path / "none").exists()
-
-
-def test_a_folder_for_a_while_is_gone_afterwards() -> None:
-    """With what is in it, also where its user failed."""
-    kept: list[Path] = []
-
-    def fails() -> None:
-        with scratch("a test") as folder:
-            kept.append(folder)
-            (folder / "file").touch()
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        fails()
-    assert not kept[0].exists()
-
-
-def test_where_no_folder_can_be_made_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each disk is full: Python then finds no temporary folder anywhere."""
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
-    with pytest.raises(EdgeposeError, match="for a test: No usable temporary directory") as refusal, scratch("a test"):
-        pass
-    assert "TMPDIR" in refusal.value.hint

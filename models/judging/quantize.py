@@ -23,7 +23,6 @@ import openvino as ov
 from agent.benchmark.limit import raw_throughput
 from agent.capture.frame import Frame
 from agent.config.tree import InputSize
-from agent.durable import scratch
 from agent.errors import ModelError
 from agent.inference.build import build
 from agent.inference.devices import open_core
@@ -35,6 +34,7 @@ from agent.pipeline import infer
 from agent.poses.agreement import PEOPLE_MIN, POSSIBLE, Outcome, Tally, Verdict
 from agent.poses.decoders import decoder_for, roles_of
 from agent.poses.skeleton import Poses
+from agent.scratch import scratch
 from agent.wire.commands import Agreement
 from models.getting import convert
 from models.getting.progress import Tell
