@@ -26,7 +26,7 @@ from agent.control.inventory import Known, installed
 from agent.control.journal import Journal
 from agent.control.state import Phase
 from agent.control.works import Over, Progress
-from agent.errors import EdgeposeError, EngineError
+from agent.errors import ConfigError, EdgeposeError, EngineError
 from agent.inbox import Happening, Inbox, Stop
 from agent.link import Dropped, Link
 from agent.observe import logs
@@ -198,7 +198,7 @@ class Agent:
     def _run_closer(self) -> None:
         try:
             self._assembly.close()
-        except EdgeposeError as error:
+        except ConfigError as error:  # a file that was asked for is not whole
             self._whole = False
             self._fail(error)
         except Exception:

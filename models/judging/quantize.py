@@ -183,8 +183,8 @@ def install(quantized: Quantized, store: Store) -> Path:
         install(quantized.detector, store)
     name = quantized.name
     try:
-        with store.locked(name, lambda: None), store.building(name) as scratch:
-            built = scratch / "INT8"
+        with store.locked(name, lambda: None), store.building(name) as room:
+            built = room / "INT8"
             built.mkdir()
             convert.save(quantized.model, built / f"{name}.xml", half=False)
             return store.add_variant(name, "INT8", built, quantized.certificate)
