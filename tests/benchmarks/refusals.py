@@ -30,7 +30,7 @@ from models.getting.fetch import fetch
 from models.shelf import catalogue
 from models.shelf.store import Store, models_dir
 from tests.broker import Broker, hang_up
-from tests.system.process import agent
+from tests.system.process import started
 
 TOPICS: Final = Topics("flooded")
 REPLY: Final = TOPICS.reply("flood")
@@ -137,7 +137,7 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory() as folder,
         Broker(Path(folder), ["allow_anonymous true", "max_queued_messages 0"]) as broker,
-        agent(
+        started(
             broker.port,
             EDGEPOSE_DEVICE_ID=TOPICS.device_id,
             EDGEPOSE_MODEL__INPUT__LONG_SIDE="256",

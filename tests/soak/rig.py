@@ -21,7 +21,7 @@ from tests.broker import Broker
 from tests.capture.mjpeg import MjpegCamera
 from tests.commander import Commander
 from tests.link.proxy import Proxy
-from tests.system.process import Process, agent
+from tests.system.process import Process, started
 
 TOPICS: Final = Topics("demo")
 PERIOD_S: Final = 0.1
@@ -116,5 +116,5 @@ def rig(window_s: float, outage_s: tuple[float, float], frozen_after_s: float, l
             "EDGEPOSE_PATHS__STATE": str(folder / "state"),
             "EDGEPOSE_PATHS__CACHE": str(folder / "cache"),
         }
-        process = stack.enter_context(agent(proxy.port, **variables))
+        process = stack.enter_context(started(proxy.port, **variables))
         yield Rig(broker, proxy, camera, ear, process, outage_s, frozen_after_s)

@@ -31,7 +31,7 @@ from tests.broker import Broker
 from tests.commander import Commander
 from tests.soak.footprint import Breath, Footprint
 from tests.soak.networks import FIRST, one_and_two_stages, two_networks
-from tests.system.process import Process, agent
+from tests.system.process import Process, started
 
 TOPICS: Final = Topics("demo")
 DEVICES: Final = ("CPU", "SIMCPU", "HETERO:SIMCPU,CPU")
@@ -126,7 +126,7 @@ def soak(port: int, folder: Path, switches: int, seed: int, *, short: bool = Fal
         "EDGEPOSE_PATHS__MODELS": str(models),
         "EDGEPOSE_PATHS__CACHE": str(folder / "cache"),
     }
-    with Commander(port, TOPICS) as commander, agent(port, **variables) as process:
+    with Commander(port, TOPICS) as commander, started(port, **variables) as process:
         commander.wait(lambda seen: seen.topic == TOPICS.keypoints)
         findings.models[1], findings.settings[1] = FIRST, " ".join(HOME.values())
         current = dict(HOME)
