@@ -83,7 +83,7 @@ class PairSlot:
         """Keep the frame, and write it into a request of the detector where that is to look at it."""
         pair = self._pair
         self._frame, self._alone = frame, alone
-        if alone or pair.rhythm.due(frame.seq, time.perf_counter(), late=pair.late(frame)):
+        if alone or pair.rhythm.due(frame.seq, time.perf_counter(), frame.scene_s):
             self._detecting = pair.detector.acquire(ANSWER_S)
             if self._detecting is None:
                 raise EngineError(f"the detector on {pair.detector.spec.device} did not answer within {ANSWER_S:.0f} s")
@@ -155,13 +155,13 @@ class Pair:
         self.pose = pose
         self.find = find
         """Reads the detector's outputs."""
-        self.rhythm = Rhythm(stages.period)
+        self.rhythm = Rhythm(stages.period, EXPECTED_S)
         self._joints = joints
         self._bins = bins
         self._persons_max = stages.persons_max
         self._expected = NOBODY
-        self._expected_s = self._taken_s = -math.inf
-        """When on the clock of the scene: of the frame before, and of the last that was taken."""
+        self._expected_s = -math.inf
+        """When, on the clock of the scene."""
         self._idle: queue.SimpleQueue[PairSlot] = queue.SimpleQueue()
         for _ in range(IN_FLIGHT):
             self._idle.put(PairSlot(self))
@@ -189,11 +189,6 @@ class Pair:
         """Give a slot back."""
         slot.empty()
         self._idle.put(slot)
-
-    def late(self, frame: Frame) -> bool:
-        """Whether it comes so long after the frame taken before that nobody is expected; asked once of each."""
-        before_s, self._taken_s = self._taken_s, frame.scene_s
-        return frame.scene_s - before_s > EXPECTED_S
 
     def expected(self, frame: Frame) -> Floats:
         """The boxes (N, 4) of whom the frame before showed, as long as that is not too long ago."""

@@ -1,5 +1,6 @@
 """How often a detector looks: as often as the box can afford, never so seldom that somebody new waits for long."""
 
+import math
 from typing import Final
 
 PERIOD: Final = 2
@@ -19,11 +20,14 @@ class Rhythm:
     With a ``period`` it is every so many frames. Without, somebody lost has it look at the next frame, where they may
     be somewhere else, and the period follows the box: where frames are dropped because it has no time the period grows,
     where it often waits for the next frame it shrinks. A file of which none is dropped and that always has the next one
-    keeps the period that it began with.
+    keeps the period that it began with. Either way it looks at a frame that shows the scene more than ``expected_s``
+    after the frame before: nobody is expected any more where they were.
     """
 
-    def __init__(self, period: int | None) -> None:
+    def __init__(self, period: int | None, expected_s: float = math.inf) -> None:
         self._fixed = period is not None
+        self._expected_s = expected_s
+        self._scene_s = math.inf
         self.period = period or PERIOD
         self._since = self.period
         """Frames since the last detection; the first frame is looked at."""
@@ -37,13 +41,15 @@ class Rhythm:
         self._finished = 0
         self._finished_s = 0.0
 
-    def due(self, seq: int, now_s: float, *, late: bool = False) -> bool:
+    def due(self, seq: int, now_s: float, scene_s: float) -> bool:
         """Whether the detector is to look at frame ``seq``, taken at ``now_s`` of time.perf_counter().
 
-        It has to where the frame comes so ``late`` that nobody is expected.
+        ``scene_s`` is the frame's moment on the clock by which people move.
         """
         if not self._fixed:
             self._watch(seq, now_s)
+        late = scene_s - self._scene_s > self._expected_s
+        self._scene_s = scene_s
         self._since += 1
         if self._since < self.period and not (self._hurried or late):
             return False

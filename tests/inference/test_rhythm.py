@@ -12,7 +12,7 @@ def play(rhythm: Rhythm, frames: int, *, busy: float, dropped: int = 0, live: bo
     due = []
     for number in range(frames):
         now_s = number * FRAME_S
-        due.append(rhythm.due(number * (1 + dropped), now_s))
+        due.append(rhythm.due(number * (1 + dropped), now_s, now_s))
         rhythm.done(now_s + FRAME_S * (busy if live else 1))
     return due
 
@@ -53,9 +53,21 @@ def test_who_is_lost_is_looked_for_at_once() -> None:
         for number in range(11):
             if number == 3:
                 rhythm.hurry()
-            due.append(rhythm.due(number, number * FRAME_S))
+            due.append(rhythm.due(number, number * FRAME_S, number * FRAME_S))
             rhythm.done((number + 1) * FRAME_S)
         assert [number for number, looked in enumerate(due) if looked] == expected
+
+
+@pytest.mark.parametrize("period", [None, 7])
+def test_a_frame_that_comes_late_is_looked_at(period: int | None) -> None:
+    """Whatever the period: in the meantime people have gone elsewhere. It is the scene's clock that counts."""
+    rhythm, scene_s = Rhythm(period, expected_s=1.5 * FRAME_S), 0.0
+    due = []
+    for number, step in enumerate((0, 1, 1, 2, 1, 2, 2)):
+        scene_s += step * FRAME_S
+        due.append(rhythm.due(number, number * 2 * FRAME_S, scene_s))
+    expected = {None: [True, False, True, True, False, True, True], 7: [True, False, False, True, False, True, True]}
+    assert due == expected[period]
 
 
 def test_a_file_that_waits_for_its_reader_keeps_the_period() -> None:
