@@ -183,6 +183,10 @@ test-rollout: $(STAMP)  ## A roll-out of 200 simulated boxes that fail, get slow
 soak-stages: $(STAMP)  ## A hundred switches between MoveNet and RTMPose: no hole in seq, nothing left behind
 	$(BIN)/python -m tests.soak.switches --switches 100 --stages
 
+.PHONY: soak-faults
+soak-faults: $(STAMP)  ## FAULTS=400 one right after the other: what each leaves in memory, and every return
+	$(BIN)/python -m tests.soak.leftovers --faults $(or $(FAULTS),400)
+
 soak: $(STAMP)  ## An agent for HOURS=1 with a fault every minute: memory, latency, recoveries; CSV and picture
 	$(BIN)/python -m tests.soak.endurance --hours $(or $(HOURS),1)
 

@@ -55,7 +55,13 @@ def soak(running: Rig, seconds: float, faults: Sequence[Fault] = FAULTS, *, peri
     with suppress(KeyboardInterrupt, GoneError), _sampled(running, done) as breath:
         _go_wrong(running, done, breath, begin_s + warm_up_s(seconds), faults, period_s / HURRY)
         _go_wrong(running, done, breath, begin_s + seconds, faults, period_s)
-        done.samples.append(_sample(running, done, breath, quiet=True))
+        done.samples.append(sample(running, done, breath, quiet=True))
+    end(running, done)
+    return done
+
+
+def end(running: Rig, done: Soak) -> None:
+    """End the agent, and keep what it said until now."""
     done.end = datetime.now(UTC)
     done.asked_to_end = running.process.popen.poll() is None
     running.process.popen.terminate()
@@ -64,7 +70,6 @@ def soak(running: Rig, seconds: float, faults: Sequence[Fault] = FAULTS, *, peri
     done.windows = [window for window in running.ear.windows if window.sent_at <= done.end]
     done.log = [line for line in running.process.log if datetime.fromisoformat(line["timestamp"]) <= done.end]
     done.plain = running.process.plain_errors.splitlines()
-    return done
 
 
 def _go_wrong(running: Rig, done: Soak, breath: Breath, end_s: float, faults: Sequence[Fault], period_s: float) -> None:
@@ -74,15 +79,16 @@ def _go_wrong(running: Rig, done: Soak, breath: Breath, end_s: float, faults: Se
         if due_s + period_s / 2 > end_s:
             break
         _wait_until(due_s, running)
-        done.samples.append(_sample(running, done, breath, quiet=True))
-        _happen(running, done, fault)
-        _tell(done)
+        done.samples.append(sample(running, done, breath, quiet=True))
+        happen(running, done, fault)
+        tell(done)
         # A fault that took long leaves time to settle before the next one.
         due_s = max(due_s + period_s, time.monotonic() + period_s / 4)
     _wait_until(end_s, running)
 
 
-def _happen(running: Rig, done: Soak, fault: Fault) -> None:
+def happen(running: Rig, done: Soak, fault: Fault) -> None:
+    """Let something go wrong, and wait for poses."""
     running.ear.forget()
     happened = Happened(fault.name, fault.bound_s, fault.explains, datetime.now(UTC))
     done.happened.append(happened)
@@ -117,7 +123,7 @@ def _sampled(running: Rig, done: Soak) -> Iterator[Breath]:
                     break
                 breath.read()
                 if number % round(SAMPLE_S / READ_S) == 0:
-                    done.samples.append(_sample(running, done, breath))
+                    done.samples.append(sample(running, done, breath))
 
     sampler = threading.Thread(target=run, name="sampler")
     sampler.start()
@@ -128,7 +134,8 @@ def _sampled(running: Rig, done: Soak) -> Iterator[Breath]:
         sampler.join()
 
 
-def _sample(running: Rig, done: Soak, breath: Breath, *, quiet: bool = False) -> Sample:
+def sample(running: Rig, done: Soak, breath: Breath, *, quiet: bool = False) -> Sample:
+    """What the agent holds and how it fares now."""
     now, foot = datetime.now(UTC), breath.now
     fault = next((fault.name for fault in reversed(done.happened) if not fault.over), "")
     fresh = now - timedelta(seconds=2 * WINDOW_S)
@@ -149,13 +156,13 @@ def _sample(running: Rig, done: Soak, breath: Breath, *, quiet: bool = False) ->
     )
 
 
-def _tell(done: Soak) -> None:
-    """One line a fault, which is one a minute."""
-    last, sample = done.happened[-1], done.samples[-1]
+def tell(done: Soak) -> None:
+    """One line of the last fault, and of what the agent holds."""
+    last, now = done.happened[-1], done.samples[-1]
     minute = (datetime.now(UTC) - done.begin).total_seconds() / 60
     back = "no poses" if last.back_s is None else f"back after {last.back_s:4.1f} s"
-    rate = "-" if sample.fps is None else f"{sample.fps:.1f}"
-    held = f"{sample.rss_mb:.0f} MB, {sample.descriptors} descriptors, {sample.threads} threads, {rate} frames/s"
+    rate = "-" if now.fps is None else f"{now.fps:.1f}"
+    held = f"{now.rss_mb:.0f} MB, {now.descriptors} descriptors, {now.threads} threads, {rate} frames/s"
     print(f"{minute:6.1f} min  {last.name:20} {back}  {held} {last.wrong}".rstrip(), flush=True)
 
 

@@ -17,6 +17,10 @@ WARM_UP_MAX_S: Final = 600.0
 STRETCH_MAX_S: Final = 600.0
 """First and last so many seconds are compared; half of what there is where that is shorter."""
 GROWTH_MB_H: Final = 1.0
+LEFT_KB: Final = GROWTH_MB_H * 1024 / 60
+"""By one fault: that growth, at a fault a minute."""
+WARM_FAULTS: Final = 100
+"""After which the agent remembers as much as it ever does, and engines have left in the heap what they leave once."""
 JUDGED_MIN_S: Final = 1800.0
 """Memory that is watched for less after the warm-up is told and not judged: it still settles."""
 RATIO_MAX: Final = 1.2
@@ -147,13 +151,18 @@ def memory_line(soak: Soak, figure: str = "rss_mb") -> Line | None:
     x, y = _within(hours, kinds), _within(held, kinds)
     if not x.any():
         return None
+    slope, half = _slope(x, y, freedom)
+    return Line(float(held.mean() - slope * hours.mean()), slope, half)
+
+
+def _slope(x: Array, y: Array, freedom: int) -> tuple[float, float]:
+    """Of a line through points whose means are 0, and half its 95 % interval."""
     slope = float(np.dot(x, y) / np.dot(x, x))
     rest = y - slope * x
     alike = float(np.dot(rest[1:], rest[:-1]) / np.dot(rest, rest)) if np.dot(rest, rest) > 0 else 0.0
     alike = min(max(alike, 0.0), 0.95)
     spread = math.sqrt(float(np.dot(rest, rest)) / freedom / float(np.dot(x, x)))
-    half = student_t(freedom) * spread * math.sqrt((1 + alike) / (1 - alike))
-    return Line(float(held.mean() - slope * hours.mean()), slope, half)
+    return slope, student_t(freedom) * spread * math.sqrt((1 + alike) / (1 - alike))
 
 
 def _next_fault(soak: Soak, sample: Sample) -> str:
@@ -184,6 +193,22 @@ def _memory(soak: Soak) -> Promise:
     else:
         measured += f": {soak.seconds / 3600:.2g} h cannot resolve it"
     return Promise("memory grows", promised, measured, kept)
+
+
+def _left_by_faults(soak: Soak) -> Promise:
+    """A line through the quiet samples by the number of faults before each, not those of the warm-up."""
+    name, promised = "memory a fault", f"less than {LEFT_KB:.0f} kB"
+    quiet = [sample for sample in soak.samples if sample.quiet]
+    faults = np.array([sum(fault.begin < sample.at for fault in soak.happened) for sample in quiet], np.float64)
+    warm = faults >= max(WARM_FAULTS, len(soak.happened) / 3)
+    if (freedom := int(warm.sum()) - 2) < 1:
+        return Promise(name, promised, f"{len(soak.happened)} faults are too few", None)
+    held_kb = np.array([sample.anon_mb * 1024 for sample in quiet])[warm]
+    slope, half = _slope(faults[warm] - faults[warm].mean(), held_kb - held_kb.mean(), freedom)
+    measured = f"{slope:+.1f} kB, 95 % between {slope - half:+.1f} and {slope + half:+.1f}, {freedom + 2} moments"
+    measured += f" after {faults[warm][0]:.0f} faults; at a fault a minute {slope * 60 / 1024:+.2f} MB an hour"
+    kept = True if slope + half < LEFT_KB else False if slope - half >= LEFT_KB else None
+    return Promise(name, promised, measured, kept)
 
 
 def _constant(soak: Soak, what: str) -> Promise:
@@ -266,6 +291,12 @@ def judge(soak: Soak) -> list[Promise]:
     ]
     constant = [_constant(soak, what) for what in ("descriptors", "threads")]
     return [_ending(soak), _memory(soak), *constant, *steady, *_recoveries(soak), _log(soak)]
+
+
+def judge_rounds(soak: Soak) -> list[Promise]:
+    """The table where faults came one right after the other, of which no latency tells anything."""
+    constant = [_constant(soak, what) for what in ("descriptors", "threads")]
+    return [_ending(soak), _left_by_faults(soak), *constant, *_recoveries(soak), _log(soak)]
 
 
 def verdict(soak: Soak, promises: Sequence[Promise]) -> dict[str, Any]:
