@@ -28,6 +28,7 @@ class Rhythm:
         self._fixed = period is not None
         self._expected_s = expected_s
         self._scene_s = math.inf
+        """When on the clock of the scene, of the frame before."""
         self.period = period or PERIOD
         self._since = self.period
         """Frames since the last detection; the first frame is looked at."""

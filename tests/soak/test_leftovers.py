@@ -15,7 +15,7 @@ QUICK = tuple(fault for fault in FAULTS if fault.name in {"commands refused", "d
 
 
 def faults(count: int, *, kb: float, scatter_kb: float = 0.0) -> Soak:
-    """So many, a minute apart, in rounds of ten, each of which leaves so much; half as much again in the warm-up."""
+    """So many, a minute apart, in rounds of ten, each of which leaves so much, and ten more in the warm-up."""
     done, chance = Soak(BEGIN, BEGIN + timedelta(minutes=count), code=0, asked_to_end=True), random.Random(1)
     for number in range(1, count + 1):
         at = BEGIN + timedelta(minutes=number)

@@ -186,11 +186,7 @@ def _memory(soak: Soak) -> Promise:
     kept: bool | None = None
     if (soak.end - soak.warm).total_seconds() < JUDGED_MIN_S:
         measured += f": {soak.seconds / 60:.0f} min are too short to judge"
-    elif high < GROWTH_MB_H:
-        kept = True
-    elif low >= GROWTH_MB_H:
-        kept = False
-    else:
+    elif (kept := _below(low, high, GROWTH_MB_H)) is None:
         measured += f": {soak.seconds / 3600:.2g} h cannot resolve it"
     return Promise("memory grows", promised, measured, kept)
 
@@ -205,10 +201,17 @@ def _left_by_faults(soak: Soak) -> Promise:
         return Promise(name, promised, f"{len(soak.happened)} faults are too few", None)
     held_kb = np.array([sample.anon_mb * 1024 for sample in quiet])[warm]
     slope, half = _slope(faults[warm] - faults[warm].mean(), held_kb - held_kb.mean(), freedom)
-    measured = f"{slope:+.1f} kB, 95 % between {slope - half:+.1f} and {slope + half:+.1f}, {freedom + 2} moments"
+    low, high = slope - half, slope + half
+    measured = f"{slope:+.1f} kB, 95 % between {low:+.1f} and {high:+.1f}, {freedom + 2} moments"
     measured += f" after {faults[warm][0]:.0f} faults; at a fault a minute {slope * 60 / 1024:+.2f} MB an hour"
-    kept = True if slope + half < LEFT_KB else False if slope - half >= LEFT_KB else None
-    return Promise(name, promised, measured, kept)
+    return Promise(name, promised, measured, _below(low, high, LEFT_KB))
+
+
+def _below(low: float, high: float, bound: float) -> bool | None:
+    """Whether all of an interval is below; None where only a part of it is."""
+    if high < bound:
+        return True
+    return False if low >= bound else None
 
 
 def _constant(soak: Soak, what: str) -> Promise:
