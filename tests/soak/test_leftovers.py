@@ -53,6 +53,14 @@ def test_few_faults_tell_nothing() -> None:
     assert memory(faults(WARM_FAULTS, kb=100)).kept is None
 
 
+def test_a_return_that_was_not_waited_for_is_no_fault() -> None:
+    """Ctrl-C between the end of a fault and the poses after it: nothing is known of that return."""
+    done = faults(3, kb=8)
+    done.happened.append(Happened("any", 2.0, frozenset(), done.end, done.end))
+    back = next(promise for promise in judge_rounds(done) if promise.name == "back after: any")
+    assert (back.kept, back.measured) == (True, "3 of 3, slowest 0.1 s")
+
+
 @pytest.mark.usefixtures("store")
 def test_two_rounds() -> None:
     """Each fault of each round happened, was recovered from and is explained, and after each round it was read once."""

@@ -248,7 +248,7 @@ def _median(windows: Sequence[Metrics], figure: str, begin: datetime, end: datet
 
 def _recoveries(soak: Soak) -> Iterable[Promise]:
     for name in dict.fromkeys(fault.name for fault in soak.happened):
-        times = [fault for fault in soak.happened if fault.name == name and fault.end is not None]
+        times = [fault for fault in soak.happened if fault.name == name and fault.over]  # not what Ctrl-C cut short
         back = [fault.back_s for fault in times if fault.back_s is not None]
         wrong = next((f"; {fault.wrong}" for fault in times if fault.wrong), "")
         measured = f"{sum(fault.recovered for fault in times)} of {len(times)}"
